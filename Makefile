@@ -1,0 +1,68 @@
+# overlay-nfsd: run it, test it. `make help` lists the targets.
+#
+# The rule kept here: each target sets up what it needs on a fresh Debian machine, and does nothing
+# twice: the virtual environment is renewed only when pyproject.toml changed, and apt-get is called
+# only for packages that are missing.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# What `make run` serves. Without LOWER, a small demonstration overlay under ./demo.
+LOWER ?=
+UPPER ?=
+WORK ?=
+EXPORT ?= /
+LISTEN ?= 127.0.0.1:2049
+
+SOURCES := $(wildcard nfsd overlay index) tests
+FAST := not conformance and not torture and not slow
+
+.PHONY: help run test check clean packages
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run     serve an overlay (root): LOWER=TOP[:NEXT...] UPPER=DIR WORK=DIR"
+	@echo "             EXPORT=/NAME LISTEN=ADDR:PORT; without LOWER a demonstration in ./demo"
+	@echo "make test    set up what is needed and run every test (root for most of them)"
+	@echo "make check   lint, types and the fast unit tests, in under a minute"
+	@echo "make clean   remove what these targets made in this directory"
+
+# The packages' __init__.py: an editable install knows the packages that were there at its time.
+$(STAMP): pyproject.toml $(wildcard nfsd/__init__.py overlay/__init__.py index/__init__.py)
+	@echo "setting up $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+run: $(STAMP)
+	@test "$$(id -u)" = 0 || { \
+	  echo "make run: the server opens files by handle, which only root may: sudo make run" >&2; \
+	  exit 2; }
+	@if [ -z "$(LOWER)" ]; then \
+	  packaging/demo.sh demo && \
+	  exec $(BIN)/overlay-nfsd serve --lowerdir demo/lower2:demo/lower1 --upperdir demo/upper \
+	    --workdir demo/work --export "$(EXPORT)" --listen "$(LISTEN)"; \
+	else \
+	  exec $(BIN)/overlay-nfsd serve --lowerdir "$(LOWER)" \
+	    $(if $(UPPER),--upperdir "$(UPPER)") $(if $(WORK),--workdir "$(WORK)") \
+	    --export "$(EXPORT)" --listen "$(LISTEN)"; \
+	fi
+
+packages:
+	@bash tests/conformance/packages.sh
+
+test: $(STAMP) packages
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy --strict $(SOURCES)
+	$(BIN)/python -m pytest -q -m "$(FAST)"
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find nfsd overlay index tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,38 @@
+#!/bin/bash
+# Installs the Debian packages that the tests use and that are missing, if apt-get and root are
+# at hand; otherwise says so, and the tests that need them skip themselves (or fail, when CI=true).
+set -uo pipefail
+
+# program:package
+wanted=(
+  qemu-system-x86_64:qemu-system-x86
+  debootstrap:debootstrap
+  nfs-ls:libnfs-utils
+  setfacl:acl
+  setfattr:attr
+  strace:strace
+  mkfs.xfs:xfsprogs
+  mkfs.btrfs:btrfs-progs
+  xz:xz-utils
+)
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for pair in "${wanted[@]}"; do
+  command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+  echo "missing: ${missing[*]} (no apt-get or not root; the tests that need them will say so)"
+  exit 0
+fi
+echo "installing with apt-get: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+if ! { timeout 300 apt-get update && timeout 900 apt-get install --yes --no-install-recommends \
+  "${missing[@]}"; } </dev/null >"$log" 2>&1; then
+  echo "apt-get could not install them:"
+  tail -n 5 "$log"
+fi
+rm -f "$log"
