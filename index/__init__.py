@@ -1,0 +1,1 @@
+"""Who an inode is and where it lives; knows nothing of merging or of NFS."""
