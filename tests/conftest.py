@@ -1,0 +1,91 @@
+"""Fixtures that every test may use: servers, layers, and what to do on a machine that lacks things.
+
+Rule: a test whose machine lacks something says what and is skipped; with CI=true it fails, since
+there everything must run.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.conformance import guest_image
+from tests.conformance.layers import Layers, layers
+from tests.conformance.machine import UnavailableError, program
+from tests.conformance.server import Server, Stack
+
+Serve = Callable[..., Server]
+
+
+def _give_up(error: UnavailableError) -> NoReturn:
+    if os.environ.get("CI", "").lower() == "true":
+        pytest.fail(f"in CI this must run: {error}", pytrace=False)
+    pytest.skip(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """A fixture that lacks something of the machine skips its tests."""
+    try:
+        return (yield)
+    except UnavailableError as error:
+        _give_up(error)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """So does a test that lacks it itself."""
+    try:
+        return (yield)
+    except UnavailableError as error:
+        _give_up(error)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """`serve(lowers)`: a running server over these layers, with a fresh upper and workdir.
+
+    `serve(stack=...)` serves given directories. At the end every server is stopped, must end well
+    and must have printed no traceback.
+    """
+    servers: list[Server] = []
+
+    def start(
+        lowers: Sequence[Path] = (),
+        *,
+        stack: Stack | None = None,
+        export: str = "/",
+        arguments: Sequence[str] = (),
+    ) -> Server:
+        place = tmp_path / f"server{len(servers)}"
+        place.mkdir()
+        chosen = stack if stack is not None else Stack.over(lowers, place)
+        server = Server(chosen, place / "log", export=export, arguments=arguments)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    try:
+        for server in servers:
+            if server.running:
+                server.stop()
+            server.check_log()
+    finally:
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture(scope="session")
+def real_layers() -> Layers:
+    """A Debian root and a layer over it; read-only for every test."""
+    return layers()
+
+
+@pytest.fixture(scope="session")
+def guest_ready() -> None:
+    """For tests that boot the guest: QEMU and the guest's kernel are there."""
+    program("qemu-system-x86_64", "qemu-system-x86")
+    guest_image.image()
