@@ -1,0 +1,1 @@
+"""The project's tests; `make check` runs the fast ones, `make test` all of them."""
