@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What `make run` serves. Without LOWER, a small demonstration overlay under ./demo.
+# What `make run` serves. Without LOWER, a small demonstration overlay in DEMO.
+DEMO ?= demo
 LOWER ?=
 UPPER ?=
 WORK ?=
@@ -25,7 +26,7 @@ FAST := not conformance and not torture and not slow
 
 help:
 	@echo "make run     serve an overlay (root): LOWER=TOP[:NEXT...] UPPER=DIR WORK=DIR"
-	@echo "             EXPORT=/NAME LISTEN=ADDR:PORT; without LOWER a demonstration in ./demo"
+	@echo "             EXPORT=/NAME LISTEN=ADDR:PORT; without LOWER a demonstration in $(DEMO)"
 	@echo "make test    set up what is needed and run every test (root for most of them)"
 	@echo "make check   lint, types and the fast unit tests, in under a minute"
 	@echo "make clean   remove what these targets made in this directory"
@@ -42,9 +43,9 @@ run: $(STAMP)
 	  echo "make run: the server opens files by handle, which only root may: sudo make run" >&2; \
 	  exit 2; }
 	@if [ -z "$(LOWER)" ]; then \
-	  packaging/demo.sh demo && \
-	  exec $(BIN)/overlay-nfsd serve --lowerdir demo/lower2:demo/lower1 --upperdir demo/upper \
-	    --workdir demo/work --export "$(EXPORT)" --listen "$(LISTEN)"; \
+	  packaging/demo.sh "$(DEMO)" && \
+	  exec $(BIN)/overlay-nfsd serve --lowerdir "$(DEMO)/lower2:$(DEMO)/lower1" \
+	    --upperdir "$(DEMO)/upper" --workdir "$(DEMO)/work" --export "$(EXPORT)" --listen "$(LISTEN)"; \
 	else \
 	  exec $(BIN)/overlay-nfsd serve --lowerdir "$(LOWER)" \
 	    $(if $(UPPER),--upperdir "$(UPPER)") $(if $(WORK),--workdir "$(WORK)") \
