@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 
-class WouldBlock(Exception):
+class WouldBlock(Exception):  # noqa: N818 - a condition like BlockingIOError, not a failure
     """The call would wait for a disk or a lock on the thread that must not wait.
 
     Raised before anything was changed, so the same call can be made again on

@@ -1,0 +1,191 @@
+"""The index: from the number of a lower inode to where the object lives now.
+
+`inodes/#FILEID` is, for the lower inode whose number clients see as FILEID:
+
+    a hard link to the upper inode    a non-directory that was copied up
+    a directory with xattrs           a directory that was copied up (`upper`, `path`), or
+                                      one that a redirect of a lower layer leads to (`lower`)
+    a whiteout                        the object is gone: its handles are stale for ever
+    nothing                           the object still is the lower inode
+
+An entry appears whole, by one link or rename.  For a non-directory this is the
+moment its copy-up is done, whatever happens to its names afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from index import xattrs
+from index.fd import Fd, is_whiteout, open_dir, open_name
+from index.identity import Identity
+from index.syscalls import (
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
+    RealHandle,
+    link_fd,
+    rename,
+)
+from index.workdir import REMOVING, Workdir
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The index whiteout: every name of the object was removed."""
+
+
+GONE: Final = Gone()
+
+
+@dataclass(frozen=True, slots=True)
+class UpperInode:
+    """A copied-up non-directory: the entry is its upper inode."""
+
+    fd: Fd
+    st: os.stat_result
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryEntry:
+    """A directory that was copied up, or is reached through a redirect in a lower layer."""
+
+    upper: RealHandle | None
+    path: bytes | None
+    lower: Identity | None
+
+
+Entry = Gone | UpperInode | DirectoryEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A removal that may or may not have happened when the server died."""
+
+    fileid: int
+    parent: RealHandle
+    name: bytes
+
+
+def _entry_name(fileid: int) -> bytes:
+    return b"#%d" % fileid
+
+
+def pack_real(real: RealHandle) -> bytes:
+    """A kernel handle as the value of an xattr: one byte of type, then the handle."""
+    return bytes((real.type,)) + real.data
+
+
+def unpack_real(value: bytes | None) -> RealHandle | None:
+    """What `pack_real` packed."""
+    return RealHandle(value[0], value[1:]) if value else None
+
+
+class Index:
+    """The entries of one work directory."""
+
+    def __init__(self, workdir: Workdir) -> None:
+        self._workdir = workdir
+        self._inodes = workdir.inodes
+
+    def find(self, fileid: int) -> Entry | None:
+        """What is known of lower inode `fileid`; None if nothing ever happened to it."""
+        found = open_name(self._inodes, _entry_name(fileid))
+        if found is None:
+            return None
+        fd, st = found
+        if is_whiteout(st):
+            return GONE
+        if not stat.S_ISDIR(st.st_mode):
+            return UpperInode(fd, st)
+        lower = xattrs.get(fd, xattrs.LOWER)
+        return DirectoryEntry(
+            unpack_real(xattrs.get(fd, xattrs.UPPER)),
+            xattrs.get(fd, xattrs.PATH),
+            None if lower is None else Identity.unpack(lower),
+        )
+
+    def commit(self, fileid: int, fd: int) -> None:
+        """Make the finished inode behind `fd` the entry of `fileid`: its copy-up is done.
+
+        Raises EEXIST when there is an entry already.
+        """
+        link_fd(fd, self._inodes, _entry_name(fileid))
+
+    def put_directory(
+        self,
+        identity: Identity,
+        *,
+        upper: RealHandle | None = None,
+        path: bytes | None = None,
+        redirect: bytes | None = None,
+        lower: Identity | None = None,
+    ) -> None:
+        """Record where the directory with this origin is, replacing what was recorded before."""
+        values = {
+            xattrs.FH: identity.pack(),
+            xattrs.UPPER: None if upper is None else pack_real(upper),
+            xattrs.PATH: path,
+            xattrs.REDIRECT: redirect,
+            xattrs.LOWER: None if lower is None else lower.pack(),
+        }
+        name = self._workdir.new_name()
+        os.mkdir(name, 0o700, dir_fd=self._workdir.staging)
+        entry = open_dir(self._workdir.staging, name)
+        for key, value in values.items():
+            if value is not None:
+                xattrs.put(entry, key, value)
+        rename(self._workdir.staging, name, self._inodes, _entry_name(identity.fileid))
+
+    def move_directory(self, fileid: int, path: bytes) -> None:
+        """Record the new path of an indexed directory; `upper` stays what counts."""
+        found = open_name(self._inodes, _entry_name(fileid))
+        if found is not None and stat.S_ISDIR(found[1].st_mode):
+            xattrs.put(found[0], xattrs.PATH, path)
+
+    def bury(self, fileid: int) -> None:
+        """Record for ever that the object of lower inode `fileid` is gone."""
+        entry = _entry_name(fileid)
+        whiteout = self._workdir.new_whiteout()
+        staging = self._workdir.staging
+        try:
+            rename(staging, whiteout, self._inodes, entry, RENAME_NOREPLACE)
+        except FileExistsError:
+            rename(staging, whiteout, self._inodes, entry, RENAME_EXCHANGE)
+            self._workdir.discard(whiteout)
+
+    # A lower non-directory that was never copied up leaves two marks when its
+    # name goes: the whiteout in the upper layer and the whiteout in the index.
+    # The intent, on disk before both, lets a start after a crash make the second
+    # agree with the first.
+
+    def begin_removal(self, removal: Removal) -> None:
+        """Note that the last name of an uncopied lower non-directory is about to go."""
+        target = b"%d:%s/%s" % (
+            removal.parent.type,
+            removal.parent.data.hex().encode(),
+            removal.name,
+        )
+        os.symlink(target, REMOVING + b"%d" % removal.fileid, dir_fd=self._workdir.staging)
+
+    def end_removal(self, fileid: int) -> None:
+        """The name is gone: bury the object and forget the intent."""
+        self.bury(fileid)
+        self.cancel_removal(fileid)
+
+    def cancel_removal(self, fileid: int) -> None:
+        """Forget an intent whose removal did not happen."""
+        os.unlink(REMOVING + b"%d" % fileid, dir_fd=self._workdir.staging)
+
+    def unfinished_removals(self) -> list[Removal]:
+        """The intents that a dead process left."""
+        removals = []
+        for name in self._workdir.leftovers():
+            if name.startswith(REMOVING):
+                head, _, removed = os.readlink(name, dir_fd=self._workdir.staging).partition(b"/")
+                handle_type, _, data = head.partition(b":")
+                parent = RealHandle(int(handle_type), bytes.fromhex(data.decode()))
+                removals.append(Removal(int(name.removeprefix(REMOVING)), parent, removed))
+        return removals

@@ -1,0 +1,119 @@
+"""What an object is, for ever, and the file handle that says so to clients.
+
+An object's identity is the inode it comes from (its origin): the lower inode
+if it comes from one, else its upper inode.  The wire handle is the identity,
+the export it belongs to and a keyed MAC, at most 64 bytes (RFC 1813 section
+2.3.3, nfs_fh3):
+
+    version 1 . flags 1 . source 2 . export 4 . fileid 8 . handle type 1 .
+    handle length 1 . kernel file handle . MAC 12
+
+`source` says where the kernel handle can be opened: for a directory the id of
+its layer, for anything else the number of its filesystem, because hard links
+of one inode may lie in several layers and are one object all the same.
+
+open_by_handle_at(2) opens any inode of a filesystem, also outside the layers,
+so a handle whose MAC is wrong goes no further than `Signer.decode`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hmac
+import os
+import struct
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+from index.syscalls import RealHandle
+
+VERSION: Final = 1
+MAC_SIZE: Final = 12
+MAX_WIRE: Final = 64
+ROOT: Final = 1
+DIRECTORY: Final = 2
+UPPER: Final = 4
+
+_HEAD: Final = struct.Struct(">BBHIQBB")
+_EXPORT: Final = slice(4, 8)
+_MAX_REAL: Final = MAX_WIRE - _HEAD.size - MAC_SIZE
+
+
+class Identity(NamedTuple):
+    """The origin of an object: where it came from and its number for clients."""
+
+    flags: int
+    source: int
+    fileid: int
+    real: RealHandle
+
+    @property
+    def is_root(self) -> bool:
+        return bool(self.flags & ROOT)
+
+    @property
+    def is_dir(self) -> bool:
+        return bool(self.flags & DIRECTORY)
+
+    @property
+    def is_upper(self) -> bool:
+        return bool(self.flags & UPPER)
+
+    def pack(self, export: int = 0) -> bytes:
+        """The bytes that stand for this identity in an xattr, and in a handle before its MAC.
+
+        Raises EOVERFLOW for a kernel handle too long to be sent to clients.
+        """
+        real = self.real
+        if len(real.data) > _MAX_REAL or not 0 <= real.type <= 255:
+            raise OSError(errno.EOVERFLOW, os.strerror(errno.EOVERFLOW))
+        head = _HEAD.pack(
+            VERSION,
+            self.flags,
+            self.source,
+            export,
+            self.fileid,
+            real.type,
+            len(real.data),
+        )
+        return head + real.data
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Identity | None:
+        """The identity that `pack` made these bytes of; None if it did not."""
+        if len(data) < _HEAD.size:
+            return None
+        version, flags, source, _, fileid, real_type, size = _HEAD.unpack_from(data)
+        real = data[_HEAD.size :]
+        if version != VERSION or len(real) != size:
+            return None
+        return cls(flags, source, fileid, RealHandle(real_type, real))
+
+
+class Signer:
+    """Makes and checks the wire handles of one export."""
+
+    def __init__(self, key: bytes, export: int) -> None:
+        self._key = key
+        self.export = export
+        self._export_bytes = export.to_bytes(4, "big")
+
+    def _mac(self, body: bytes) -> bytes:
+        return blake2b(body, digest_size=MAC_SIZE, key=self._key).digest()
+
+    def encode(self, identity: Identity) -> bytes:
+        """The wire handle of an object; the same object always has the same bytes."""
+        body = identity.pack(self.export)
+        return body + self._mac(body)
+
+    def decode(self, handle: bytes) -> Identity:
+        """The identity in a wire handle; raises EBADF unless this export signed it."""
+        body = handle[:-MAC_SIZE]
+        if (
+            len(handle) <= MAX_WIRE
+            and body[_EXPORT] == self._export_bytes
+            and hmac.compare_digest(self._mac(body), handle[-MAC_SIZE:])
+            and (identity := Identity.unpack(body)) is not None
+        ):
+            return identity
+        raise OSError(errno.EBADF, "not a file handle of this export")

@@ -1,0 +1,172 @@
+"""Layers as opened directories, and the small ids by which handles name them for ever.
+
+A layer's id and its filesystem's number are given once and recorded in the
+work directory.  At the next start a layer is recognised by the identity of its
+root inode, else by its path, so that layers may be added, removed or reordered.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from index.fd import Fd
+from index.identity import DIRECTORY, UPPER, Identity
+from index.syscalls import RealHandle, handle_of, open_by_handle
+from index.workdir import Workdir
+
+RECORD: Final = b"layers.json"
+UPPER_ID: Final = 0
+_INO_BITS: Final = 56
+_MAX_FILESYSTEM: Final = 127
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One layer, opened: `root` is a directory of a private mount (see clone_mount)."""
+
+    id: int
+    filesystem: int
+    root: Fd
+    path: bytes
+    prefix: bytes = b"/"  # where `root` is within its private mount
+    is_upper: bool = False
+
+    def fileid(self, ino: int) -> int:
+        """The number clients see for inode `ino`: unique in the export, constant for ever.
+
+        The filesystem's number is folded into the high byte.  An inode number
+        that reaches into that byte is hashed, marked by the top bit.
+        """
+        if ino >> _INO_BITS == 0:
+            return self.filesystem << _INO_BITS | ino
+        digest = hashlib.blake2b(b"%d:%d" % (self.filesystem, ino), digest_size=8).digest()
+        return 1 << 63 | int.from_bytes(digest, "big") >> 1
+
+    def identity(self, fd: int, st: os.stat_result, *, is_dir: bool) -> Identity:
+        """The identity of an object that comes from this inode of this layer."""
+        flags = (DIRECTORY if is_dir else 0) | (UPPER if self.is_upper else 0)
+        source = self.id if is_dir else self.filesystem
+        return Identity(flags, source, self.fileid(st.st_ino), handle_of(fd))
+
+    def open_handle(self, real: RealHandle, flags: int) -> Fd:
+        """Open an inode of this layer's filesystem; raises ESTALE when it is gone."""
+        return open_by_handle(self.root, real, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is recorded of a layer."""
+
+    id: int
+    filesystem: int
+    path: str
+    root: str  # the root inode: filesystem id and kernel handle
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The work directory's memory of the export: who it is and the layers it ever had."""
+
+    export: int
+    root: int
+    layers: tuple[Known, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A layer before it has its id."""
+
+    root: Fd
+    path: bytes
+    prefix: bytes = b"/"
+    is_upper: bool = False
+
+
+def load_record(workdir: Workdir) -> Record | None:
+    """What an earlier run recorded; None at the first start."""
+    data = workdir.read(RECORD)
+    if data is None:
+        return None
+    fields = json.loads(data)
+    layers = tuple(Known(**known) for known in fields["layers"])
+    return Record(fields["export"], fields["root"], layers)
+
+
+def identify(workdir: Workdir, opened: Iterable[Opened]) -> tuple[Record, list[Layer]]:
+    """Give every opened layer the id it has always had, or a new one, and record it.
+
+    `opened` runs from the upper (if there is one) to the bottommost lower.
+    """
+    record = load_record(workdir)
+    book = _Book(record.layers if record else ())
+    layers = book.identify(list(opened))
+    if record is None:
+        root = layers[-1].fileid(os.fstat(layers[-1].root).st_ino)
+        updated = Record(secrets.randbits(32), root, tuple(book.known))
+    else:
+        updated = Record(record.export, record.root, tuple(book.known))
+    if updated != record:
+        workdir.write(RECORD, json.dumps(asdict(updated), indent=1).encode())
+    return updated, layers
+
+
+class _Book:
+    """The recorded layers while new ones are entered."""
+
+    def __init__(self, known: Iterable[Known]) -> None:
+        self.known = list(known)
+
+    def identify(self, opened: list[Opened]) -> list[Layer]:
+        roots = [_root_identity(one.root) for one in opened]
+        found = self._recognise(opened, roots)
+        devices = {os.fstat(opened[i].root).st_dev: known.filesystem for i, known in found.items()}
+        layers = []
+        for i, one in enumerate(opened):
+            known = found.get(i) or self._enter(one, roots[i], devices)
+            layers.append(
+                Layer(known.id, known.filesystem, one.root, one.path, one.prefix, one.is_upper)
+            )
+        return layers
+
+    def _recognise(self, opened: list[Opened], roots: list[str]) -> dict[int, Known]:
+        """Which recorded layer each opened one is, by position; the surest sign first."""
+        found: dict[int, Known] = {}
+        for by_root, by_path in ((True, True), (True, False), (False, True)):
+            for i, one in enumerate(opened):
+                path = os.fsdecode(one.path)
+                for known in self.known:
+                    if (
+                        i not in found
+                        and known not in found.values()
+                        and (known.id == UPPER_ID) == one.is_upper
+                        and (not by_root or known.root == roots[i])
+                        and (not by_path or known.path == path)
+                    ):
+                        current = Known(known.id, known.filesystem, path, roots[i])
+                        self.known[self.known.index(known)] = found[i] = current
+        return found
+
+    def _enter(self, opened: Opened, root: str, devices: dict[int, int]) -> Known:
+        st = os.fstat(opened.root)
+        layer_id = UPPER_ID
+        if not opened.is_upper:
+            layer_id = 1 + max((known.id for known in self.known), default=UPPER_ID)
+        used = [known.filesystem for known in self.known]
+        filesystem = devices.setdefault(st.st_dev, max(used, default=-1) + 1)
+        if filesystem > _MAX_FILESYSTEM or layer_id > 0xFFFF:
+            raise OSError(errno.EOVERFLOW, "too many different layers used with this workdir")
+        known = Known(layer_id, filesystem, os.fsdecode(opened.path), root)
+        self.known.append(known)
+        return known
+
+
+def _root_identity(root: Fd) -> str:
+    real = handle_of(root)
+    return f"{os.fstatvfs(root).f_fsid:x}:{real.type}:{real.data.hex()}"

@@ -1,0 +1,146 @@
+"""System calls that Python's `os` module lacks, with errors raised as `OSError`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from index.fd import Fd
+
+AT_EMPTY_PATH: Final = 0x1000
+RENAME_NOREPLACE: Final = 1
+RENAME_EXCHANGE: Final = 2
+RENAME_WHITEOUT: Final = 4
+
+_OPEN_TREE: Final = 428  # the same number on every architecture, as all calls since Linux 5.0
+_MOUNT_SETATTR: Final = 442
+_OPEN_TREE_CLONE: Final = 1
+_MOUNT_ATTR_RDONLY: Final = 1
+_MOUNT_ATTR_NOSUID: Final = 2
+_MOUNT_ATTR_NODEV: Final = 4
+_PR_SET_SECUREBITS: Final = 28
+_SECBIT_NO_SETUID_FIXUP: Final = 4
+MAX_HANDLE: Final = 128  # MAX_HANDLE_SZ
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _FileHandle(ctypes.Structure):
+    _fields_ = (
+        ("handle_bytes", ctypes.c_uint),
+        ("handle_type", ctypes.c_int),
+        ("f_handle", ctypes.c_ubyte * MAX_HANDLE),
+    )
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+class RealHandle(NamedTuple):
+    """A kernel file handle: what name_to_handle_at(2) gives for an inode."""
+
+    type: int
+    data: bytes
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def _function(name: str, *argtypes: type) -> Callable[..., int]:
+    function: ctypes._NamedFuncPointer = getattr(_libc, name)
+    function.argtypes = argtypes
+    function.restype = ctypes.c_int
+    return function
+
+
+_HANDLE_POINTER = ctypes.POINTER(_FileHandle)
+_name_to_handle_at = _function(
+    "name_to_handle_at",
+    ctypes.c_int,
+    ctypes.c_char_p,
+    _HANDLE_POINTER,
+    ctypes.POINTER(ctypes.c_int),
+    ctypes.c_int,
+)
+_open_by_handle_at = _function("open_by_handle_at", ctypes.c_int, _HANDLE_POINTER, ctypes.c_int)
+_linkat = _function(
+    "linkat", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int
+)
+_renameat2 = _function(
+    "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
+)
+_setfsuid = _function("setfsuid", ctypes.c_uint)
+_setfsgid = _function("setfsgid", ctypes.c_uint)
+
+
+def handle_of(fd: int) -> RealHandle:
+    """The kernel file handle of an open inode.
+
+    Raises EOPNOTSUPP where the filesystem has none.
+    """
+    handle = _FileHandle(handle_bytes=MAX_HANDLE)
+    mount_id = ctypes.c_int()
+    _check(_name_to_handle_at(fd, b"", handle, mount_id, AT_EMPTY_PATH))
+    return RealHandle(handle.handle_type, bytes(handle.f_handle[: handle.handle_bytes]))
+
+
+def open_by_handle(mount: int, real: RealHandle, flags: int) -> Fd:
+    """Open an inode by kernel handle on the filesystem that `mount` is a directory of.
+
+    Raises ESTALE when the inode is gone or its number was given to another.
+    The handle must come from this program: it can name any inode of the filesystem.
+    """
+    handle = _FileHandle(handle_bytes=len(real.data), handle_type=real.type)
+    ctypes.memmove(handle.f_handle, real.data, len(real.data))
+    return Fd(_check(_open_by_handle_at(mount, handle, flags | os.O_CLOEXEC)))
+
+
+def link_fd(fd: int, directory: int, name: bytes) -> None:
+    """Give the inode behind `fd` another name; also for O_TMPFILE and O_PATH descriptors."""
+    _check(_linkat(fd, b"", directory, name, AT_EMPTY_PATH))
+
+
+def rename(old_dir: int, old: bytes, new_dir: int, new: bytes, flags: int = 0) -> None:
+    """renameat2(2): `flags` are RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT."""
+    _check(_renameat2(old_dir, old, new_dir, new, flags))
+
+
+def clone_mount(path: bytes, *, read_only: bool) -> Fd:
+    """A private copy of the mount that holds directory `path`, rooted there.
+
+    It is in no namespace and has no mounts below, so nothing opened relative to
+    it can cross into another filesystem; this is how the kernel's overlayfs
+    isolates its layers too.  With `read_only` the kernel itself refuses every
+    write through it.  Needs CAP_SYS_ADMIN.
+    """
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    tree = Fd(_check(_libc.syscall(_OPEN_TREE, -100, ctypes.c_char_p(path), flags)))
+    wanted = _MOUNT_ATTR_NODEV | _MOUNT_ATTR_NOSUID | (_MOUNT_ATTR_RDONLY if read_only else 0)
+    attributes = _MountAttr(attr_set=wanted)
+    size = ctypes.sizeof(attributes)
+    _check(_libc.syscall(_MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH, ctypes.byref(attributes), size))
+    return Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=tree))
+
+
+def keep_capabilities() -> None:
+    """Let this thread, and threads it starts, keep all capabilities while it acts as a user."""
+    _check(_libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+
+
+def set_fs_ids(uid: int, gid: int) -> None:
+    """Create files as this user and group from now on, on this thread alone."""
+    # Both calls return the former id and never fail for a process with CAP_SETUID.
+    _setfsgid(gid)
+    _setfsuid(uid)

@@ -1,0 +1,136 @@
+"""The work directory: what an export must remember, and the place where things are made.
+
+    inodes/     the index: an entry `#FILEID` for every lower inode that moved or is gone
+    staging/    objects being made, not yet visible; empty while nothing happens
+    identity/   key (secret of the handles' MAC), layers.json, export id, in-use lock
+
+The kernel's own `work/` and `index/` may lie beside them.  All of it is on the
+upper filesystem, so that an object made in `staging` can be linked and renamed
+into the upper layer.  A crash may leave things in `staging`: `removing#FILEID`
+is settled at start (see index.entries), all else is thrown away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import itertools
+import os
+import secrets
+import stat
+from typing import Final
+
+from index.fd import DIR_FLAGS, Fd, open_at, open_dir
+from index.syscalls import RENAME_NOREPLACE, rename
+
+KEY_SIZE: Final = 32
+REMOVING: Final = b"removing#"
+_WHITEOUT: Final = b"whiteout"
+
+
+class Workdir:
+    """One export's work directory, held exclusively while it is open."""
+
+    def __init__(self, root: Fd) -> None:
+        """Open `root` as a work directory, making what is missing.
+
+        Raises EBUSY when another server has it open.
+        """
+        self.root = root
+        self.inodes = _subdirectory(root, b"inodes")
+        self.staging = _subdirectory(root, b"staging")
+        self.identity = _subdirectory(root, b"identity")
+        try:
+            fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from problem
+        self._counter = itertools.count()
+
+    def key(self) -> bytes:
+        """The secret that signs handles: made once, kept for ever, readable by root alone."""
+        kept = self.read(b"key")
+        if kept is not None and len(kept) == KEY_SIZE:
+            return kept
+        self.write(b"key", secrets.token_bytes(KEY_SIZE))
+        return self.key()
+
+    def read(self, name: bytes) -> bytes | None:
+        """The contents of a file in `identity/`, None if there is none."""
+        try:
+            fd = open_at(self.identity, name, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        with open(os.dup(fd), "rb") as file:
+            return file.read()
+
+    def write(self, name: bytes, data: bytes) -> None:
+        """Replace a file in `identity/`, whole or not at all, on stable storage."""
+        temporary = self.new_name()
+        fd = open_at(self.staging, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(os.dup(fd), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        rename(self.staging, temporary, self.identity, name)
+        os.fsync(self.identity)
+
+    def new_name(self) -> bytes:
+        """A name in `staging/` that nothing else uses."""
+        return b"%d.%d" % (os.getpid(), next(self._counter))
+
+    def new_whiteout(self) -> bytes:
+        """The name, in `staging/`, of a whiteout ready to be moved where it is wanted.
+
+        All whiteouts are links of one inode as long as the filesystem allows it.
+        """
+        name = self.new_name()
+        while True:
+            try:
+                os.link(
+                    _WHITEOUT,
+                    name,
+                    src_dir_fd=self.staging,
+                    dst_dir_fd=self.staging,
+                    follow_symlinks=False,
+                )
+            except FileNotFoundError:
+                self._make_whiteout()
+            except OSError as problem:
+                if problem.errno != errno.EMLINK:
+                    raise
+                os.unlink(_WHITEOUT, dir_fd=self.staging)
+            else:
+                return name
+
+    def _make_whiteout(self) -> None:
+        name = self.new_name()
+        os.mknod(name, stat.S_IFCHR, 0, dir_fd=self.staging)
+        try:
+            rename(self.staging, name, self.staging, _WHITEOUT, RENAME_NOREPLACE)
+        except FileExistsError:
+            os.unlink(name, dir_fd=self.staging)
+
+    def leftovers(self) -> list[bytes]:
+        """The names in `staging/`: what an earlier process was making when it died."""
+        return [name for name in map(os.fsencode, os.listdir(self.staging)) if name != _WHITEOUT]
+
+    def discard(self, name: bytes) -> None:
+        """Remove `name` from `staging/` with all that is below it."""
+        _remove_tree(self.staging, name)
+
+
+def _subdirectory(parent: Fd, name: bytes) -> Fd:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=parent)
+    return open_dir(parent, name)
+
+
+def _remove_tree(parent: int, name: bytes) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
+    except IsADirectoryError:
+        directory = Fd(os.open(name, DIR_FLAGS, dir_fd=parent))
+        for child in os.listdir(directory):
+            _remove_tree(directory, os.fsencode(child))
+        os.rmdir(name, dir_fd=parent)

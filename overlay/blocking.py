@@ -1,0 +1,55 @@
+"""Which thread must never wait.
+
+The server's event loop calls the overlay in place, because most calls take
+microseconds.  What may take longer asks here first and, on that thread, raises
+`WouldBlock` before it has changed anything; the server then makes the same
+call on a thread that may wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from overlay.errors import WouldBlock
+
+
+class Lock(Protocol):
+    """A `threading.Lock` or `threading.RLock`."""
+
+    def acquire(self, blocking: bool = True) -> bool: ...
+
+    def release(self) -> None: ...
+
+
+_impatient: set[int] = set()
+
+
+def forbid_blocking() -> None:
+    """Declare the calling thread to be an event loop's."""
+    _impatient.add(threading.get_ident())
+
+
+def allow_blocking() -> None:
+    """The calling thread is no event loop any more."""
+    _impatient.discard(threading.get_ident())
+
+
+def may_block() -> None:
+    """Raise `WouldBlock` on an event loop's thread; what follows may take long."""
+    if threading.get_ident() in _impatient:
+        raise WouldBlock
+
+
+@contextmanager
+def held(lock: Lock) -> Iterator[None]:
+    """Hold a lock; on an event loop's thread raise `WouldBlock` rather than wait for it."""
+    if not lock.acquire(blocking=False):
+        may_block()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

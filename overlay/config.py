@@ -1,0 +1,18 @@
+"""What an overlay is made of, as on the command line of `mount -t overlay`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class ConfigError(Exception):
+    """The overlay cannot be served as asked; the text says why and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayConfig:
+    """Paths of the layers, the topmost lower first; no upper means read-only."""
+
+    lowerdirs: tuple[bytes, ...]
+    upperdir: bytes | None = None
+    workdir: bytes | None = None

@@ -1,0 +1,230 @@
+"""Bringing a lower object into the upper layer, before its first change.
+
+A non-directory is made aside, whole and on stable storage, and becomes the
+object by one link into the index: the commit point.  Its upper name is linked
+after that, where a name is known; until then lookups find the object through
+the index.  A directory cannot be linked: it is made aside, entered into the
+index and renamed into place.  The handle, the number and the times that
+clients see stay what they were.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from index import xattrs
+from index.entries import GONE, UpperInode, pack_real
+from index.fd import Fd, open_dir, open_path, proc_path
+from index.origin import origin_value
+from index.syscalls import RENAME_NOREPLACE, handle_of, link_fd, rename
+from overlay import nlink
+from overlay.blocking import may_block
+from overlay.decode import resolve
+from overlay.errors import error
+from overlay.lookup import LowerFile, find_lower, index_directory, indexed_file, upper_path
+from overlay.node import DirNode, FileNode, Node, Place, directory
+from overlay.transfer import copy_data, copy_metadata
+from overlay.tree import Tree
+
+
+def copy_up(tree: Tree, node: Node, *, size: int | None = None) -> Node:
+    """The node of `node` in the upper layer, copied there first if need be.
+
+    A regular file that is about to be truncated to `size` has only so much of
+    its data copied.  May block.  Raises ESTALE if the object is gone, EROFS
+    without an upper layer, ENOSPC or EDQUOT when the upper layer is full.
+    """
+    if isinstance(node, DirNode):
+        return copy_up_dir(tree, node)
+    return copy_up_file(tree, node, size=size)
+
+
+def copy_up_file(tree: Tree, node: FileNode, *, size: int | None = None) -> FileNode:
+    """As `copy_up`, for anything but a directory."""
+    if node.is_upper:
+        return node
+    require_upper(tree)
+    may_block()
+    tree.copy_ups.do(node.identity.fileid, lambda: _copy_file(tree, node, size))
+    copied = resolve(tree, node.handle)
+    assert isinstance(copied, FileNode)
+    if node.place is not None and copied.place is None:
+        return link_up(tree, copied, node.place)
+    return copied
+
+
+def require_upper(tree: Tree) -> None:
+    """Raise EROFS when there is nowhere to write to."""
+    if tree.layers.upper is None:
+        raise error(errno.EROFS)
+
+
+def _copy_file(tree: Tree, node: FileNode, size: int | None) -> None:
+    fileid = node.identity.fileid
+    entry = tree.index.find(fileid)
+    if entry == GONE:
+        raise error(errno.ESTALE)
+    if entry is not None:
+        return  # another process was faster
+    name, copy = _make_aside(tree, node, size)
+    try:
+        values = {
+            xattrs.FH: node.identity.pack(),
+            xattrs.UPPER: pack_real(handle_of(copy)),
+            xattrs.NLINK: nlink.INITIAL,
+            xattrs.ORIGIN: origin_value(node.layer.root, node.identity.real),
+        }
+        if node.place is not None:
+            values[xattrs.REDIRECT] = _lower_path(tree, node)
+        for key, value in values.items():
+            if value is not None:
+                xattrs.put(copy, key, value)
+        copy_metadata(node.fd, copy, size is not None)
+        if stat.S_ISREG(node.mode):
+            os.fsync(copy)
+        with tree.changing():
+            tree.index.commit(fileid, copy)
+            tree.changed_object(fileid)
+    finally:
+        if name is not None:
+            tree.workdir.discard(name)
+
+
+def _lower_path(tree: Tree, node: FileNode) -> bytes | None:
+    """Path of a lower file in its layer, from the place where it was found."""
+    assert node.place is not None
+    parent = tree.cached(node.place.parent)
+    if not isinstance(parent, DirNode):
+        return None
+    for lower in parent.lowers:
+        if lower.layer is node.layer:
+            return os.readlink(proc_path(lower.fd)).rstrip(b"/") + b"/" + node.place.name
+    return None
+
+
+def _make_aside(tree: Tree, node: FileNode, size: int | None) -> tuple[bytes | None, Fd]:
+    """An inode of the same type and data, with no name in the tree; its staging name, if any."""
+    staging = tree.workdir.staging
+    if stat.S_ISREG(node.mode):
+        copy = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=staging))
+        copy_data(node.reader(), copy, size)
+        return None, copy
+    name = tree.workdir.new_name()
+    if stat.S_ISLNK(node.mode):
+        os.symlink(os.readlink(b"", dir_fd=node.fd), name, dir_fd=staging)
+    else:
+        os.mknod(name, stat.S_IFMT(node.mode) | 0o600, os.fstat(node.fd).st_rdev, dir_fd=staging)
+    return name, open_path(staging, name)
+
+
+def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
+    """Give a copied-up file the upper link for one of its lower names, if it lacks it.
+
+    Nothing that clients see changes, the parent's times included.
+    """
+    try:
+        parent = copy_up_dir(tree, directory(resolve(tree, place.parent)))
+    except OSError as problem:
+        if problem.errno != errno.ESTALE:
+            raise
+        return node  # removed meanwhile, and the name with it
+    assert parent.upper is not None
+    with tree.changing():
+        below = find_lower(tree, parent.lowers, place.name)
+        if not isinstance(below, LowerFile) or not is_same_lower(node, below):
+            return node  # renamed or removed meanwhile: it has its names
+        node = current_file(tree, node)
+        nlink.relate_to_lower(tree, node)
+        with times_kept(parent.upper):
+            mark_impure(parent.upper)
+            try:
+                link_fd(node.fd, parent.upper, place.name)
+            except FileExistsError:
+                return node
+        path = upper_path(tree, parent.upper)
+        if path is not None:
+            xattrs.put(node.fd, xattrs.PATH, path.rstrip(b"/") + b"/" + place.name)
+        tree.changed_object(node.identity.fileid)
+        return current_file(tree, node, place)
+
+
+def is_same_lower(node: FileNode, below: LowerFile) -> bool:
+    """Whether the lower inode found by name is the origin of `node`."""
+    return below.layer.identity(below.fd, below.st, is_dir=False) == node.identity
+
+
+def current_file(tree: Tree, node: FileNode, place: Place | None = None) -> FileNode:
+    """The node of the same indexed file with its link count as it is now."""
+    entry = tree.index.find(node.identity.fileid)
+    found = None
+    if isinstance(entry, UpperInode):
+        found = indexed_file(tree, node.identity, entry, place or node.place)
+    if found is None:
+        raise error(errno.ESTALE)
+    return found
+
+
+@contextmanager
+def times_kept(upper: Fd) -> Iterator[None]:
+    """Restore a directory's access and modification times after a change clients must not see."""
+    st = os.fstat(upper)
+    yield
+    os.utime(upper, ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+def mark_impure(upper: Fd) -> None:
+    """Mark an upper directory that holds entries whose origin is in a lower layer."""
+    if xattrs.get(upper, xattrs.IMPURE) is None:
+        xattrs.put(upper, xattrs.IMPURE, b"y")
+
+
+def copy_up_dir(tree: Tree, node: DirNode) -> DirNode:
+    """The node of a directory with an upper directory, which is made if there is none yet."""
+    if node.upper is not None:
+        return node
+    require_upper(tree)
+    missing = [node]
+    while True:
+        place = missing[-1].place
+        assert place is not None
+        parent = directory(resolve(tree, place.parent))
+        if parent.upper is not None:
+            break
+        missing.append(parent)
+    with tree.changing():
+        for lower in reversed(missing):
+            _copy_dir(tree, lower)
+    return directory(resolve(tree, node.handle))
+
+
+def _copy_dir(tree: Tree, node: DirNode) -> None:
+    assert node.place is not None
+    parent = directory(resolve(tree, node.place.parent))
+    if parent.upper is None:
+        raise error(errno.ESTALE)
+    if directory(resolve(tree, node.handle)).upper is not None:
+        return
+    workdir = tree.workdir
+    name = workdir.new_name()
+    os.mkdir(name, 0o700, dir_fd=workdir.staging)
+    copy = open_dir(workdir.staging, name)
+    try:
+        value = origin_value(node.lowers[0].fd, handle_of(node.lowers[0].fd))
+        if value is not None:
+            xattrs.put(copy, xattrs.ORIGIN, value)
+        copy_metadata(node.lowers[0].fd, copy, False)
+        index_directory(tree, node.identity, copy, node.lowers[-1])
+        with times_kept(parent.upper):
+            mark_impure(parent.upper)
+            rename(workdir.staging, name, parent.upper, node.place.name, RENAME_NOREPLACE)
+    except OSError:
+        workdir.discard(name)
+        raise
+    path = upper_path(tree, copy)
+    if path is not None:
+        tree.index.move_directory(node.identity.fileid, path)
+    tree.changed_object(node.identity.fileid)

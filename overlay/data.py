@@ -1,0 +1,130 @@
+"""Reading and writing the contents of regular files (RFC 1813 sections 3.3.6, 3.3.7, 3.3.21).
+
+Data that is in the page cache is read in place; for anything else the call is
+made again on a thread that may wait for the disk.  Written data is always
+passed to the kernel before the call returns, so only a crash of the machine
+can lose it before a COMMIT.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from enum import Enum
+from typing import Final
+
+from index.fd import Fd
+from overlay import permission
+from overlay.attributes import Change
+from overlay.blocking import may_block
+from overlay.copy_up import copy_up_file
+from overlay.credentials import Credentials
+from overlay.errors import WouldBlock, error
+from overlay.node import FileNode, Node
+from overlay.setattr import has_privilege, without_privilege
+from overlay.tree import Tree
+
+Buffer = bytes | bytearray | memoryview
+_MAX_OFFSET: Final = (1 << 63) - 1
+_NO_NOWAIT: Final = (errno.EOPNOTSUPP, errno.EINVAL)
+
+
+class Stable(Enum):
+    """How far data must have got when a write returns (RFC 1813, stable_how)."""
+
+    UNSTABLE = 0
+    DATA_SYNC = 1
+    FILE_SYNC = 2
+
+
+def regular(node: Node) -> FileNode:
+    """`node` as a regular file; raises EISDIR or EINVAL."""
+    if not isinstance(node, FileNode):
+        raise error(errno.EISDIR)
+    if not stat.S_ISREG(node.mode):
+        raise error(errno.EINVAL)
+    return node
+
+
+def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> tuple[bytes, bool]:
+    """Up to `count` bytes from `offset`, and whether the file ends there."""
+    file = regular(node)
+    size = permission.require_data(tree, file, cred, permission.READ).size
+    if count == 0 or offset >= size:
+        return b"", offset >= size
+    wanted = min(count, size - offset)
+    data = _read(file.reader(), wanted, offset)
+    return data, offset + len(data) >= size
+
+
+def _read(fd: Fd, count: int, offset: int) -> bytes:
+    try:
+        may_block()
+    except WouldBlock:
+        return _read_cached(fd, count, offset)
+    return os.pread(fd, count, offset)
+
+
+def _read_cached(fd: Fd, count: int, offset: int) -> bytes:
+    """Read without waiting for the disk; raises WouldBlock if that is not possible."""
+    buffer = bytearray(count)
+    try:
+        got = os.preadv(fd, [buffer], offset, os.RWF_NOWAIT)
+    except BlockingIOError:
+        raise WouldBlock from None
+    except OSError as problem:
+        if problem.errno in _NO_NOWAIT:
+            return os.pread(fd, count, offset)  # a filesystem in memory
+        raise
+    if got < count:
+        raise WouldBlock  # the rest is not cached, or a write to the file is under way
+    return bytes(buffer)
+
+
+def write(
+    tree: Tree, node: Node, cred: Credentials, offset: int, data: Buffer, stable: Stable
+) -> Change:
+    """Write all of `data` at `offset`, to stable storage if asked; returns the file's change.
+
+    Raises EFBIG beyond what a file can hold, ENOSPC or EDQUOT when full.
+    """
+    file = regular(node)
+    before = permission.require_data(tree, file, cred, permission.WRITE)
+    if offset + len(data) > _MAX_OFFSET:
+        raise error(errno.EFBIG)
+    file = copy_up_file(tree, file)
+    if stable is not Stable.UNSTABLE:
+        may_block()
+    fd = file.writer()
+    if has_privilege(before.mode) and not cred.is_root:
+        os.fchmod(fd, without_privilege(before.mode))
+    rest = memoryview(data)
+    while rest:
+        done = os.pwrite(fd, rest, offset)
+        rest, offset = rest[done:], offset + done
+    if stable is not Stable.UNSTABLE:
+        sync(tree, fd, data_only=stable is Stable.DATA_SYNC)
+    return Change(before, tree.attributes(file))
+
+
+def commit(tree: Tree, node: Node) -> Change:
+    """Bring what was written to a file to stable storage; returns the file's change."""
+    file = regular(node)
+    before = tree.attributes(file)
+    if file.is_upper:
+        may_block()
+        sync(tree, file.writer(), data_only=False)
+    return Change(before, tree.attributes(file))
+
+
+def sync(tree: Tree, fd: Fd, *, data_only: bool) -> None:
+    """fsync(2); a failure means that earlier unstable writes may be lost, and clients are told."""
+    try:
+        if data_only:
+            os.fdatasync(fd)
+        else:
+            os.fsync(fd)
+    except OSError:
+        tree.verifier.data_lost()
+        raise

@@ -1,0 +1,211 @@
+"""From a file handle to the object, with no memory of earlier requests.
+
+A non-directory needs no path: its index entry, or its own inode, is all there
+is to find.  A directory must be connected to the merged tree, because what it
+merges with depends on where it is: one that was copied up is walked to by its
+upper path, one that was not by the path of its lower inode, crossing over at
+every ancestor that moved.  Each step of a walk must meet the very object that
+it is meant to meet, else the handle is stale.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from index import xattrs
+from index.entries import GONE, DirectoryEntry, UpperInode
+from index.fd import DIR_FLAGS, Fd, components, path_of
+from index.identity import Identity
+from index.layers import Layer
+from index.syscalls import RealHandle
+from overlay.errors import error
+from overlay.lookup import (
+    LowerFile,
+    find_lower,
+    indexed_file,
+    lookup,
+    lower_file,
+    upper_file,
+    upper_path,
+)
+from overlay.node import DirNode, FileNode, LowerDir, Node
+from overlay.tree import Tree
+
+
+def resolve(tree: Tree, handle: bytes) -> Node:
+    """The object a handle was given out for.
+
+    Raises EBADF for bytes that are no handle of this export, ESTALE when the
+    object is gone.
+    """
+    node = tree.cached(handle)
+    if node is not None:
+        return node
+    identity = tree.signer.decode(handle)
+    found: Node | None
+    if identity.is_dir:
+        found = _directory(tree, identity)
+    elif identity.is_upper:
+        found = _pure_upper_file(tree, identity)
+    else:
+        found = _file_from_lower(tree, identity)
+    if found is None or found.handle != handle:
+        raise error(errno.ESTALE)
+    return found
+
+
+def _pure_upper_file(tree: Tree, identity: Identity) -> FileNode | None:
+    upper = tree.layers.upper
+    if upper is None:
+        return None
+    fd = upper.open_handle(identity.real, os.O_PATH)
+    st = os.fstat(fd)
+    return upper_file(tree, fd, st, None) if st.st_nlink else None
+
+
+def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
+    entry = tree.index.find(identity.fileid)
+    if entry == GONE:
+        return None
+    if isinstance(entry, UpperInode):
+        marked = xattrs.get(entry.fd, xattrs.FH) == identity.pack()
+        return indexed_file(tree, identity, entry, None) if marked else None
+    layer = tree.layers.on_filesystem(identity.source)
+    if layer is None:
+        return None
+    fd = layer.open_handle(identity.real, os.O_PATH)
+    return lower_file(tree, LowerFile(layer, fd, os.fstat(fd)), None)
+
+
+def _directory(tree: Tree, identity: Identity) -> DirNode | None:
+    if identity.is_upper:
+        return _from_upper_handle(tree, identity.real)
+    entry = tree.index.find(identity.fileid)
+    if entry == GONE:
+        return None
+    if isinstance(entry, DirectoryEntry):
+        node = _from_entry(tree, entry)
+        if node is not None:
+            return node
+    layer = tree.layers.by_id(identity.source)
+    if layer is None:
+        return None
+    return from_lower(tree, layer, layer.open_handle(identity.real, DIR_FLAGS))
+
+
+def _from_entry(tree: Tree, entry: DirectoryEntry) -> DirNode | None:
+    """The directory an index entry leads to; None when it leads nowhere.
+
+    It does so after a crash between entry and directory: the lower directory
+    then is where it always was.
+    """
+    if entry.lower is not None:
+        return _directory(tree, entry.lower)
+    node = None
+    if entry.upper is not None:
+        node = _from_upper_handle(tree, entry.upper)
+    if node is None and entry.path is not None:
+        node = _walk(tree, components(entry.path))
+    return node
+
+
+def _from_upper_handle(tree: Tree, real: RealHandle) -> DirNode | None:
+    assert tree.layers.upper is not None
+    try:
+        fd = tree.layers.upper.open_handle(real, DIR_FLAGS)
+    except OSError as problem:
+        if problem.errno != errno.ESTALE:
+            raise
+        return None
+    return from_upper(tree, fd)
+
+
+def from_upper(tree: Tree, fd: Fd) -> DirNode | None:
+    """The merged directory that an upper directory belongs to; None if it has no place any more."""
+    st = os.fstat(fd)
+    while st.st_nlink:
+        path = upper_path(tree, fd)
+        if path is None:
+            return None
+        node = _walk(tree, components(path))
+        if (
+            node is not None
+            and node.upper is not None
+            and os.path.samestat(st, os.fstat(node.upper))
+        ):
+            return node
+        if path == upper_path(tree, fd):
+            return None  # else it was renamed during the walk
+    return None
+
+
+def _walk(tree: Tree, names: list[bytes]) -> DirNode | None:
+    node: Node | None = tree.root
+    for name in names:
+        node = lookup(tree, node, name) if isinstance(node, DirNode) else None
+    return node if isinstance(node, DirNode) else None
+
+
+def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
+    """The merged directory whose stack has this directory of a lower layer.
+
+    Walks the lower path from the layer's root, staying at each step with the
+    merged directory that the lower one belongs to, wherever that is now.
+    """
+    real = layer.root
+    node = tree.root
+    for name in components(path_of(fd)):
+        real = Fd(os.open(name, DIR_FLAGS, dir_fd=real))
+        below = _step_down(tree, node, name, LowerDir(layer, real))
+        if below is None:
+            return None
+        node = below
+    return node
+
+
+def _step_down(tree: Tree, parent: DirNode, name: bytes, real: LowerDir) -> DirNode | None:
+    """The merged directory of `real`, which the layer has as `name` below one of `parent`'s."""
+    stack = find_lower(tree, parent.lowers, name)
+    if isinstance(stack, LowerFile) or not _has(stack, real):
+        # Not by this name: a redirect of a higher layer may lead to it.
+        return _from_note(tree, real)
+    bottom = stack[-1]
+    entry = tree.index.find(bottom.layer.fileid(os.fstat(bottom.fd).st_ino))
+    if entry == GONE:
+        return None
+    node: Node | None = None
+    if isinstance(entry, DirectoryEntry):
+        node = _from_entry(tree, entry)
+    if node is None:
+        node = lookup(tree, parent, name)
+    return node if isinstance(node, DirNode) and _has(node.lowers, real) else None
+
+
+def _from_note(tree: Tree, real: LowerDir) -> DirNode | None:
+    entry = tree.index.find(real.layer.fileid(os.fstat(real.fd).st_ino))
+    node = _from_entry(tree, entry) if isinstance(entry, DirectoryEntry) else None
+    return node if node is not None and _has(node.lowers, real) else None
+
+
+def _has(stack: tuple[LowerDir, ...], real: LowerDir) -> bool:
+    st = os.fstat(real.fd)
+    return any(os.path.samestat(st, os.fstat(lower.fd)) for lower in stack)
+
+
+def parent_of(tree: Tree, node: DirNode) -> DirNode:
+    """The directory that holds a directory; the root holds itself.
+
+    Raises ESTALE when it was removed meanwhile.
+    """
+    if node is tree.root or node.handle == tree.root.handle:
+        return tree.root
+    found: Node | None
+    if node.upper is not None:
+        found = from_upper(tree, Fd(os.open(b"..", DIR_FLAGS, dir_fd=node.upper)))
+    else:
+        assert node.place is not None
+        found = resolve(tree, node.place.parent)
+    if not isinstance(found, DirNode):
+        raise error(errno.ESTALE)
+    return found

@@ -1,0 +1,209 @@
+"""The overlay as one object: what a server calls.
+
+Every method is synchronous and may be called from any thread.  It raises
+`OSError` with the errno a local filesystem would give (overlay.errors lists the
+ones that stand for something else) or, on a thread that must not wait,
+`WouldBlock`.  Permission is checked in every method against the caller's
+credentials; names are single components.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from overlay import (
+    create,
+    data,
+    link,
+    permission,
+    readdir,
+    remove,
+    rename,
+    setattr,
+)
+from overlay.attributes import Attributes, Change, Changes
+from overlay.config import OverlayConfig
+from overlay.credentials import Credentials
+from overlay.data import Buffer, Stable
+from overlay.decode import parent_of, resolve
+from overlay.errors import error
+from overlay.listing import Listing
+from overlay.lookup import lookup
+from overlay.names import Created, check_name, existing
+from overlay.node import DirNode, FileNode, Node, directory
+from overlay.opening import open_tree
+from overlay.recovery import recover
+from overlay.tree import Tree
+
+
+class Overlay:
+    """One merged tree of layers."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    @classmethod
+    def open(cls, config: OverlayConfig) -> Overlay:
+        """Open the layers, own the upper one exclusively, and mend what a crash left.
+
+        Raises ConfigError.
+        """
+        tree = open_tree(config)
+        recover(tree)
+        return cls(tree)
+
+    def close(self) -> None:
+        """Wait for copy-ups under way and forget what is cached."""
+        self._tree.copy_ups.close()
+        self._tree.cache.clear()
+
+    @property
+    def root(self) -> DirNode:
+        return self._tree.root
+
+    @property
+    def read_only(self) -> bool:
+        return self._tree.layers.upper is None
+
+    @property
+    def fsid(self) -> int:
+        """The number of this filesystem for clients, constant for the export."""
+        return self._tree.signer.export
+
+    @property
+    def write_verifier(self) -> bytes:
+        """8 bytes that change when data written unstable may have been lost."""
+        return self._tree.verifier.value
+
+    def resolve(self, handle: bytes) -> Node:
+        """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
+        return resolve(self._tree, handle)
+
+    def _now(self, node: Node) -> Node:
+        """The node as it is now: the same object may have been copied up or removed since."""
+        if self._tree.objects.of(node.identity.fileid) == node.generation:
+            return node
+        return resolve(self._tree, node.handle)
+
+    def _directory(self, node: Node) -> DirNode:
+        return directory(self._now(node))
+
+    def getattr(self, node: Node) -> Attributes:
+        return self._tree.attributes(self._now(node))
+
+    def setattr(
+        self, node: Node, cred: Credentials, changes: Changes, guard: int | None = None
+    ) -> Change:
+        """Change attributes; `guard`: the ctime (ns) that the object must have, else ECANCELED."""
+        return setattr.setattr(self._tree, self._now(node), cred, changes, guard)
+
+    def access(self, node: Node, cred: Credentials) -> int:
+        """The bits of os.R_OK, os.W_OK and os.X_OK that `cred` has."""
+        node = self._now(node)
+        return permission.rights(node, self._tree.attributes(node), cred)
+
+    def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node:
+        """The object called `name`; `.` and `..` too, and the root's `..` is the root."""
+        check_name(name)
+        parent = self._directory(parent)
+        permission.require(self._tree, parent, cred, permission.EXECUTE)
+        if name == b".":
+            return parent
+        if name == b"..":
+            return parent_of(self._tree, parent)
+        return existing(self._tree, parent, name)
+
+    def find(self, parent: Node, name: bytes) -> Node | None:
+        """The object called `name` without a permission check, for listings with attributes."""
+        parent = self._directory(parent)
+        if name == b".":
+            return parent
+        if name == b"..":
+            return parent_of(self._tree, parent)
+        return lookup(self._tree, parent, name)
+
+    def readlink(self, node: Node, cred: Credentials) -> bytes:
+        """The target of a symbolic link; raises EINVAL for anything else."""
+        node = self._now(node)
+        if not isinstance(node, FileNode):
+            raise error(errno.EINVAL)
+        return os.readlink(b"", dir_fd=node.fd)
+
+    def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[bytes, bool]:
+        """Up to `count` bytes from `offset`, and whether the file ends there."""
+        return data.read(self._tree, self._now(node), cred, offset, count)
+
+    def write(
+        self, node: Node, cred: Credentials, offset: int, content: Buffer, stable: Stable
+    ) -> Change:
+        """Write all of `content` at `offset`."""
+        return data.write(self._tree, self._now(node), cred, offset, content, stable)
+
+    def commit(self, node: Node, offset: int, count: int) -> Change:
+        """Bring written data to stable storage; the whole file's, whatever range is asked for."""
+        return data.commit(self._tree, self._now(node))
+
+    def create(
+        self, parent: Node, name: bytes, cred: Credentials, changes: Changes, guarded: bool
+    ) -> Created:
+        """Create a regular file; unless `guarded`, one that exists is opened."""
+        return create.create(
+            self._tree, self._directory(parent), name, cred, changes, guarded=guarded
+        )
+
+    def create_exclusive(
+        self, parent: Node, name: bytes, cred: Credentials, verifier: bytes
+    ) -> Created:
+        """Create a regular file once, however often the call is repeated with its verifier."""
+        return create.create_exclusive(self._tree, self._directory(parent), name, cred, verifier)
+
+    def mkdir(self, parent: Node, name: bytes, cred: Credentials, changes: Changes) -> Created:
+        return create.mkdir(self._tree, self._directory(parent), name, cred, changes)
+
+    def symlink(
+        self, parent: Node, name: bytes, cred: Credentials, target: bytes, changes: Changes
+    ) -> Created:
+        return create.symlink(self._tree, self._directory(parent), name, cred, target, changes)
+
+    def mknod(
+        self,
+        parent: Node,
+        name: bytes,
+        cred: Credentials,
+        type_: int,
+        rdev: int,
+        changes: Changes,
+    ) -> Created:
+        """Create a device, FIFO or socket; `type_` is one of stat.S_IFCHR, S_IFBLK, ..."""
+        return create.mknod(self._tree, self._directory(parent), name, cred, type_, rdev, changes)
+
+    def remove(self, parent: Node, name: bytes, cred: Credentials) -> Change:
+        """Remove a non-directory's name; returns the parent's change."""
+        return remove.remove(self._tree, self._directory(parent), name, cred)
+
+    def rmdir(self, parent: Node, name: bytes, cred: Credentials) -> Change:
+        """Remove an empty directory; returns the parent's change."""
+        return remove.rmdir(self._tree, self._directory(parent), name, cred)
+
+    def rename(
+        self, old_dir: Node, old: bytes, new_dir: Node, new: bytes, cred: Credentials
+    ) -> tuple[Change, Change]:
+        """Rename an object; returns the changes of both directories."""
+        return rename.rename(
+            self._tree, self._directory(old_dir), old, self._directory(new_dir), new, cred
+        )
+
+    def link(self, node: Node, parent: Node, name: bytes, cred: Credentials) -> Change:
+        """Give an object a further name; returns the parent's change."""
+        return link.link(self._tree, self._now(node), self._directory(parent), name, cred)
+
+    def readdir(self, node: Node, cred: Credentials) -> Listing:
+        """All entries of a directory in the order of their cookies."""
+        node = self._directory(node)
+        permission.require(self._tree, node, cred, permission.READ)
+        return readdir.readdir(self._tree, node)
+
+    def statvfs(self, node: Node) -> os.statvfs_result:
+        """Space of the filesystem that new data goes to."""
+        return os.fstatvfs(self._tree.root.real)

@@ -1,0 +1,51 @@
+"""Long work that goes on whether or not somebody still waits for it.
+
+One job at a time for each object: whoever needs the same work joins the job
+that is under way.  Who has waited `PATIENCE` seconds is told EAGAIN (a client
+hears NFS3ERR_JUKEBOX and asks again later) while the job goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from overlay.errors import error
+
+PATIENCE: Final = 3.0
+_THREADS: Final = 4
+
+
+class Jobs:
+    """Jobs by the number of the object they work on."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="copy-up")
+        self._running: dict[int, Future[None]] = {}
+        self._lock = threading.RLock()  # a job may be done before its callback is set
+
+    def do(self, number: int, work: Callable[[], None]) -> None:
+        """Have `work` done for object `number`, or join the job that does it already.
+
+        Raises what the work raised, or EAGAIN when it takes longer than `PATIENCE`.
+        """
+        with self._lock:
+            job = self._running.get(number)
+            if job is None:
+                job = self._running[number] = self._pool.submit(work)
+                job.add_done_callback(lambda _: self._finished(number))
+        try:
+            job.result(PATIENCE)
+        except TimeoutError:
+            raise error(errno.EAGAIN) from None
+
+    def _finished(self, number: int) -> None:
+        with self._lock:
+            del self._running[number]
+
+    def close(self) -> None:
+        """Wait for what is under way; take no more."""
+        self._pool.shutdown()

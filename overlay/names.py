@@ -1,0 +1,216 @@
+"""What the verbs that change names have in common.
+
+Each verb: copies up what it needs (which may block, and changes nothing that
+clients see), then takes the namespace lock, looks again, checks permission,
+acts, and bumps the counters of what it changed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from index import xattrs
+from index.entries import Removal
+from index.fd import Fd, is_whiteout, open_dir
+from index.syscalls import handle_of, rename, set_fs_ids
+from overlay import nlink, permission
+from overlay.attributes import Attributes, Change
+from overlay.copy_up import copy_up_dir, copy_up_file, link_up
+from overlay.credentials import Credentials
+from overlay.decode import resolve
+from overlay.errors import error
+from overlay.lookup import find_lower, lookup
+from overlay.node import DirNode, FileNode, Node, Place
+from overlay.tree import Tree
+
+NAME_MAX: Final = 255
+_SPECIAL: Final = (b".", b"..")
+
+
+class Created(NamedTuple):
+    """A new object and what making it did to its parent."""
+
+    node: Node
+    parent: Change
+
+
+def check_name(name: bytes) -> None:
+    """Raise EINVAL for what cannot be a name, ENAMETOOLONG for one of over 255 bytes."""
+    if not name or b"/" in name or b"\0" in name:
+        raise error(errno.EINVAL)
+    if len(name) > NAME_MAX:
+        raise error(errno.ENAMETOOLONG)
+
+
+def check_new_name(name: bytes) -> None:
+    """As `check_name`, and EEXIST for `.` and `..`."""
+    check_name(name)
+    if name in _SPECIAL:
+        raise error(errno.EEXIST)
+
+
+def check_old_name(name: bytes) -> None:
+    """As `check_name`, and EINVAL for `.` and `..`, which cannot be removed or renamed."""
+    check_name(name)
+    if name in _SPECIAL:
+        raise error(errno.EINVAL)
+
+
+def upper_of(node: DirNode) -> Fd:
+    """The upper directory of one that was copied up."""
+    assert node.upper is not None
+    return node.upper
+
+
+def writable_parent(tree: Tree, parent: DirNode, cred: Credentials) -> DirNode:
+    """The parent, copied up, after a check that `cred` may change names in it."""
+    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
+    return copy_up_dir(tree, parent)
+
+
+def existing(tree: Tree, parent: DirNode, name: bytes) -> Node:
+    """The object called `name`; raises ENOENT."""
+    node = lookup(tree, parent, name)
+    if node is None:
+        raise error(errno.ENOENT)
+    return node
+
+
+@contextmanager
+def acting_as(cred: Credentials) -> Iterator[None]:
+    """Create objects as their user would, so that owner, group and quota are right at once."""
+    if cred.is_root and cred.gid == 0:
+        yield
+        return
+    set_fs_ids(cred.uid, cred.gid)
+    try:
+        yield
+    finally:
+        set_fs_ids(0, 0)
+
+
+def has_lower(tree: Tree, parent: DirNode, name: bytes) -> bool:
+    """Whether removing the upper `name` would lay bare a lower one."""
+    return bool(find_lower(tree, parent.lowers, name)) if parent.lowers else False
+
+
+def covered_by(parent: DirNode, name: bytes) -> os.stat_result | None:
+    """What the upper directory itself has as `name`, whiteouts included."""
+    try:
+        return os.stat(name, dir_fd=upper_of(parent), follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def has_whiteout(parent: DirNode, name: bytes) -> bool:
+    """Whether the upper directory has a whiteout called `name`."""
+    st = covered_by(parent, name)
+    return st is not None and is_whiteout(st)
+
+
+def put_whiteout(tree: Tree, parent: DirNode, name: bytes) -> None:
+    """Hide the lower `name`, replacing in the same instant what non-directory the upper has."""
+    whiteout = tree.workdir.new_whiteout()
+    rename(tree.workdir.staging, whiteout, upper_of(parent), name)
+
+
+def is_removable(parent: DirNode, name: bytes, node: FileNode) -> bool:
+    """Whether one system call can take `name` from the object.
+
+    It can if the upper directory has the name as a link of the object, or if
+    the object is a lower inode with no other name.
+    """
+    if not node.is_upper:
+        return os.fstat(node.fd).st_nlink == 1
+    return covered_by(parent, name) is not None
+
+
+def make_removable(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> None:
+    """Bring about `is_removable`, which changes nothing that clients see.  May block."""
+    if not is_removable(parent, name, node):
+        link_up(tree, copy_up_file(tree, node), Place(parent.handle, name))
+
+
+@contextmanager
+def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Iterator[None]:
+    """Bracket the one system call that takes `name` from a removable non-directory.
+
+    A crash on either side of the call leaves the object either whole or gone
+    (index.entries, overlay.nlink).
+    """
+    if not node.is_upper:
+        tree.index.begin_removal(Removal(node.fileid, handle_of(upper_of(parent)), name))
+        try:
+            yield
+        except OSError:
+            tree.index.cancel_removal(node.fileid)
+            raise
+        tree.index.end_removal(node.fileid)
+    else:
+        nlink.relate_to_upper(node)
+        yield
+        if not node.identity.is_upper and os.fstat(node.fd).st_nlink + node.nlink_adjust <= 0:
+            tree.index.bury(node.fileid)
+    tree.changed_object(node.fileid)
+
+
+def is_empty(tree: Tree, node: DirNode) -> bool:
+    """Whether a merged directory shows no entries: whiteouts do not count."""
+    hidden: set[bytes] = set()
+    stack = ([] if node.upper is None else [node.upper]) + [lower.fd for lower in node.lowers]
+    for real in stack:
+        fd = open_dir(real, b".")
+        for raw in os.listdir(fd):
+            name = os.fsencode(raw)
+            if name in hidden:
+                continue
+            if not is_whiteout(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                return False
+            hidden.add(name)
+    return True
+
+
+def clear_whiteouts(node: DirNode) -> None:
+    """Empty the upper directory of a merged directory that shows no entries.
+
+    It is made opaque first, so that it goes on showing none.
+    """
+    fd = open_dir(upper_of(node), b".")
+    whiteouts = os.listdir(fd)
+    if not whiteouts:
+        return
+    xattrs.put(fd, xattrs.OPAQUE, b"y")
+    for name in whiteouts:
+        os.unlink(name, dir_fd=fd)
+
+
+def change_of(tree: Tree, node: DirNode, before: Attributes) -> Change:
+    """The change of a directory whose names were changed."""
+    tree.changed_names(node)
+    return Change(before, tree.attributes(node))
+
+
+def refreshed(tree: Tree, node: DirNode) -> DirNode:
+    """The directory as it is now, copied up; raises ESTALE when it was removed meanwhile."""
+    now = resolve(tree, node.handle)
+    if not isinstance(now, DirNode) or now.upper is None:
+        raise error(errno.ESTALE)
+    tree.attributes(now)
+    return now
+
+
+def mode_of_new(parent: Attributes, mode: int, cred: Credentials) -> int:
+    """Permission bits a new file gets: setgid is not for those outside the parent's group."""
+    if (
+        mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP
+        and parent.mode & stat.S_ISGID
+        and not cred.is_root
+        and not cred.in_group(parent.gid)
+    ):
+        mode &= ~stat.S_ISGID
+    return mode

@@ -1,0 +1,63 @@
+"""How many names an object has in the merged tree.
+
+A copied-up inode has one link more than clients may see (the index entry), and
+fewer while names of it still are the lower layer's.  The count is therefore
+kept in `overlay.nlink` as the kernel keeps it: as an offset to the link count
+of the upper inode (`U+1`) or of the lower inode (`L-2`).
+
+Rule: before an operation that changes how many names there are, the offset is
+to the upper inode, whose own count then changes in the same instant as the
+name does.  Before one that gives a lower name an upper link, and so changes no
+count, it is to the lower inode.  So the count is right after a crash at any
+moment, and an object is gone exactly when it is zero.
+"""
+
+from __future__ import annotations
+
+import os
+
+from index import xattrs
+from index.identity import Identity
+from overlay.node import FileNode
+from overlay.tree import Tree
+
+_INDEX_LINK = 1
+INITIAL = b"L+0"
+
+
+def count(tree: Tree, identity: Identity, fd: int, st: os.stat_result) -> int:
+    """The overlay link count of an indexed upper inode; 0 when the object is gone."""
+    value = xattrs.get(fd, xattrs.NLINK)
+    if value is None:
+        return st.st_nlink - _INDEX_LINK
+    offset = int(value[1:])
+    if value.startswith(b"U"):
+        return st.st_nlink + offset
+    return _lower_nlink(tree, identity) + offset
+
+
+def relate_to_upper(node: FileNode) -> None:
+    """Prepare for an operation that makes or removes a name of `node`."""
+    if not node.identity.is_upper:
+        _write(node.fd, b"U%+d" % node.nlink_adjust)
+
+
+def relate_to_lower(tree: Tree, node: FileNode) -> None:
+    """Prepare for giving a lower name of `node` its upper link."""
+    visible = os.fstat(node.fd).st_nlink + node.nlink_adjust
+    _write(node.fd, b"L%+d" % (visible - _lower_nlink(tree, node.identity)))
+
+
+def _write(fd: int, value: bytes) -> None:
+    if xattrs.get(fd, xattrs.NLINK) != value:
+        xattrs.put(fd, xattrs.NLINK, value)
+
+
+def _lower_nlink(tree: Tree, identity: Identity) -> int:
+    layer = tree.layers.on_filesystem(identity.source)
+    if layer is None:
+        return 1
+    try:
+        return os.fstat(layer.open_handle(identity.real, os.O_PATH)).st_nlink
+    except OSError:
+        return 1

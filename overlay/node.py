@@ -1,0 +1,125 @@
+"""An object of the merged tree, as the server has it in hand.
+
+Nodes are facts, not the truth: each can be thrown away at any time and made
+again from its handle.  `generation` is the object's counter as it stood before
+the facts were learnt; when the counter has moved on the node is no longer used.
+A node is never changed, but for the descriptors and the ACL it keeps at hand.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from index.fd import Fd, reopen
+from index.identity import Identity
+from index.layers import Layer
+
+
+class LowerDir(NamedTuple):
+    """One read-only directory of a merged directory's stack."""
+
+    layer: Layer
+    fd: Fd
+
+
+class Place(NamedTuple):
+    """A name in the merged tree: the parent directory's handle and the name in it."""
+
+    parent: bytes
+    name: bytes
+
+
+@dataclass(slots=True, eq=False)
+class _Object:
+    """What every object has: its identity and the handle made of it."""
+
+    identity: Identity
+    handle: bytes
+    generation: int
+    # Where the object was found.  Of a lower directory this cannot change, as
+    # renaming would copy it up; of a lower file it is one of its names.
+    place: Place | None
+
+    @property
+    def fileid(self) -> int:
+        return self.identity.fileid
+
+    @property
+    def is_dir(self) -> bool:
+        return self.identity.is_dir
+
+
+@dataclass(slots=True, eq=False)
+class FileNode(_Object):
+    """Anything but a directory: `fd` names the inode that holds the data now."""
+
+    layer: Layer
+    fd: Fd
+    mode: int  # the file type; the permission bits may have changed since
+    nlink_adjust: int  # what to add to the real inode's st_nlink
+    _reader: Fd | None = field(default=None, init=False)
+    _writer: Fd | None = field(default=None, init=False)
+
+    @property
+    def type(self) -> int:
+        return stat.S_IFMT(self.mode)
+
+    @property
+    def is_upper(self) -> bool:
+        return self.layer.is_upper
+
+    @property
+    def real(self) -> Fd:
+        """The inode that attributes are read from."""
+        return self.fd
+
+    def reader(self) -> Fd:
+        """A descriptor to read a regular file's data with."""
+        if self._reader is None:
+            self._reader = reopen(self.fd, os.O_RDONLY)
+        return self._reader
+
+    def writer(self) -> Fd:
+        """A descriptor to write a regular upper file's data with."""
+        if self._writer is None:
+            self._writer = reopen(self.fd, os.O_WRONLY)
+        return self._writer
+
+
+@dataclass(slots=True, eq=False)
+class DirNode(_Object):
+    """A directory: its upper directory and the stack of lower ones that it merges."""
+
+    upper: Fd | None
+    lowers: tuple[LowerDir, ...]
+
+    @property
+    def type(self) -> int:
+        return stat.S_IFDIR
+
+    @property
+    def is_upper(self) -> bool:
+        return self.upper is not None
+
+    @property
+    def real(self) -> Fd:
+        """The topmost real directory, the one that attributes are read from."""
+        return self.lowers[0].fd if self.upper is None else self.upper
+
+    @property
+    def is_merged(self) -> bool:
+        return len(self.lowers) + (self.upper is not None) > 1
+
+
+Node = FileNode | DirNode
+
+
+def directory(node: Node) -> DirNode:
+    """`node` as a directory; raises ENOTDIR."""
+    if not isinstance(node, DirNode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    return node

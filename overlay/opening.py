@@ -1,0 +1,178 @@
+"""From paths on the command line to an opened overlay, or to a clear refusal."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+from index import xattrs
+from index.entries import Index
+from index.fd import Fd, components, open_dir
+from index.identity import Signer
+from index.layers import Opened, identify
+from index.syscalls import clone_mount, handle_of, keep_capabilities
+from index.workdir import Workdir
+from overlay.config import ConfigError, OverlayConfig
+from overlay.tree import Layers, Tree
+
+# Where an export without an upper layer keeps its key and its layers' ids.
+STATE_DIRECTORY: Final = Path("/var/lib/overlay-nfsd")
+
+
+def open_tree(config: OverlayConfig) -> Tree:
+    """Open the layers and the work directory, held until the tree is dropped.
+
+    Raises ConfigError, a line that says what is wrong and how to mend it.
+    """
+    _check_rights()
+    if not config.lowerdirs:
+        raise ConfigError("no lower layer given: name at least one with --lowerdir")
+    if (config.upperdir is None) != (config.workdir is None):
+        raise ConfigError(
+            "--upperdir and --workdir go together: give both, or none to serve read-only"
+        )
+    opened = []
+    if config.upperdir is not None and config.workdir is not None:
+        upper, work = _open_upper(config.upperdir, config.workdir)
+        opened.append(upper)
+    else:
+        work = _state_directory(config)
+    opened += [_open_lower(path) for path in config.lowerdirs]
+    workdir = _open_workdir(work)
+    if config.upperdir is not None:
+        _check_upper(opened[0], workdir)
+    record, layers = identify(workdir, opened)
+    upper_layer = layers[0] if config.upperdir is not None else None
+    lowers = tuple(layers[1:] if upper_layer else layers)
+    keep_capabilities()
+    os.umask(0)  # the client has applied its own
+    index = Index(workdir)
+    signer = Signer(workdir.key(), record.export)
+    return Tree(Layers(upper_layer, lowers), workdir, index, signer, record.root)
+
+
+def _check_rights() -> None:
+    if os.geteuid() != 0:
+        raise ConfigError("must run as root, to open files by handle and to act for any user")
+
+
+def _real(option: str, path: bytes) -> bytes:
+    resolved = os.path.realpath(path)
+    if not os.path.isdir(resolved):
+        reason = "is not a directory" if os.path.exists(resolved) else "does not exist"
+        raise ConfigError(f"{option} {os.fsdecode(path)} {reason}")
+    return resolved
+
+
+def _clone(option: str, path: bytes, *, read_only: bool) -> Fd:
+    try:
+        return clone_mount(path, read_only=read_only)
+    except OSError as problem:
+        cure = "run with CAP_SYS_ADMIN, on Linux 5.12 or newer"
+        raise ConfigError(f"{option} {os.fsdecode(path)}: {problem.strerror}: {cure}") from problem
+
+
+def _open_lower(path: bytes) -> Opened:
+    real = _real("lower layer", path)
+    root = _clone("lower layer", real, read_only=True)
+    _check_handles("lower layer", real, root)
+    return Opened(root, real)
+
+
+def _check_handles(option: str, path: bytes, root: Fd) -> None:
+    try:
+        handle_of(root)
+    except OSError as problem:
+        raise ConfigError(
+            f"{option} {os.fsdecode(path)}: its filesystem has no file handles; "
+            "use ext4, xfs, btrfs, tmpfs, squashfs or erofs"
+        ) from problem
+
+
+def _open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
+    """Both directories below one private mount, so that names can be linked across."""
+    upper, work = _real("--upperdir", upperdir), _real("--workdir", workdir)
+    if os.path.commonpath([upper, work]) in (upper, work):
+        raise ConfigError("--upperdir and --workdir must not lie one in the other")
+    common = os.path.commonpath([upper, work])
+    mount = _clone("--upperdir", common, read_only=False)
+    names = os.path.relpath(upper, common), os.path.relpath(work, common)
+    fds = [_walk(mount, components(name)) for name in names]
+    for fd, path in zip(fds, (upper, work), strict=True):
+        if fd is None or not os.path.samestat(os.fstat(fd), os.stat(path)):
+            raise ConfigError(
+                f"--upperdir {os.fsdecode(upper)} and --workdir {os.fsdecode(work)} are on "
+                "different filesystems or mounts: put the workdir beside the upperdir"
+            )
+    assert fds[0] is not None
+    assert fds[1] is not None
+    return Opened(fds[0], upper, b"/" + names[0], is_upper=True), fds[1]
+
+
+def _walk(mount: Fd, names: list[bytes]) -> Fd | None:
+    fd = mount
+    for name in names:
+        try:
+            fd = open_dir(fd, name)
+        except FileNotFoundError:
+            return None
+    return fd
+
+
+def _state_directory(config: OverlayConfig) -> Fd:
+    """The work directory of a read-only export, known by its bottommost layer."""
+    bottom = os.path.realpath(config.lowerdirs[-1])
+    base = Path(os.environ.get("STATE_DIRECTORY", STATE_DIRECTORY))
+    path = base / hashlib.blake2b(bottom, digest_size=8).hexdigest()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ConfigError(
+            f"cannot make {path}, where a read-only export keeps its key: {problem.strerror}; "
+            "set STATE_DIRECTORY to a directory that can be written"
+        ) from problem
+    return Fd(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+
+
+def _open_workdir(work: Fd) -> Workdir:
+    try:
+        return Workdir(work)
+    except OSError as problem:
+        if problem.errno == errno.EBUSY:
+            raise ConfigError(
+                "the workdir is in use by another server: "
+                "stop that one, or use another upper and workdir"
+            ) from problem
+        raise ConfigError(f"cannot use the workdir: {problem.strerror}") from problem
+
+
+def _check_upper(upper: Opened, workdir: Workdir) -> None:
+    where = f"--upperdir {os.fsdecode(upper.path)}"
+    _check_handles("--upperdir", upper.path, upper.root)
+    try:
+        fcntl.flock(upper.root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as problem:
+        raise ConfigError(f"{where} is in use by another server: stop that one first") from problem
+    if _kernel_mounts(upper.path):
+        raise ConfigError(f"{where} is mounted by the kernel's overlayfs: unmount it first")
+    try:
+        xattrs.put(workdir.staging, xattrs.OPAQUE, b"n")
+        xattrs.drop(workdir.staging, xattrs.OPAQUE)
+    except OSError as problem:
+        raise ConfigError(
+            f"{where}: its filesystem keeps no trusted.* extended attributes "
+            f"({problem.strerror}); use ext4, xfs, btrfs or tmpfs"
+        ) from problem
+
+
+def _kernel_mounts(upper: bytes) -> bool:
+    """Whether an overlay mount that this process sees has the upper directory."""
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        return any(
+            b" - overlay " in line and b"upperdir=" + upper in line.rstrip().split(b",")
+            for line in mounts
+        )

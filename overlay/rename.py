@@ -1,0 +1,193 @@
+"""Renaming (RFC 1813 section 3.3.14).
+
+The object moves by one rename of its upper inode, which also replaces the
+target and, by RENAME_WHITEOUT, hides what a lower layer has under the old
+name.  A directory that merges takes a redirect along, which says where its
+lower directories are; one that does not is opaque where it could merge.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from index import xattrs
+from index.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT
+from index.syscalls import rename as rename_at
+from overlay import permission
+from overlay.attributes import Change
+from overlay.copy_up import copy_up_dir, copy_up_file, link_up, mark_impure
+from overlay.credentials import Credentials
+from overlay.errors import error
+from overlay.lookup import lookup, upper_path
+from overlay.names import (
+    change_of,
+    check_old_name,
+    clear_whiteouts,
+    existing,
+    has_lower,
+    has_whiteout,
+    is_empty,
+    is_removable,
+    losing_name,
+    make_removable,
+    refreshed,
+    upper_of,
+    writable_parent,
+)
+from overlay.node import DirNode, FileNode, Node, Place
+from overlay.redirect import set_redirect
+from overlay.remove import forget_directory
+from overlay.tree import Tree
+
+
+def rename(
+    tree: Tree,
+    old_dir: DirNode,
+    old: bytes,
+    new_dir: DirNode,
+    new: bytes,
+    cred: Credentials,
+) -> tuple[Change, Change]:
+    """Rename an object; returns the changes of the old and of the new directory.
+
+    Raises EINVAL for a directory moved below itself, EISDIR, ENOTDIR, EEXIST or
+    ENOTEMPTY for a target of the wrong kind.
+    """
+    check_old_name(old)
+    check_old_name(new)
+    need = permission.WRITE | permission.EXECUTE
+    permission.require(tree, old_dir, cred, need)
+    permission.require(tree, new_dir, cred, need)
+    node = existing(tree, old_dir, old)
+    target = lookup(tree, new_dir, new)
+    _check(tree, old_dir, node, new_dir, target, cred)
+    if target is not None and target.handle == node.handle:
+        return _unchanged(tree, old_dir), _unchanged(tree, new_dir)
+    old_dir = writable_parent(tree, old_dir, cred)
+    new_dir = writable_parent(tree, new_dir, cred)
+    _make_movable(tree, old_dir, old, node)
+    if isinstance(target, FileNode):
+        make_removable(tree, new_dir, new, target)
+    with tree.changing():
+        return _rename(tree, old_dir, old, new_dir, new, cred)
+
+
+def _unchanged(tree: Tree, node: DirNode) -> Change:
+    attributes = tree.attributes(node)
+    return Change(attributes, attributes)
+
+
+def _check(
+    tree: Tree,
+    old_dir: DirNode,
+    node: Node,
+    new_dir: DirNode,
+    target: Node | None,
+    cred: Credentials,
+) -> None:
+    """Permission and kinds: what rename(2) checks in the merged tree."""
+    had = tree.attributes(node)
+    permission.require_unsticky(tree.attributes(old_dir), had, cred)
+    if node.is_dir and old_dir.handle != new_dir.handle:
+        # Moving a directory elsewhere changes its `..`.
+        permission.require(tree, node, cred, permission.WRITE)
+    if target is None or target.handle == node.handle:
+        return
+    permission.require_unsticky(tree.attributes(new_dir), tree.attributes(target), cred)
+    if node.is_dir and not target.is_dir:
+        raise error(errno.ENOTDIR)
+    if target.is_dir and not node.is_dir:
+        raise error(errno.EISDIR)
+    if isinstance(target, DirNode) and not is_empty(tree, target):
+        raise error(errno.ENOTEMPTY)
+
+
+def _make_movable(tree: Tree, parent: DirNode, name: bytes, node: Node) -> None:
+    """Give the object an upper inode under its name; changes nothing that clients see."""
+    if isinstance(node, DirNode):
+        copy_up_dir(tree, node)
+    elif not _is_movable(parent, name, node):
+        link_up(tree, copy_up_file(tree, node), Place(parent.handle, name))
+
+
+def _is_movable(parent: DirNode, name: bytes, node: Node) -> bool:
+    return node.is_upper and (isinstance(node, DirNode) or is_removable(parent, name, node))
+
+
+def _rename(
+    tree: Tree, old_dir: DirNode, old: bytes, new_dir: DirNode, new: bytes, cred: Credentials
+) -> tuple[Change, Change]:
+    old_dir, new_dir = refreshed(tree, old_dir), refreshed(tree, new_dir)
+    node, target = existing(tree, old_dir, old), lookup(tree, new_dir, new)
+    _check(tree, old_dir, node, new_dir, target, cred)
+    if not _is_movable(old_dir, old, node) or (
+        isinstance(target, FileNode) and not is_removable(new_dir, new, target)
+    ):
+        raise error(errno.EAGAIN)  # another took its place just now
+    before = tree.attributes(old_dir), tree.attributes(new_dir)
+    _refuse_loop(tree, node, new_dir)
+    _prepare_directory(tree, node, old_dir, old, new_dir)
+    if not node.identity.is_upper:
+        mark_impure(upper_of(new_dir))
+    if isinstance(target, FileNode):
+        with losing_name(tree, new_dir, new, target):
+            _move(tree, old_dir, old, new_dir, new, node)
+    else:
+        if target is not None and target.upper is not None:
+            clear_whiteouts(target)
+        _move(tree, old_dir, old, new_dir, new, node)
+        if target is not None:
+            forget_directory(tree, target)
+    _record_path(tree, node, new_dir, new)
+    tree.changed_object(node.fileid)
+    return change_of(tree, old_dir, before[0]), change_of(tree, new_dir, before[1])
+
+
+def _refuse_loop(tree: Tree, node: Node, new_dir: DirNode) -> None:
+    """Raise EINVAL for a directory about to be moved below itself, before anything is changed."""
+    if isinstance(node, DirNode):
+        own, there = upper_path(tree, upper_of(node)), upper_path(tree, upper_of(new_dir))
+        if own is None or there is None:
+            raise error(errno.ESTALE)
+        if (there + b"/").startswith(own + b"/"):
+            raise error(errno.EINVAL)
+
+
+def _prepare_directory(
+    tree: Tree, node: Node, old_dir: DirNode, old: bytes, new_dir: DirNode
+) -> None:
+    if not isinstance(node, DirNode):
+        return
+    if node.lowers:
+        set_redirect(tree, node, old_dir, old)
+    elif new_dir.lowers:
+        xattrs.put(upper_of(node), xattrs.OPAQUE, b"y")
+
+
+def _move(
+    tree: Tree, old_dir: DirNode, old: bytes, new_dir: DirNode, new: bytes, node: Node
+) -> None:
+    source, destination = upper_of(old_dir), upper_of(new_dir)
+    hides = has_lower(tree, old_dir, old)
+    if node.is_dir and has_whiteout(new_dir, new):
+        # A directory cannot replace a whiteout, but it can change places with one.
+        rename_at(source, old, destination, new, RENAME_EXCHANGE)
+        if not hides:
+            os.unlink(old, dir_fd=source)
+    else:
+        rename_at(source, old, destination, new, RENAME_WHITEOUT if hides else 0)
+
+
+def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
+    """Note where an indexed object is now; it may lag behind after a crash, `upper` counts."""
+    if node.identity.is_upper:
+        return
+    parent = upper_path(tree, upper_of(new_dir))
+    if parent is None:
+        return
+    path = parent.rstrip(b"/") + b"/" + new
+    if isinstance(node, DirNode):
+        tree.index.move_directory(node.fileid, path)
+    else:
+        xattrs.put(node.fd, xattrs.PATH, path)

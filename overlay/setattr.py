@@ -1,0 +1,138 @@
+"""Changing attributes: mode, owner, size, times (RFC 1813 section 3.3.2).
+
+Who may change what follows notify_change() in Linux: the owner for mode and
+times, root for the owner, the owner for a group of his own; the size and "now"
+for the times need write permission.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from dataclasses import replace
+
+from index.fd import Fd, proc_path
+from overlay import permission
+from overlay.attributes import NOW, Attributes, Change, Changes, Now
+from overlay.copy_up import copy_up
+from overlay.credentials import Credentials
+from overlay.errors import error
+from overlay.node import FileNode, Node
+from overlay.tree import Tree
+
+
+def setattr(
+    tree: Tree, node: Node, cred: Credentials, changes: Changes, guard: int | None = None
+) -> Change:
+    """Change attributes; `guard` is the ctime (ns) the object must still have, else ECANCELED.
+
+    Raises EPERM or EACCES where `cred` may not, EISDIR or EINVAL for the size
+    of what has none, EROFS without an upper layer.
+    """
+    before = tree.attributes(node)
+    _check(tree, node, before, cred, changes)
+    if guard is not None and guard != before.ctime:
+        raise error(errno.ECANCELED)
+    if changes == Changes():
+        return Change(before, before)
+    was_upper = node.is_upper
+    node = copy_up(tree, node, size=changes.size)
+    with tree.changing():
+        now = tree.attributes(node)
+        if guard is not None and was_upper and guard != now.ctime:
+            raise error(errno.ECANCELED)
+        changes = _without_privilege(now, cred, changes)
+        fd: Fd = node.real
+        if changes.size is not None and isinstance(node, FileNode):
+            fd = node.writer()
+        apply(fd, os.fstat(fd), changes)
+        return Change(now, tree.attributes(node))
+
+
+def _check(tree: Tree, node: Node, had: Attributes, cred: Credentials, changes: Changes) -> None:
+    owner = cred.is_root or cred.uid == had.uid
+    if changes.size is not None:
+        if not stat.S_ISREG(had.mode):
+            raise error(errno.EISDIR if node.is_dir else errno.EINVAL)
+        if changes.size >= 1 << 63:
+            raise error(errno.EFBIG)
+        permission.require_data(tree, node, cred, permission.WRITE)
+    if changes.mode is not None and not owner:
+        raise error(errno.EPERM)
+    check_owner_change(had.uid, had.gid, changes, cred)
+    times = (changes.atime, changes.mtime)
+    if any(when not in (None, NOW) for when in times) and not owner:
+        raise error(errno.EPERM)
+    if NOW in times and not owner:
+        permission.require(tree, node, cred, permission.WRITE)
+
+
+def check_owner_change(uid: int, gid: int, changes: Changes, cred: Credentials) -> None:
+    """Raise EPERM unless `cred` may give an object of this owner and group the new ones."""
+    if cred.is_root:
+        return
+    if changes.uid is not None and (changes.uid != uid or cred.uid != uid):
+        raise error(errno.EPERM)
+    if changes.gid is not None and (
+        cred.uid != uid or (changes.gid != gid and not cred.in_group(changes.gid))
+    ):
+        raise error(errno.EPERM)
+
+
+def _without_privilege(had: Attributes, cred: Credentials, changes: Changes) -> Changes:
+    """What the kernel makes of a change by somebody who is not root.
+
+    Truncating takes setuid and setgid away; so does setting a setgid mode from
+    outside the file's group, of setgid.
+    """
+    if cred.is_root:
+        return changes
+    mode = changes.mode
+    if mode is not None and not cred.in_group(had.gid if changes.gid is None else changes.gid):
+        mode &= ~stat.S_ISGID
+    if mode is None and changes.size is not None and has_privilege(had.mode):
+        mode = without_privilege(had.mode)
+    return replace(changes, mode=mode)
+
+
+def has_privilege(mode: int) -> bool:
+    """Whether running a file of this mode changes the user or group."""
+    return bool(mode & stat.S_ISUID) or (
+        mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP
+    )
+
+
+def without_privilege(mode: int) -> int:
+    """The permission bits that writing by somebody who is not root leaves."""
+    drop = stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)
+    return stat.S_IMODE(mode) & ~drop
+
+
+def apply(fd: Fd, st: os.stat_result, changes: Changes) -> None:
+    """Make `changes` to the real inode behind `fd`, which has attributes `st`.
+
+    For a size, `fd` must be open for writing.  The owner goes first: changing
+    it clears the setuid and setgid bits that a mode may then set.
+    """
+    path = proc_path(fd)
+    if changes.size is not None:
+        os.truncate(fd, changes.size)
+    if changes.uid is not None or changes.gid is not None:
+        uid = -1 if changes.uid is None else changes.uid
+        gid = -1 if changes.gid is None else changes.gid
+        os.chown(path, uid, gid)
+    if changes.mode is not None and not stat.S_ISLNK(st.st_mode):
+        os.chmod(path, changes.mode & 0o7777)
+    if changes.atime is not None or changes.mtime is not None:
+        now = time.time_ns()
+        atime = _time(changes.atime, st.st_atime_ns, now)
+        mtime = _time(changes.mtime, os.fstat(fd).st_mtime_ns, now)
+        os.utime(path, ns=(atime, mtime))
+
+
+def _time(wanted: int | Now | None, had: int, now: int) -> int:
+    if wanted is None:
+        return had
+    return now if isinstance(wanted, Now) else wanted

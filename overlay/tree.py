@@ -1,0 +1,160 @@
+"""The state that the overlay's verbs share: the layers, the index, the cache, the locks.
+
+Lock order: a copy-up job, then the namespace lock.  The namespace lock is held
+by whatever changes names in the upper layer or the index; lookups take no lock
+and trust the counters instead.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final
+
+from index.entries import Index
+from index.fd import Fd
+from index.identity import DIRECTORY, ROOT, Identity, Signer
+from index.layers import Layer
+from index.syscalls import RealHandle
+from index.workdir import Workdir
+from overlay.attributes import Attributes
+from overlay.blocking import held
+from overlay.cache import Cache, descriptor_budget
+from overlay.errors import error
+from overlay.generations import Generations
+from overlay.jobs import Jobs
+from overlay.listing import Listing
+from overlay.node import DirNode, FileNode, LowerDir, Node, Place
+from overlay.verifier import WriteVerifier
+
+_KEPT_ENTRIES: Final = 2_000_000  # directory entries held in memory, about 150 bytes each
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers of one overlay, topmost lower first."""
+
+    upper: Layer | None
+    lowers: tuple[Layer, ...]
+
+    def by_id(self, layer_id: int) -> Layer | None:
+        """The layer a directory's handle names; None when it was taken out of the stack."""
+        return next((layer for layer in self.all() if layer.id == layer_id), None)
+
+    def on_filesystem(self, number: int) -> Layer | None:
+        """Any layer of the filesystem that a file's handle names."""
+        return next((layer for layer in self.lowers if layer.filesystem == number), None)
+
+    def all(self) -> tuple[Layer, ...]:
+        return self.lowers if self.upper is None else (self.upper, *self.lowers)
+
+
+class Tree:
+    """One overlay, opened."""
+
+    def __init__(
+        self, layers: Layers, workdir: Workdir, index: Index, signer: Signer, root_fileid: int
+    ) -> None:
+        self.layers = layers
+        self.workdir = workdir
+        self.index = index
+        self.signer = signer
+        self.cookie_key = workdir.key()[:16]
+        self.verifier = WriteVerifier(workdir)
+        self.cache: Cache[Node] = Cache(descriptor_budget())
+        self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_ENTRIES)
+        self.objects = Generations()  # where an object is, what it is made of
+        self.listings = Generations()  # which names a directory has
+        self.copy_ups = Jobs()
+        self._namespace = threading.RLock()
+        self.root = self._make_root(root_fileid)
+
+    def _make_root(self, fileid: int) -> DirNode:
+        lowers = tuple(LowerDir(layer, layer.root) for layer in self.layers.lowers)
+        upper = self.layers.upper
+        identity = Identity(ROOT | DIRECTORY, 0, fileid, RealHandle(0, b""))
+        handle = self.signer.encode(identity)
+        return DirNode(identity, handle, 0, None, upper.root if upper else None, lowers)
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Hold the namespace lock; on an event loop's thread raise WouldBlock if it is taken."""
+        return held(self._namespace)
+
+    def cached(self, handle: bytes) -> Node | None:
+        """The node of a handle, if one is at hand and still true."""
+        node = self.cache.get(handle)
+        if node is not None and self.objects.of(node.identity.fileid) == node.generation:
+            return node
+        return self.root if handle == self.root.handle else None
+
+    def add_file(
+        self,
+        identity: Identity,
+        generation: int,
+        layer: Layer,
+        fd: Fd,
+        mode: int,
+        *,
+        nlink_adjust: int = 0,
+        place: Place | None = None,
+    ) -> FileNode:
+        """Make a node for a non-directory and keep it at hand."""
+        handle = self.signer.encode(identity)
+        node = FileNode(identity, handle, generation, place, layer, fd, mode, nlink_adjust)
+        self.cache.put(handle, node, 1)
+        return node
+
+    def add_dir(
+        self,
+        identity: Identity,
+        generation: int,
+        upper: Fd | None,
+        lowers: tuple[LowerDir, ...],
+        place: Place | None,
+    ) -> DirNode:
+        """Make a node for a directory and keep it at hand."""
+        handle = self.signer.encode(identity)
+        node = DirNode(identity, handle, generation, place, upper, lowers)
+        self.cache.put(handle, node, len(lowers) + 1)
+        return node
+
+    def changed_object(self, fileid: int) -> None:
+        """What an object is made of has changed: nodes of it are no longer true."""
+        self.objects.bump(fileid)
+
+    def changed_names(self, directory: DirNode) -> None:
+        """Names were made or removed in a directory: listings of it are no longer true."""
+        self.listings.bump(directory.identity.fileid)
+
+    def attributes(self, node: Node) -> Attributes:
+        """Attributes of an object now; raises ESTALE when it has no name left."""
+        st = os.fstat(node.real)
+        if isinstance(node, FileNode):
+            nlink = st.st_nlink + node.nlink_adjust
+        elif node.is_merged and st.st_nlink:
+            nlink = 1  # as the kernel's overlayfs, which does not count its subdirectories either
+        else:
+            nlink = st.st_nlink
+        if nlink <= 0:
+            raise error(errno.ESTALE)
+        return attributes_of(st, node.identity.fileid, nlink)
+
+
+def attributes_of(st: os.stat_result, fileid: int, nlink: int) -> Attributes:
+    """An object's attributes from its real inode's."""
+    return Attributes(
+        st.st_mode,
+        nlink,
+        st.st_uid,
+        st.st_gid,
+        st.st_size,
+        st.st_blocks * 512,
+        st.st_rdev,
+        fileid,
+        st.st_atime_ns,
+        st.st_mtime_ns,
+        st.st_ctime_ns,
+    )
