@@ -56,6 +56,7 @@ packages:
 	@bash tests/conformance/packages.sh
 
 test: $(STAMP) packages
+	@$(BIN)/python -m tests.conformance.prepare
 	$(BIN)/python -m pytest
 
 check: $(STAMP)
