@@ -18,6 +18,7 @@ from typing import Final
 
 from index.fd import Fd
 from index.identity import DIRECTORY, UPPER, Identity
+from index.origin import Origin, filesystem_uuid
 from index.syscalls import RealHandle, handle_of, open_by_handle
 from index.workdir import Workdir
 
@@ -37,6 +38,7 @@ class Layer:
     path: bytes
     prefix: bytes = b"/"  # where `root` is within its private mount
     is_upper: bool = False
+    uuid: bytes | None = None  # the filesystem's, as in `overlay.origin`
 
     def fileid(self, ino: int) -> int:
         """The number clients see for inode `ino`: unique in the export, constant for ever.
@@ -54,6 +56,10 @@ class Layer:
         flags = (DIRECTORY if is_dir else 0) | (UPPER if self.is_upper else 0)
         source = self.id if is_dir else self.filesystem
         return Identity(flags, source, self.fileid(st.st_ino), handle_of(fd))
+
+    def origin(self, real: RealHandle) -> bytes | None:
+        """The value of `overlay.origin` for an inode of this layer; None if there is none."""
+        return None if self.uuid is None else Origin(self.uuid, real).pack()
 
     def open_handle(self, real: RealHandle, flags: int) -> Fd:
         """Open an inode of this layer's filesystem; raises ESTALE when it is gone."""
@@ -131,7 +137,15 @@ class _Book:
         for i, one in enumerate(opened):
             known = found.get(i) or self._enter(one, roots[i], devices)
             layers.append(
-                Layer(known.id, known.filesystem, one.root, one.path, one.prefix, one.is_upper)
+                Layer(
+                    known.id,
+                    known.filesystem,
+                    one.root,
+                    one.path,
+                    one.prefix,
+                    one.is_upper,
+                    filesystem_uuid(one.root),
+                )
             )
         return layers
 

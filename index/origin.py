@@ -10,33 +10,49 @@ import errno
 import fcntl
 import struct
 import sys
-from typing import Final
+from typing import Final, NamedTuple
 
 from index.syscalls import RealHandle
 
 _VERSION: Final = 0
 _MAGIC: Final = 0xFB
 _BIG_ENDIAN: Final = 1
+_ANY_ENDIAN: Final = 2
+_FLAGS: Final = _BIG_ENDIAN if sys.byteorder == "big" else 0
 _HEAD: Final = struct.Struct("BBBBB16s")
 _FS_IOC_GETFSUUID: Final = 0x80111500
 _UUID_SIZE: Final = 16
 
 
-def origin_value(fd: int, real: RealHandle) -> bytes | None:
-    """The attribute's value for a lower inode; None where the filesystem's uuid is not to be had.
+class Origin(NamedTuple):
+    """A lower inode as `overlay.origin` names it."""
 
-    `fd` may be any descriptor on the lower inode's filesystem that takes an ioctl.
-    """
-    uuid = filesystem_uuid(fd)
-    if uuid is None:
-        return None
-    flags = _BIG_ENDIAN if sys.byteorder == "big" else 0
-    length = _HEAD.size + len(real.data)
-    return _HEAD.pack(_VERSION, _MAGIC, length, flags, real.type, uuid) + real.data
+    uuid: bytes  # of its filesystem; all zero where that has none
+    real: RealHandle
+
+    def pack(self) -> bytes:
+        """The attribute's value, as the kernel of this machine writes it."""
+        length = _HEAD.size + len(self.real.data)
+        head = _HEAD.pack(_VERSION, _MAGIC, length, _FLAGS, self.real.type, self.uuid)
+        return head + self.real.data
+
+    @classmethod
+    def unpack(cls, value: bytes) -> Origin | None:
+        """The origin in an attribute; None for one of another byte order or version."""
+        if len(value) < _HEAD.size:
+            return None
+        version, magic, length, flags, real_type, uuid = _HEAD.unpack_from(value)
+        known = (version, magic, length) == (_VERSION, _MAGIC, len(value))
+        if not known or flags & (_BIG_ENDIAN | _ANY_ENDIAN) not in (_FLAGS, _ANY_ENDIAN):
+            return None
+        return cls(uuid, RealHandle(real_type, value[_HEAD.size :]))
 
 
 def filesystem_uuid(fd: int) -> bytes | None:
-    """The uuid of the filesystem that `fd` lies on, as the kernel's superblock has it."""
+    """The uuid of the filesystem that `fd` lies on, as the kernel's superblock has it.
+
+    None where it cannot be had, on a kernel before 6.9; no origins are written then.
+    """
     buffer = bytearray(1 + _UUID_SIZE)
     try:
         fcntl.ioctl(fd, _FS_IOC_GETFSUUID, buffer)

@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
 from index.fd import Fd, open_dir, open_path, proc_path
-from index.origin import origin_value
 from index.syscalls import RENAME_NOREPLACE, handle_of, link_fd, rename
 from overlay import nlink
+from overlay.adopt import enter_dir
 from overlay.blocking import may_block
 from overlay.decode import resolve
 from overlay.errors import error
-from overlay.lookup import LowerFile, find_lower, index_directory, indexed_file, upper_path
+from overlay.lookup import LowerFile, find_lower, indexed_file
 from overlay.node import DirNode, FileNode, Node, Place, directory
 from overlay.transfer import copy_data, copy_metadata
 from overlay.tree import Tree
@@ -76,7 +76,7 @@ def _copy_file(tree: Tree, node: FileNode, size: int | None) -> None:
             xattrs.FH: node.identity.pack(),
             xattrs.UPPER: pack_real(handle_of(copy)),
             xattrs.NLINK: nlink.INITIAL,
-            xattrs.ORIGIN: origin_value(node.layer.root, node.identity.real),
+            xattrs.ORIGIN: node.layer.origin(node.identity.real),
         }
         if node.place is not None:
             values[xattrs.REDIRECT] = _lower_path(tree, node)
@@ -87,6 +87,9 @@ def _copy_file(tree: Tree, node: FileNode, size: int | None) -> None:
         if stat.S_ISREG(node.mode):
             os.fsync(copy)
         with tree.changing():
+            origin = values[xattrs.ORIGIN]
+            if origin is not None and os.fstat(node.fd).st_nlink > 1:
+                tree.kernel_index.enter(origin, copy)
             tree.index.commit(fileid, copy)
             tree.changed_object(fileid)
     finally:
@@ -145,7 +148,7 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
                 link_fd(node.fd, parent.upper, place.name)
             except FileExistsError:
                 return node
-        path = upper_path(tree, parent.upper)
+        path = tree.upper_path(parent.upper)
         if path is not None:
             xattrs.put(node.fd, xattrs.PATH, path.rstrip(b"/") + b"/" + place.name)
         tree.changed_object(node.identity.fileid)
@@ -213,18 +216,19 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
     os.mkdir(name, 0o700, dir_fd=workdir.staging)
     copy = open_dir(workdir.staging, name)
     try:
-        value = origin_value(node.lowers[0].fd, handle_of(node.lowers[0].fd))
+        top = node.lowers[0]
+        value = top.layer.origin(handle_of(top.fd))
         if value is not None:
             xattrs.put(copy, xattrs.ORIGIN, value)
-        copy_metadata(node.lowers[0].fd, copy, False)
-        index_directory(tree, node.identity, copy, node.lowers[-1])
+        copy_metadata(top.fd, copy, False)
+        enter_dir(tree, node.identity, copy, node.lowers[-1])
         with times_kept(parent.upper):
             mark_impure(parent.upper)
             rename(workdir.staging, name, parent.upper, node.place.name, RENAME_NOREPLACE)
     except OSError:
         workdir.discard(name)
         raise
-    path = upper_path(tree, copy)
+    path = tree.upper_path(copy)
     if path is not None:
         tree.index.move_directory(node.identity.fileid, path)
     tree.changed_object(node.identity.fileid)

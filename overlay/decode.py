@@ -27,7 +27,6 @@ from overlay.lookup import (
     lookup,
     lower_file,
     upper_file,
-    upper_path,
 )
 from overlay.node import DirNode, FileNode, LowerDir, Node
 from overlay.tree import Tree
@@ -125,7 +124,7 @@ def from_upper(tree: Tree, fd: Fd) -> DirNode | None:
     """The merged directory that an upper directory belongs to; None if it has no place any more."""
     st = os.fstat(fd)
     while st.st_nlink:
-        path = upper_path(tree, fd)
+        path = tree.upper_path(fd)
         if path is None:
             return None
         node = _walk(tree, components(path))
@@ -135,7 +134,7 @@ def from_upper(tree: Tree, fd: Fd) -> DirNode | None:
             and os.path.samestat(st, os.fstat(node.upper))
         ):
             return node
-        if path == upper_path(tree, fd):
+        if path == tree.upper_path(fd):
             return None  # else it was renamed during the walk
     return None
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from index import xattrs
 from index.entries import GONE, UpperInode
-from index.fd import Fd, components, is_whiteout, open_name, path_of
+from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
 from index.layers import Layer
-from index.syscalls import handle_of
 from overlay import nlink
+from overlay.adopt import adopt_dir, adopt_file
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.tree import Tree
 
@@ -161,6 +161,10 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
     mark = xattrs.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
     if identity is None:
+        identity = adopt_file(tree, fd, st)
+        if identity is not None:
+            st = os.fstat(fd)
+    if identity is None:
         identity = tree.layers.upper.identity(fd, st, is_dir=False)
         generation = tree.objects.of(identity.fileid)
         return tree.add_file(identity, generation, tree.layers.upper, fd, st.st_mode, place=place)
@@ -193,7 +197,7 @@ def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
     mark = xattrs.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
     if identity is None:
-        identity = _adopt(tree, fd, lowers)
+        identity = adopt_dir(tree, fd, lowers)
     generation = tree.objects.of(identity.fileid)
     return tree.add_dir(identity, generation, fd, lowers, None)
 
@@ -209,54 +213,27 @@ def _below_upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> tuple[
     return () if isinstance(below, LowerFile) else below
 
 
-def _adopt(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
-    """The identity of an upper directory that this server did not make.
-
-    One that merges gets an index entry like one copied up here, before a handle
-    to it is given out.
-    """
-    assert tree.layers.upper is not None
-    if not lowers:
-        return tree.layers.upper.identity(fd, os.fstat(fd), is_dir=True)
-    bottom = lowers[-1]
-    identity = bottom.layer.identity(bottom.fd, os.fstat(bottom.fd), is_dir=True)
-    with tree.changing():
-        index_directory(tree, identity, fd, bottom)
-    return identity
-
-
-def index_directory(tree: Tree, identity: Identity, fd: Fd, bottom: LowerDir) -> None:
-    """Enter an upper directory into the index and mark it with its identity."""
-    assert tree.layers.upper is not None
-    tree.index.put_directory(
-        identity,
-        upper=handle_of(fd),
-        path=upper_path(tree, fd),
-        redirect=path_of(bottom.fd),
-    )
-    xattrs.put(fd, xattrs.FH, identity.pack())
-
-
-def upper_path(tree: Tree, fd: Fd) -> bytes | None:
-    """Path of an upper directory from the upper layer's root; None if it is not in it."""
-    assert tree.layers.upper is not None
-    prefix = tree.layers.upper.prefix
-    path = path_of(fd)
-    if path == prefix or prefix == b"/":
-        return path.removeprefix(prefix) if prefix != b"/" else path
-    return path.removeprefix(prefix) if path.startswith(prefix + b"/") else None
-
-
 def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | None:
     """The node of a non-directory found in a lower layer, wherever it lives now."""
     identity = found.layer.identity(found.fd, found.st, is_dir=False)
     generation = tree.objects.of(identity.fileid)
     entry = tree.index.find(identity.fileid)
+    if entry is None and found.st.st_nlink > 1:
+        entry = _indexed_by_kernel(tree, found, identity)
     if isinstance(entry, UpperInode):
         return indexed_file(tree, identity, entry, place)
     if entry == GONE:
         return None
     return tree.add_file(identity, generation, found.layer, found.fd, found.st.st_mode, place=place)
+
+
+def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> UpperInode | None:
+    """The upper inode of a lower one with several names, from the kernel's index."""
+    origin = found.layer.origin(identity.real)
+    fd = None if origin is None else tree.kernel_index.find(origin)
+    if fd is None or adopt_file(tree, fd, os.fstat(fd)) != identity:
+        return None
+    return UpperInode(fd, os.fstat(fd))
 
 
 def lower_dir(tree: Tree, stack: tuple[LowerDir, ...], place: Place) -> DirNode:

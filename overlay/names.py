@@ -155,8 +155,15 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
         nlink.relate_to_upper(node)
         yield
         if not node.identity.is_upper and os.fstat(node.fd).st_nlink + node.nlink_adjust <= 0:
-            tree.index.bury(node.fileid)
+            _bury(tree, node)
     tree.changed_object(node.fileid)
+
+
+def _bury(tree: Tree, node: FileNode) -> None:
+    origin = xattrs.get(node.fd, xattrs.ORIGIN)
+    tree.index.bury(node.fileid)
+    if origin is not None:
+        tree.kernel_index.remove(origin)
 
 
 def is_empty(tree: Tree, node: DirNode) -> bool:

@@ -30,10 +30,14 @@ def count(tree: Tree, identity: Identity, fd: int, st: os.stat_result) -> int:
     value = xattrs.get(fd, xattrs.NLINK)
     if value is None:
         return st.st_nlink - _INDEX_LINK
-    offset = int(value[1:])
     if value.startswith(b"U"):
-        return st.st_nlink + offset
-    return _lower_nlink(tree, identity) + offset
+        return st.st_nlink + int(value[1:])
+    return _lower_nlink(tree, identity) + int(value[1:])
+
+
+def parse(value: bytes, upper: os.stat_result, lower: os.stat_result) -> int:
+    """The link count that the attribute gives for these two inodes."""
+    return (upper if value.startswith(b"U") else lower).st_nlink + int(value[1:])
 
 
 def relate_to_upper(node: FileNode) -> None:

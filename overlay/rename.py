@@ -19,7 +19,7 @@ from overlay.attributes import Change
 from overlay.copy_up import copy_up_dir, copy_up_file, link_up, mark_impure
 from overlay.credentials import Credentials
 from overlay.errors import error
-from overlay.lookup import lookup, upper_path
+from overlay.lookup import lookup
 from overlay.names import (
     change_of,
     check_old_name,
@@ -147,7 +147,7 @@ def _rename(
 def _refuse_loop(tree: Tree, node: Node, new_dir: DirNode) -> None:
     """Raise EINVAL for a directory about to be moved below itself, before anything is changed."""
     if isinstance(node, DirNode):
-        own, there = upper_path(tree, upper_of(node)), upper_path(tree, upper_of(new_dir))
+        own, there = tree.upper_path(upper_of(node)), tree.upper_path(upper_of(new_dir))
         if own is None or there is None:
             raise error(errno.ESTALE)
         if (there + b"/").startswith(own + b"/"):
@@ -183,7 +183,7 @@ def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
     """Note where an indexed object is now; it may lag behind after a crash, `upper` counts."""
     if node.identity.is_upper:
         return
-    parent = upper_path(tree, upper_of(new_dir))
+    parent = tree.upper_path(upper_of(new_dir))
     if parent is None:
         return
     path = parent.rstrip(b"/") + b"/" + new

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from index.entries import Index
-from index.fd import Fd
+from index.fd import Fd, path_of
 from index.identity import DIRECTORY, ROOT, Identity, Signer
+from index.kernel import KernelIndex
 from index.layers import Layer
 from index.syscalls import RealHandle
 from index.workdir import Workdir
@@ -48,6 +49,10 @@ class Layers:
         """Any layer of the filesystem that a file's handle names."""
         return next((layer for layer in self.lowers if layer.filesystem == number), None)
 
+    def with_uuid(self, uuid: bytes) -> Layer | None:
+        """Any lower layer on the filesystem that `overlay.origin` names."""
+        return next((layer for layer in self.lowers if layer.uuid == uuid), None)
+
     def all(self) -> tuple[Layer, ...]:
         return self.lowers if self.upper is None else (self.upper, *self.lowers)
 
@@ -61,6 +66,7 @@ class Tree:
         self.layers = layers
         self.workdir = workdir
         self.index = index
+        self.kernel_index = KernelIndex(workdir)
         self.signer = signer
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
@@ -128,6 +134,15 @@ class Tree:
     def changed_names(self, directory: DirNode) -> None:
         """Names were made or removed in a directory: listings of it are no longer true."""
         self.listings.bump(directory.identity.fileid)
+
+    def upper_path(self, fd: Fd) -> bytes | None:
+        """Path of an upper directory from the upper layer's root; None if it is not in it."""
+        assert self.layers.upper is not None
+        prefix = self.layers.upper.prefix
+        path = path_of(fd)
+        if path == prefix or prefix == b"/":
+            return path.removeprefix(prefix) if prefix != b"/" else path
+        return path.removeprefix(prefix) if path.startswith(prefix + b"/") else None
 
     def attributes(self, node: Node) -> Attributes:
         """Attributes of an object now; raises ESTALE when it has no name left."""

@@ -1,0 +1,55 @@
+"""The kernel's own index beside ours: `workdir/index/`, from a mount with `index=on`.
+
+An entry is named after `overlay.origin` in hexadecimal and, for anything but a
+directory, is a hard link to the upper inode.  It holds hard links of a lower
+inode together.  Objects that the kernel indexed are taken over with their
+identity, and lower inodes with several names are entered here as well, so that
+a kernel mount after us finds their names to be one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from index.fd import Fd, is_whiteout, open_dir, open_path
+from index.syscalls import link_fd
+from index.workdir import Workdir
+
+_NAME = b"index"
+
+
+class KernelIndex:
+    """The directory `index/` of one work directory."""
+
+    def __init__(self, workdir: Workdir) -> None:
+        self._root = workdir.root
+        try:
+            self._entries: Fd | None = open_dir(self._root, _NAME)
+        except FileNotFoundError:
+            self._entries = None
+
+    def find(self, origin: bytes) -> Fd | None:
+        """The upper inode of a lower one with this `overlay.origin`; None if not indexed."""
+        if self._entries is None:
+            return None
+        try:
+            fd = open_path(self._entries, origin.hex().encode())
+        except FileNotFoundError:
+            return None
+        return None if is_whiteout(os.fstat(fd)) else fd
+
+    def enter(self, origin: bytes, fd: int) -> None:
+        """Make the inode behind `fd` the entry for `origin`, unless there is one."""
+        if self._entries is None:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(_NAME, 0o700, dir_fd=self._root)
+            self._entries = open_dir(self._root, _NAME)
+        with contextlib.suppress(FileExistsError):
+            link_fd(fd, self._entries, origin.hex().encode())
+
+    def remove(self, origin: bytes) -> None:
+        """The object is gone; the kernel then keeps no entry either."""
+        if self._entries is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(origin.hex().encode(), dir_fd=self._entries)

@@ -1,0 +1,96 @@
+"""Taking over objects that the kernel's overlayfs brought into the upper layer.
+
+An upper inode with `overlay.origin` comes from a lower inode, and that is its
+identity.  It gets an index entry like one that was copied up here, before a
+handle to it is given out.  As in the kernel, the origin of a lower inode with
+several names counts only where an index holds the names together.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from index import xattrs
+from index.entries import UpperInode, pack_real
+from index.fd import Fd, path_of
+from index.identity import Identity
+from index.layers import Layer
+from index.origin import Origin
+from index.syscalls import handle_of
+from overlay import nlink
+from overlay.node import LowerDir
+from overlay.tree import Tree
+
+
+def adopt_file(tree: Tree, fd: Fd, st: os.stat_result) -> Identity | None:
+    """The identity of an upper non-directory without our mark; None if it has no origin."""
+    found = _lower_origin(tree, fd)
+    if found is None:
+        return None
+    layer, lower = found
+    lower_st = os.fstat(lower)
+    identity = layer.identity(lower, lower_st, is_dir=False)
+    origin = layer.origin(identity.real)
+    if lower_st.st_nlink > 1:
+        indexed = None if origin is None else tree.kernel_index.find(origin)
+        if indexed is None or not os.path.samestat(os.fstat(indexed), st):
+            return None
+    with tree.changing():
+        entry = tree.index.find(identity.fileid)
+        if entry is None:
+            _enter(tree, identity, fd, st, lower_st)
+        elif not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
+            return None  # the lower inode became another object: this one is on its own
+    return identity
+
+
+def _enter(
+    tree: Tree, identity: Identity, fd: Fd, st: os.stat_result, lower_st: os.stat_result
+) -> None:
+    value = xattrs.get(fd, xattrs.NLINK)
+    visible = st.st_nlink if value is None else nlink.parse(value, st, lower_st)
+    # To the lower inode, so that the index link made next does not count.
+    xattrs.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
+    xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
+    xattrs.put(fd, xattrs.FH, identity.pack())
+    tree.index.commit(identity.fileid, fd)
+    tree.changed_object(identity.fileid)
+
+
+def _lower_origin(tree: Tree, fd: Fd) -> tuple[Layer, Fd] | None:
+    """The lower inode that `overlay.origin` names, if it is in a layer of ours."""
+    value = xattrs.get(fd, xattrs.ORIGIN)
+    origin = None if value is None else Origin.unpack(value)
+    layer = None if origin is None else tree.layers.with_uuid(origin.uuid)
+    if origin is None or layer is None:
+        return None
+    try:
+        return layer, layer.open_handle(origin.real, os.O_PATH)
+    except OSError as problem:
+        if problem.errno != errno.ESTALE:
+            raise
+        return None
+
+
+def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
+    """The identity of an upper directory without our mark, entered if it merges."""
+    assert tree.layers.upper is not None
+    if not lowers:
+        return tree.layers.upper.identity(fd, os.fstat(fd), is_dir=True)
+    bottom = lowers[-1]
+    identity = bottom.layer.identity(bottom.fd, os.fstat(bottom.fd), is_dir=True)
+    with tree.changing():
+        enter_dir(tree, identity, fd, bottom)
+    return identity
+
+
+def enter_dir(tree: Tree, identity: Identity, fd: Fd, bottom: LowerDir) -> None:
+    """Enter an upper directory into the index and mark it with its identity."""
+    tree.index.put_directory(
+        identity,
+        upper=handle_of(fd),
+        path=tree.upper_path(fd),
+        redirect=path_of(bottom.fd),
+    )
+    xattrs.put(fd, xattrs.FH, identity.pack())
