@@ -1,0 +1,64 @@
+"""What all generated XDR modules share: the error, the entry points, the tables' types.
+
+Packing appends buffers to a list, so that large data is never copied into a
+message; unpacking reads from a buffer at a position and returns the position
+behind what it read.  A generated unpack function does not check each length
+against the end of the buffer: a position beyond the end makes the next read
+fail, and `decode` finds it after the last one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Parts: TypeAlias = list[Buffer]
+
+PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
+TRUE = b"\0\0\0\1"
+
+T = TypeVar("T")
+
+
+class XdrError(ValueError):
+    """The bytes are not the XDR of the type expected, or the value cannot be packed as one."""
+
+
+def decode(unpack: Callable[[Buffer, int], tuple[T, int]], buffer: Buffer, at: int = 0) -> T:
+    """The value that `buffer` holds from position `at` to its end; raises XdrError."""
+    try:
+        value, end = unpack(buffer, at)
+    except struct.error as error:
+        raise XdrError(f"truncated: {error}") from error
+    if end != len(buffer):
+        raise XdrError(f"{len(buffer)} bytes where the value has {end}")
+    return value
+
+
+def encode(pack: Callable[[T, Parts], None], value: T) -> bytes:
+    """The XDR of `value` in one piece."""
+    parts: Parts = []
+    pack(value, parts)
+    return b"".join(parts)
+
+
+def pack_void(value: None, parts: Parts) -> None:
+    """Nothing, as RFC 4506 section 4.16 has it."""
+
+
+def unpack_void(buffer: Buffer, at: int) -> tuple[None, int]:
+    """Nothing, as RFC 4506 section 4.16 has it."""
+    return None, at
+
+
+class Signature(NamedTuple):
+    """One procedure as its program's declaration has it (RFC 5531 section 12)."""
+
+    number: int
+    name: str
+    pack_arguments: Callable[[Any, Parts], None]
+    unpack_arguments: Callable[[Buffer, int], tuple[Any, int]]
+    pack_results: Callable[[Any, Parts], None]
+    unpack_results: Callable[[Buffer, int], tuple[Any, int]]
