@@ -22,6 +22,9 @@ ORIGIN: Final = PREFIX + b"origin"
 NLINK: Final = PREFIX + b"nlink"
 IMPURE: Final = PREFIX + b"impure"
 WHITEOUT: Final = PREFIX + b"whiteout"
+METACOPY: Final = PREFIX + b"metacopy"
+# The security module's.
+CAPABILITY: Final = b"security.capability"
 # The index's.
 FH: Final = PREFIX + b"fh"
 UPPER: Final = PREFIX + b"upper"

@@ -18,43 +18,67 @@ from contextlib import contextmanager
 
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
-from index.fd import Fd, open_dir, open_path, proc_path
+from index.fd import Fd, components, open_dir, open_path, path_of
+from index.layers import Layer
 from index.syscalls import RENAME_NOREPLACE, handle_of, link_fd, rename
 from overlay import nlink
 from overlay.adopt import enter_dir
 from overlay.blocking import may_block
-from overlay.decode import resolve
+from overlay.decode import from_lower, resolve
 from overlay.errors import error
-from overlay.lookup import LowerFile, find_lower, indexed_file
+from overlay.lookup import indexed_file
 from overlay.node import DirNode, FileNode, Node, Place, directory
+from overlay.redirect import lower_path
+from overlay.search import LowerFile, find_lower
 from overlay.transfer import copy_data, copy_metadata
 from overlay.tree import Tree
 
 
-def copy_up(tree: Tree, node: Node, *, size: int | None = None) -> Node:
-    """The node of `node` in the upper layer, copied there first if need be.
+def copy_up(tree: Tree, node: Node) -> Node:
+    """The node of `node` in the upper layer, copied there first if need be, without its data.
 
-    A regular file that is about to be truncated to `size` has only so much of
-    its data copied.  May block.  Raises ESTALE if the object is gone, EROFS
-    without an upper layer, ENOSPC or EDQUOT when the upper layer is full.
+    May block.  Raises ESTALE if the object is gone, EROFS without an upper
+    layer, ENOSPC or EDQUOT when the upper layer is full.
     """
-    if isinstance(node, DirNode):
-        return copy_up_dir(tree, node)
-    return copy_up_file(tree, node, size=size)
+    return copy_up_dir(tree, node) if isinstance(node, DirNode) else copy_up_file(tree, node)
 
 
-def copy_up_file(tree: Tree, node: FileNode, *, size: int | None = None) -> FileNode:
-    """As `copy_up`, for anything but a directory."""
+def copy_up_file(tree: Tree, node: FileNode) -> FileNode:
+    """As `copy_up`, for anything but a directory.
+
+    A regular file becomes a metacopy: owner, mode, times and attributes are in
+    the upper layer, the data stays in the lower one until it is first written.
+    """
     if node.is_upper:
         return node
+    return _copied_up(tree, node, data=False, size=None)
+
+
+def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> FileNode:
+    """As `copy_up_file`, with the data; only so much of it as truncating to `size` leaves."""
+    if node.is_upper and node.data is None:
+        return node
+    if node.is_upper:
+        may_block()
+        tree.copy_ups.do(node.fileid, lambda: _complete(tree, node.handle, size))
+        return _file(resolve(tree, node.handle))
+    node = _copied_up(tree, node, data=True, size=size)
+    return copy_up_data(tree, node, size=size)  # somebody else may have copied no data
+
+
+def _copied_up(tree: Tree, node: FileNode, *, data: bool, size: int | None) -> FileNode:
     require_upper(tree)
     may_block()
-    tree.copy_ups.do(node.identity.fileid, lambda: _copy_file(tree, node, size))
-    copied = resolve(tree, node.handle)
-    assert isinstance(copied, FileNode)
-    if node.place is not None and copied.place is None:
-        return link_up(tree, copied, node.place)
-    return copied
+    place = node.place or find_place(tree, node.layer, node.fd)
+    tree.copy_ups.do(node.fileid, lambda: _copy_file(tree, node, place, data, size))
+    copied = _file(resolve(tree, node.handle))
+    return copied if place is None else link_up(tree, copied, place)
+
+
+def _file(node: Node) -> FileNode:
+    if isinstance(node, DirNode):
+        raise error(errno.ESTALE)
+    return node
 
 
 def require_upper(tree: Tree) -> None:
@@ -63,59 +87,97 @@ def require_upper(tree: Tree) -> None:
         raise error(errno.EROFS)
 
 
-def _copy_file(tree: Tree, node: FileNode, size: int | None) -> None:
-    fileid = node.identity.fileid
+def _copy_file(
+    tree: Tree, node: FileNode, place: Place | None, data: bool, size: int | None
+) -> None:
+    fileid = node.fileid
     entry = tree.index.find(fileid)
     if entry == GONE:
         raise error(errno.ESTALE)
     if entry is not None:
         return  # another process was faster
-    name, copy = _make_aside(tree, node, size)
+    path = None if place is None else _path_of_place(tree, place)
+    # The kernel finds the data of a metacopy by path alone.
+    metacopy = not data and path is not None and stat.S_ISREG(node.mode)
+    name, copy = _make_aside(tree, node)
     try:
+        if metacopy:
+            os.truncate(copy, os.fstat(node.fd).st_size)
+        elif stat.S_ISREG(node.mode):
+            copy_data(node.reader(), copy, size)
         values = {
             xattrs.FH: node.identity.pack(),
             xattrs.UPPER: pack_real(handle_of(copy)),
             xattrs.NLINK: nlink.INITIAL,
             xattrs.ORIGIN: node.layer.origin(node.identity.real),
+            xattrs.REDIRECT: path,
+            xattrs.METACOPY: b"" if metacopy else None,
         }
-        if node.place is not None:
-            values[xattrs.REDIRECT] = _lower_path(tree, node)
         for key, value in values.items():
             if value is not None:
                 xattrs.put(copy, key, value)
         copy_metadata(node.fd, copy, size is not None)
-        if stat.S_ISREG(node.mode):
+        if stat.S_ISREG(node.mode) and not metacopy:
             os.fsync(copy)
-        with tree.changing():
-            origin = values[xattrs.ORIGIN]
-            if origin is not None and os.fstat(node.fd).st_nlink > 1:
-                tree.kernel_index.enter(origin, copy)
-            tree.index.commit(fileid, copy)
-            tree.changed_object(fileid)
+        _commit(tree, node, copy, values[xattrs.ORIGIN])
     finally:
         if name is not None:
             tree.workdir.discard(name)
 
 
-def _lower_path(tree: Tree, node: FileNode) -> bytes | None:
-    """Path of a lower file in its layer, from the place where it was found."""
-    assert node.place is not None
-    parent = tree.cached(node.place.parent)
-    if not isinstance(parent, DirNode):
+def _commit(tree: Tree, node: FileNode, copy: Fd, origin: bytes | None) -> None:
+    with tree.changing():
+        if origin is not None and os.fstat(node.fd).st_nlink > 1:
+            tree.kernel_index.enter(origin, copy)
+        tree.index.commit(node.fileid, copy)
+        tree.changed_object(node.fileid)
+
+
+def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
+    """Give a metacopy its data.  Until its mark goes, the lower data is what counts."""
+    node = _file(resolve(tree, handle))
+    if node.data is None:
+        return
+    writer = node.writer()
+    st = os.fstat(writer)
+    capability = xattrs.get(node.fd, xattrs.CAPABILITY)  # a write clears it
+    length = st.st_size if size is None else min(size, st.st_size)
+    copy_data(node.reader(), writer, length)
+    if capability is not None:
+        xattrs.put(node.fd, xattrs.CAPABILITY, capability)
+    os.utime(writer, ns=(st.st_atime_ns, st.st_mtime_ns))
+    os.fsync(writer)
+    with tree.changing():
+        xattrs.drop(node.fd, xattrs.METACOPY)
+        tree.changed_object(node.fileid)
+
+
+def _path_of_place(tree: Tree, place: Place) -> bytes | None:
+    parent = resolve(tree, place.parent)
+    return lower_path(tree, parent, place.name) if isinstance(parent, DirNode) else None
+
+
+def find_place(tree: Tree, layer: Layer, fd: Fd) -> Place | None:
+    """A name of a lower file that was opened by handle, if the kernel happens to know one."""
+    names = components(path_of(fd))
+    if not names:
         return None
-    for lower in parent.lowers:
-        if lower.layer is node.layer:
-            return os.readlink(proc_path(lower.fd)).rstrip(b"/") + b"/" + node.place.name
-    return None
+    st, real = os.fstat(fd), layer.root
+    try:
+        for name in names[:-1]:
+            real = open_dir(real, name)
+        found = os.stat(names[-1], dir_fd=real, follow_symlinks=False)
+        parent = from_lower(tree, layer, real) if os.path.samestat(st, found) else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # the path was of something else
+    return None if parent is None else Place(parent.handle, names[-1])
 
 
-def _make_aside(tree: Tree, node: FileNode, size: int | None) -> tuple[bytes | None, Fd]:
-    """An inode of the same type and data, with no name in the tree; its staging name, if any."""
+def _make_aside(tree: Tree, node: FileNode) -> tuple[bytes | None, Fd]:
+    """An inode of the same type with no name in the tree; its staging name, if any."""
     staging = tree.workdir.staging
     if stat.S_ISREG(node.mode):
-        copy = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=staging))
-        copy_data(node.reader(), copy, size)
-        return None, copy
+        return None, Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=staging))
     name = tree.workdir.new_name()
     if stat.S_ISLNK(node.mode):
         os.symlink(os.readlink(b"", dir_fd=node.fd), name, dir_fd=staging)

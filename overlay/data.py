@@ -18,7 +18,7 @@ from index.fd import Fd
 from overlay import permission
 from overlay.attributes import Change
 from overlay.blocking import may_block
-from overlay.copy_up import copy_up_file
+from overlay.copy_up import copy_up_data
 from overlay.credentials import Credentials
 from overlay.errors import WouldBlock, error
 from overlay.node import FileNode, Node
@@ -93,7 +93,7 @@ def write(
     before = permission.require_data(tree, file, cred, permission.WRITE)
     if offset + len(data) > _MAX_OFFSET:
         raise error(errno.EFBIG)
-    file = copy_up_file(tree, file)
+    file = copy_up_data(tree, file)
     if stable is not Stable.UNSTABLE:
         may_block()
     fd = file.writer()
@@ -112,7 +112,7 @@ def commit(tree: Tree, node: Node) -> Change:
     """Bring what was written to a file to stable storage; returns the file's change."""
     file = regular(node)
     before = tree.attributes(file)
-    if file.is_upper:
+    if file.is_upper and file.data is None:
         may_block()
         sync(tree, file.writer(), data_only=False)
     return Change(before, tree.attributes(file))

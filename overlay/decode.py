@@ -20,15 +20,9 @@ from index.identity import Identity
 from index.layers import Layer
 from index.syscalls import RealHandle
 from overlay.errors import error
-from overlay.lookup import (
-    LowerFile,
-    find_lower,
-    indexed_file,
-    lookup,
-    lower_file,
-    upper_file,
-)
+from overlay.lookup import indexed_file, lookup, lower_file, upper_file
 from overlay.node import DirNode, FileNode, LowerDir, Node
+from overlay.search import LowerFile, find_lower
 from overlay.tree import Tree
 
 

@@ -1,48 +1,26 @@
 """From a name in a directory to the object: the merging of layers.
 
-The rules are the kernel's (fs/overlayfs/namei.c, overlayfs.rst): the topmost
-layer that has the name decides.  A whiteout hides what is below it; a directory
-merges with directories below it until one is opaque or something else is met;
-a redirect says under what name or path the layers below are searched.
-
-Beyond the kernel, every lower inode that is met is looked for in the index,
-because it may have been copied up under another name, or under none.
+The upper layer decides if it has the name, else the lower ones do
+(overlay.search).  Beyond the kernel's overlayfs, every lower inode that is met
+is looked for in the index, because it may have been copied up under another
+name, or under none.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from index import xattrs
 from index.entries import GONE, UpperInode
 from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
-from index.layers import Layer
 from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file
+from overlay.metacopy import data_of
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
+from overlay.search import LowerFile, find_lower, is_opaque, search
 from overlay.tree import Tree
-
-
-@dataclass(frozen=True, slots=True)
-class LowerFile:
-    """A non-directory found in a lower layer."""
-
-    layer: Layer
-    fd: Fd
-    st: os.stat_result
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What one layer says of a path: the object if it has it, and where to go on below."""
-
-    found: tuple[Fd, os.stat_result] | None = None
-    stop: bool = False
-    redirect: bytes | None = None
 
 
 def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
@@ -65,96 +43,6 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
     return lower_dir(tree, below, Place(parent.handle, name)) if below else None
 
 
-def find_lower(
-    tree: Tree, lowers: Sequence[LowerDir], name: bytes
-) -> LowerFile | tuple[LowerDir, ...]:
-    """What the lower layers alone have under `name`: a file, or a stack of directories."""
-    return _search(tree, lowers, [name])
-
-
-def _search(
-    tree: Tree, bases: Sequence[LowerDir], path: list[bytes]
-) -> LowerFile | tuple[LowerDir, ...]:
-    stack: list[LowerDir] = []
-    redirected: list[LowerDir] = []  # directories of the stack that redirect the search below
-    position = 0
-    while position < len(bases):
-        base = bases[position]
-        position += 1
-        step = _look_in_layer(tree, base, path)
-        if step.found is not None:
-            fd, st = step.found
-            if not stat.S_ISDIR(st.st_mode):
-                return tuple(stack) if stack else LowerFile(base.layer, fd, st)
-            here = LowerDir(base.layer, fd)
-            stack.append(here)
-            for source in redirected[-1:]:
-                _note_redirect(tree, source, here)
-            if step.redirect is not None:
-                redirected.append(here)
-        if step.stop:
-            break
-        if step.redirect is not None:
-            path = components(step.redirect)
-            if step.redirect.startswith(b"/"):
-                bases = _roots_below(tree, base.layer)
-                position = 0
-    return tuple(stack)
-
-
-def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes]) -> _Step:
-    """Walk `path` below one directory of one layer."""
-    fd, st, last = base.fd, None, base.layer is tree.layers.lowers[-1]
-    redirect: bytes | None = None
-    stop = False
-    for depth, name in enumerate(path):
-        found = open_name(fd, name)
-        if found is None:
-            return _Step(None, stop, redirect)
-        fd, st = found
-        if is_whiteout(st):
-            return _Step(None, True)
-        if not stat.S_ISDIR(st.st_mode):
-            at_end = depth == len(path) - 1
-            return _Step((fd, st), True) if at_end else _Step(None, True)
-        if not last:
-            stop = stop or is_opaque(fd)
-            value = xattrs.get(fd, xattrs.REDIRECT)
-            if value is not None:
-                redirect = _replaced(path, depth, value)
-    assert st is not None
-    return _Step((fd, st), stop, redirect)
-
-
-def _replaced(path: list[bytes], depth: int, redirect: bytes) -> bytes:
-    """The path to search below, when the component at `depth` is redirected."""
-    rest = path[depth + 1 :]
-    if redirect.startswith(b"/"):
-        return b"/".join([redirect, *rest])
-    return b"/".join([*path[:depth], redirect, *rest])
-
-
-def _roots_below(tree: Tree, layer: Layer) -> tuple[LowerDir, ...]:
-    lowers = tree.root.lowers
-    above = [lower.layer for lower in lowers].index(layer)
-    return lowers[above + 1 :]
-
-
-def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
-    """Record which directory of a higher layer leads to `target`, so that it can be found again."""
-    fileid = target.layer.fileid(os.fstat(target.fd).st_ino)
-    if tree.index.find(fileid) is None:
-        identity = target.layer.identity(target.fd, os.fstat(target.fd), is_dir=True)
-        lower = source.layer.identity(source.fd, os.fstat(source.fd), is_dir=True)
-        with tree.changing():
-            tree.index.put_directory(identity, lower=lower)
-
-
-def is_opaque(fd: int) -> bool:
-    """Whether a directory hides what is below it."""
-    return xattrs.get(fd, xattrs.OPAQUE) == b"y"
-
-
 def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode | None:
     """The node of a non-directory of the upper layer; None when it has no name left."""
     assert tree.layers.upper is not None
@@ -167,7 +55,10 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
     if identity is None:
         identity = tree.layers.upper.identity(fd, st, is_dir=False)
         generation = tree.objects.of(identity.fileid)
-        return tree.add_file(identity, generation, tree.layers.upper, fd, st.st_mode, place=place)
+        data = _data(tree, fd, st, identity, place)
+        return tree.add_file(
+            identity, generation, tree.layers.upper, fd, st.st_mode, place=place, data=data
+        )
     return indexed_file(tree, identity, UpperInode(fd, st), place)
 
 
@@ -188,7 +79,14 @@ def indexed_file(
         inode.st.st_mode,
         nlink_adjust=visible - inode.st.st_nlink,
         place=place,
+        data=_data(tree, inode.fd, inode.st, identity, place),
     )
+
+
+def _data(
+    tree: Tree, fd: Fd, st: os.stat_result, identity: Identity, place: Place | None
+) -> Fd | None:
+    return data_of(tree, fd, identity, place) if stat.S_ISREG(st.st_mode) else None
 
 
 def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
@@ -207,7 +105,7 @@ def _below_upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> tuple[
         return ()
     redirect = xattrs.get(fd, xattrs.REDIRECT)
     if redirect is not None and redirect.startswith(b"/"):
-        below = _search(tree, tree.root.lowers, components(redirect))
+        below = search(tree, tree.root.lowers, components(redirect))
     else:
         below = find_lower(tree, parent.lowers, redirect or name)
     return () if isinstance(below, LowerFile) else below

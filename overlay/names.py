@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import Removal
-from index.fd import Fd, is_whiteout, open_dir
+from index.fd import Fd, is_whiteout, open_dir, open_path
 from index.syscalls import handle_of, rename, set_fs_ids
 from overlay import nlink, permission
 from overlay.attributes import Attributes, Change
@@ -24,8 +24,9 @@ from overlay.copy_up import copy_up_dir, copy_up_file, link_up
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
-from overlay.lookup import find_lower, lookup
+from overlay.lookup import lookup
 from overlay.node import DirNode, FileNode, Node, Place
+from overlay.search import find_lower, is_xattr_whiteout
 from overlay.tree import Tree
 
 NAME_MAX: Final = 255
@@ -169,14 +170,16 @@ def _bury(tree: Tree, node: FileNode) -> None:
 def is_empty(tree: Tree, node: DirNode) -> bool:
     """Whether a merged directory shows no entries: whiteouts do not count."""
     hidden: set[bytes] = set()
-    stack = ([] if node.upper is None else [node.upper]) + [lower.fd for lower in node.lowers]
-    for real in stack:
-        fd = open_dir(real, b".")
-        for raw in os.listdir(fd):
+    stack = [] if node.upper is None else [(node.upper, False)]
+    stack += [(lower.fd, lower.xwhiteouts) for lower in node.lowers]
+    for real, xwhiteouts in stack:
+        for raw in os.listdir(open_dir(real, b".")):
             name = os.fsencode(raw)
             if name in hidden:
                 continue
-            if not is_whiteout(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+            fd = open_path(real, name)
+            st = os.fstat(fd)
+            if not is_whiteout(st) and not (xwhiteouts and is_xattr_whiteout(fd, st)):
                 return False
             hidden.add(name)
     return True

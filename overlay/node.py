@@ -24,6 +24,7 @@ class LowerDir(NamedTuple):
 
     layer: Layer
     fd: Fd
+    xwhiteouts: bool = False  # may have whiteouts that are files with an xattr
 
 
 class Place(NamedTuple):
@@ -61,6 +62,7 @@ class FileNode(_Object):
     fd: Fd
     mode: int  # the file type; the permission bits may have changed since
     nlink_adjust: int  # what to add to the real inode's st_nlink
+    data: Fd | None = None  # the inode that has the data, where `fd` is a metacopy
     _reader: Fd | None = field(default=None, init=False)
     _writer: Fd | None = field(default=None, init=False)
 
@@ -80,11 +82,11 @@ class FileNode(_Object):
     def reader(self) -> Fd:
         """A descriptor to read a regular file's data with."""
         if self._reader is None:
-            self._reader = reopen(self.fd, os.O_RDONLY)
+            self._reader = reopen(self.fd if self.data is None else self.data, os.O_RDONLY)
         return self._reader
 
     def writer(self) -> Fd:
-        """A descriptor to write a regular upper file's data with."""
+        """A descriptor to write a regular upper file's data with; it has its data (copy_up)."""
         if self._writer is None:
             self._writer = reopen(self.fd, os.O_WRONLY)
         return self._writer

@@ -18,13 +18,14 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from index import xattrs
-from index.fd import Fd, is_whiteout
+from index.fd import Fd, is_whiteout, open_path
 from index.layers import Layer
 from overlay.blocking import may_block
 from overlay.decode import parent_of
 from overlay.listing import Listing
 from overlay.lookup import lookup
 from overlay.node import DirNode
+from overlay.search import is_xattr_whiteout
 from overlay.tree import Tree
 
 DOT_COOKIE: Final = 1
@@ -86,7 +87,14 @@ def _merge(tree: Tree, node: DirNode) -> list[tuple[bytes, int]]:
         _scan(seen, node.upper, tree.layers.upper, impure, merges=impure or bool(node.lowers))
     bottom = tree.layers.lowers[-1]
     for lower in node.lowers:
-        _scan(seen, lower.fd, lower.layer, False, merges=lower.layer is not bottom)
+        _scan(
+            seen,
+            lower.fd,
+            lower.layer,
+            False,
+            merges=lower.layer is not bottom,
+            xwhiteouts=lower.xwhiteouts,
+        )
     entries = []
     for name, entry in seen.items():
         if entry is None:
@@ -101,7 +109,13 @@ def _merge(tree: Tree, node: DirNode) -> list[tuple[bytes, int]]:
 
 
 def _scan(
-    seen: dict[bytes, _Seen | None], fd: Fd, layer: Layer, impure: bool, *, merges: bool
+    seen: dict[bytes, _Seen | None],
+    fd: Fd,
+    layer: Layer,
+    impure: bool,
+    *,
+    merges: bool,
+    xwhiteouts: bool = False,
 ) -> None:
     """Add what one layer has; a directory may have another origin if the layer `merges`."""
     own = Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd))
@@ -111,11 +125,16 @@ def _scan(
             if name in seen:
                 continue
             is_dir = item.is_dir(follow_symlinks=False)
-            if not is_dir and _is_whiteout(item):
+            if not is_dir and (_is_whiteout(item) or (xwhiteouts and _has_mark(own, item))):
                 seen[name] = None
                 continue
             sure = not merges if is_dir else not impure
             seen[name] = _Seen(layer.fileid(item.inode()), is_dir, sure)
+
+
+def _has_mark(directory: Fd, item: os.DirEntry[str]) -> bool:
+    fd = open_path(directory, os.fsencode(item.name))
+    return is_xattr_whiteout(fd, os.fstat(fd))
 
 
 def _is_whiteout(item: os.DirEntry[str]) -> bool:

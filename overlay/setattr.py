@@ -16,7 +16,7 @@ from dataclasses import replace
 from index.fd import Fd, proc_path
 from overlay import permission
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
-from overlay.copy_up import copy_up
+from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
 from overlay.errors import error
 from overlay.node import FileNode, Node
@@ -38,7 +38,10 @@ def setattr(
     if changes == Changes():
         return Change(before, before)
     was_upper = node.is_upper
-    node = copy_up(tree, node, size=changes.size)
+    if changes.size is not None and isinstance(node, FileNode):
+        node = copy_up_data(tree, node, size=changes.size)
+    else:
+        node = copy_up(tree, node)
     with tree.changing():
         now = tree.attributes(node)
         if guard is not None and was_upper and guard != now.ctime:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
+from index import xattrs
 from index.entries import Index
 from index.fd import Fd, path_of
 from index.identity import DIRECTORY, ROOT, Identity, Signer
@@ -40,6 +41,7 @@ class Layers:
 
     upper: Layer | None
     lowers: tuple[Layer, ...]
+    data: tuple[Layer, ...] = ()  # data-only layers, reached by the redirects of metacopies
 
     def by_id(self, layer_id: int) -> Layer | None:
         """The layer a directory's handle names; None when it was taken out of the stack."""
@@ -77,9 +79,10 @@ class Tree:
         self.copy_ups = Jobs()
         self._namespace = threading.RLock()
         self.root = self._make_root(root_fileid)
+        self.data_roots = tuple(_root_of(layer) for layer in layers.data)
 
     def _make_root(self, fileid: int) -> DirNode:
-        lowers = tuple(LowerDir(layer, layer.root) for layer in self.layers.lowers)
+        lowers = tuple(_root_of(layer) for layer in self.layers.lowers)
         upper = self.layers.upper
         identity = Identity(ROOT | DIRECTORY, 0, fileid, RealHandle(0, b""))
         handle = self.signer.encode(identity)
@@ -106,10 +109,11 @@ class Tree:
         *,
         nlink_adjust: int = 0,
         place: Place | None = None,
+        data: Fd | None = None,
     ) -> FileNode:
         """Make a node for a non-directory and keep it at hand."""
         handle = self.signer.encode(identity)
-        node = FileNode(identity, handle, generation, place, layer, fd, mode, nlink_adjust)
+        node = FileNode(identity, handle, generation, place, layer, fd, mode, nlink_adjust, data)
         self.cache.put(handle, node, 1)
         return node
 
@@ -155,10 +159,17 @@ class Tree:
             nlink = st.st_nlink
         if nlink <= 0:
             raise error(errno.ESTALE)
-        return attributes_of(st, node.identity.fileid, nlink)
+        used = st.st_blocks
+        if isinstance(node, FileNode) and node.data is not None:
+            used = os.fstat(node.data).st_blocks
+        return attributes_of(st, node.identity.fileid, nlink, used)
 
 
-def attributes_of(st: os.stat_result, fileid: int, nlink: int) -> Attributes:
+def _root_of(layer: Layer) -> LowerDir:
+    return LowerDir(layer, layer.root, xattrs.get(layer.root, xattrs.OPAQUE) == b"x")
+
+
+def attributes_of(st: os.stat_result, fileid: int, nlink: int, blocks: int) -> Attributes:
     """An object's attributes from its real inode's."""
     return Attributes(
         st.st_mode,
@@ -166,7 +177,7 @@ def attributes_of(st: os.stat_result, fileid: int, nlink: int) -> Attributes:
         st.st_uid,
         st.st_gid,
         st.st_size,
-        st.st_blocks * 512,
+        blocks * 512,
         st.st_rdev,
         fileid,
         st.st_atime_ns,

@@ -1,0 +1,139 @@
+"""Looking for a path in the lower layers alone, which never change.
+
+The rules are the kernel's (fs/overlayfs/namei.c, overlayfs.rst): the topmost
+layer that has the name decides.  A whiteout hides what is below it; a directory
+merges with directories below it until one is opaque or something else is met;
+a redirect says under what name or path the layers below are searched.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from index import xattrs
+from index.fd import Fd, components, is_whiteout, open_name
+from index.layers import Layer
+from overlay.node import LowerDir
+from overlay.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class LowerFile:
+    """A non-directory found in a lower layer."""
+
+    layer: Layer
+    fd: Fd
+    st: os.stat_result
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one layer says of a path: the object if it has it, and where to go on below."""
+
+    found: tuple[Fd, os.stat_result] | None = None
+    stop: bool = False
+    redirect: bytes | None = None
+    xwhiteouts: bool = False
+
+
+def find_lower(
+    tree: Tree, lowers: Sequence[LowerDir], name: bytes
+) -> LowerFile | tuple[LowerDir, ...]:
+    """What the lower layers alone have under `name`: a file, or a stack of directories."""
+    return search(tree, lowers, [name])
+
+
+def search(
+    tree: Tree, bases: Sequence[LowerDir], path: list[bytes]
+) -> LowerFile | tuple[LowerDir, ...]:
+    """What lower layers have under `path` below `bases`, one directory a layer."""
+    stack: list[LowerDir] = []
+    redirected: list[LowerDir] = []  # directories of the stack that redirect the search below
+    position = 0
+    while position < len(bases):
+        base = bases[position]
+        position += 1
+        step = _look_in_layer(tree, base, path)
+        if step.found is not None:
+            fd, st = step.found
+            if not stat.S_ISDIR(st.st_mode):
+                return tuple(stack) if stack else LowerFile(base.layer, fd, st)
+            here = LowerDir(base.layer, fd, step.xwhiteouts)
+            stack.append(here)
+            for source in redirected[-1:]:
+                _note_redirect(tree, source, here)
+            if step.redirect is not None:
+                redirected.append(here)
+        if step.stop:
+            break
+        if step.redirect is not None:
+            path = components(step.redirect)
+            if step.redirect.startswith(b"/"):
+                bases = _roots_below(tree, base.layer)
+                position = 0
+    return tuple(stack)
+
+
+def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes]) -> _Step:
+    """Walk `path` below one directory of one layer."""
+    fd, st, last = base.fd, None, base.layer is tree.layers.lowers[-1]
+    xwhiteouts = base.xwhiteouts
+    redirect: bytes | None = None
+    stop = False
+    for depth, name in enumerate(path):
+        found = open_name(fd, name)
+        if found is None:
+            return _Step(None, stop, redirect)
+        fd, st = found
+        if is_whiteout(st) or (xwhiteouts and is_xattr_whiteout(fd, st)):
+            return _Step(None, True)
+        if not stat.S_ISDIR(st.st_mode):
+            at_end = depth == len(path) - 1
+            return _Step((fd, st), True) if at_end else _Step(None, True)
+        if not last:
+            opaque = xattrs.get(fd, xattrs.OPAQUE)
+            stop, xwhiteouts = stop or opaque == b"y", opaque == b"x"
+            value = xattrs.get(fd, xattrs.REDIRECT)
+            if value is not None:
+                redirect = _replaced(path, depth, value)
+    assert st is not None
+    return _Step((fd, st), stop, redirect, xwhiteouts)
+
+
+def _replaced(path: list[bytes], depth: int, redirect: bytes) -> bytes:
+    """The path to search below, when the component at `depth` is redirected."""
+    rest = path[depth + 1 :]
+    if redirect.startswith(b"/"):
+        return b"/".join([redirect, *rest])
+    return b"/".join([*path[:depth], redirect, *rest])
+
+
+def _roots_below(tree: Tree, layer: Layer) -> tuple[LowerDir, ...]:
+    lowers = tree.root.lowers
+    above = [lower.layer for lower in lowers].index(layer)
+    return lowers[above + 1 :]
+
+
+def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
+    """Record which directory of a higher layer leads to `target`, so that it can be found again."""
+    fileid = target.layer.fileid(os.fstat(target.fd).st_ino)
+    if tree.index.find(fileid) is None:
+        identity = target.layer.identity(target.fd, os.fstat(target.fd), is_dir=True)
+        lower = source.layer.identity(source.fd, os.fstat(source.fd), is_dir=True)
+        with tree.changing():
+            tree.index.put_directory(identity, lower=lower)
+
+
+def is_opaque(fd: int) -> bool:
+    """Whether a directory hides what is below it."""
+    return xattrs.get(fd, xattrs.OPAQUE) == b"y"
+
+
+def is_xattr_whiteout(fd: int, st: os.stat_result) -> bool:
+    """Whether an entry of an `opaque=x` directory is a whiteout: an empty file with an xattr."""
+    return (
+        stat.S_ISREG(st.st_mode) and st.st_size == 0 and xattrs.get(fd, xattrs.WHITEOUT) is not None
+    )
