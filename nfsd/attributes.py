@@ -1,0 +1,139 @@
+"""Attributes between the overlay and the wire (RFC 1813 section 2.6).
+
+Attributes are packed here straight from the overlay's, in one call of one
+struct, because nearly every reply has them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from nfsd.exports import Exports
+from nfsd.xdr.nfs3 import (
+    DONT_CHANGE,
+    SET_TO_SERVER_TIME,
+    nfstime3,
+    sattr3,
+    set_atime,
+    set_mtime,
+    wcc_attr,
+    wcc_data,
+)
+from nfsd.xdr.nfs3 import S_5I2Q2I2Q6I as FATTR3
+from overlay.attributes import NOW, Attributes, Change, Changes, Now
+from overlay.errors import WouldBlock, error
+from overlay.filesystem import Overlay
+from overlay.node import Node
+
+SECOND: Final = 1_000_000_000  # in nanoseconds
+_U32: Final = 0xFFFFFFFF
+# ftype3 by the file type bits of a mode: FIFO, CHR, DIR, BLK, REG, LNK, SOCK.
+_FTYPE3: Final = (0, 7, 4, 0, 2, 0, 3, 0, 1, 0, 5, 0, 6, 0, 0, 0)
+
+
+def pack_attributes(attributes: Attributes, fsid: int) -> bytes:
+    """A packed fattr3, 84 bytes.
+
+    Times outside of what 32 bits of seconds hold wrap around, as they do in
+    other servers.
+    """
+    mode, nlink, uid, gid, size, used, rdev, fileid, atime, mtime, ctime = attributes
+    atime_s, atime_ns = divmod(atime, SECOND)
+    mtime_s, mtime_ns = divmod(mtime, SECOND)
+    ctime_s, ctime_ns = divmod(ctime, SECOND)
+    return FATTR3.pack(
+        _FTYPE3[mode >> 12],
+        mode & 0o7777,
+        nlink,
+        uid,
+        gid,
+        size,
+        used,
+        os.major(rdev) if rdev else 0,
+        os.minor(rdev) if rdev else 0,
+        fsid,
+        fileid,
+        atime_s & _U32,
+        atime_ns,
+        mtime_s & _U32,
+        mtime_ns,
+        ctime_s & _U32,
+        ctime_ns,
+    )
+
+
+def attributes_of(overlay: Overlay, node: Node) -> bytes:
+    """The object's attributes now, as a packed fattr3."""
+    return pack_attributes(overlay.getattr(node), overlay.fsid)
+
+
+def known_attributes(overlay: Overlay, node: Node) -> bytes | None:
+    """The same, or None where they cannot be had at once.
+
+    This is for replies to calls that have done their work: they must not fail
+    any more, nor be made a second time because this one would block.
+    """
+    try:
+        return attributes_of(overlay, node)
+    except (OSError, WouldBlock):
+        return None
+
+
+def post_op_attr_of(exports: Exports, handle: bytes) -> bytes | None:
+    """Attributes for a reply that says why a call failed, if they can be had."""
+    try:
+        overlay, node = exports.resolve(handle)
+        return attributes_of(overlay, node)
+    except (OSError, WouldBlock):
+        return None
+
+
+def failed_wcc(exports: Exports, handle: bytes) -> wcc_data:
+    """wcc_data for such a reply; what was before is not known any more."""
+    return wcc_data(None, post_op_attr_of(exports, handle))
+
+
+def time_of(nanoseconds: int) -> nfstime3:
+    """A time as NFS has it."""
+    seconds, rest = divmod(nanoseconds, SECOND)
+    return nfstime3(seconds & _U32, rest)
+
+
+def wcc_of(change: Change, fsid: int) -> wcc_data:
+    """wcc_data of a change the overlay made (RFC 1813 section 2.6)."""
+    before = change.before
+    had = wcc_attr(before.size, time_of(before.mtime), time_of(before.ctime))
+    return wcc_data(had, pack_attributes(change.after, fsid))
+
+
+def changes_of(wanted: sattr3) -> Changes:
+    """What a sattr3 asks for; raises EINVAL for a time that is none.
+
+    The user and group -1 are nobody's: to set them is to leave them alone, as
+    chown(2) has it.
+    """
+    return Changes(
+        mode=None if wanted.mode is None else wanted.mode & 0o7777,
+        uid=None if wanted.uid == _U32 else wanted.uid,
+        gid=None if wanted.gid == _U32 else wanted.gid,
+        size=wanted.size,
+        atime=_time_wanted(wanted.atime, wanted.atime.atime),
+        mtime=_time_wanted(wanted.mtime, wanted.mtime.mtime),
+    )
+
+
+def _time_wanted(how: set_atime | set_mtime, time: nfstime3 | None) -> int | Now | None:
+    if how.set_it == DONT_CHANGE:
+        return None
+    if how.set_it == SET_TO_SERVER_TIME or time is None:
+        return NOW
+    return nanoseconds_of(time)
+
+
+def nanoseconds_of(time: nfstime3) -> int:
+    """A time of NFS in nanoseconds; raises EINVAL for a second's worth of them or more."""
+    if time.nseconds >= SECOND:
+        raise error(errno.EINVAL)
+    return time.seconds * SECOND + time.nseconds

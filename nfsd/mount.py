@@ -1,0 +1,116 @@
+"""MOUNT: from a path to the first file handle (RFC 1813 appendix I, RFC 1094 appendix A).
+
+The list of mounts is what clients last said, as everywhere: it informs people
+and decides nothing.  It is bounded, and what was mounted longest ago goes first.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from typing import Final
+
+from nfsd.exports import Exports, components
+from nfsd.program import Caller, Procedure, Program, null
+from nfsd.status import mountstat3_of
+from nfsd.xdr.mount import (
+    MNT3_OK,
+    MOUNT_PROGRAM,
+    MOUNT_V1,
+    MOUNT_V1_SIGNATURES,
+    MOUNT_V3,
+    MOUNT_V3_SIGNATURES,
+    exportnode,
+    fhstatus,
+    mountbody,
+    mountres3,
+    mountres3_ok,
+)
+from nfsd.xdr.rpc import AUTH_NONE, AUTH_SYS
+from overlay.credentials import ROOT
+from overlay.errors import error
+from overlay.node import Node
+
+_MOUNTS_MAX: Final = 1024
+# In the order of preference, which RFC 1813 section 5.2.1 asks for.
+_AUTH_FLAVORS: Final = (int(AUTH_SYS), int(AUTH_NONE))
+
+
+class MountService:
+    """The procedures of both versions, and the list of mounts that they share."""
+
+    def __init__(self, exports: Exports) -> None:
+        self._exports = exports
+        self._mounts: dict[mountbody, None] = {}  # ordered by time
+        self._lock = threading.Lock()
+
+    def programs(self) -> tuple[Program, Program]:
+        """MOUNT version 1 and version 3."""
+        handlers = (null, self._mnt, self._dump, self._umnt, self._umntall, self._export)
+        third = map(Procedure.of, MOUNT_V3_SIGNATURES, handlers)
+        first = map(Procedure.of, MOUNT_V1_SIGNATURES, (null, self._mnt1, *handlers[2:]))
+        return (
+            Program(MOUNT_PROGRAM, MOUNT_V1, tuple(first)),
+            Program(MOUNT_PROGRAM, MOUNT_V3, tuple(third)),
+        )
+
+    def _mnt(self, caller: Caller, path: bytes) -> mountres3:
+        """MNT, RFC 1813 section 5.2.1."""
+        try:
+            node = self._walk(path)
+        except OSError as problem:
+            return mountres3(mountstat3_of(problem))
+        mount = _entry(caller, path)
+        with self._lock:
+            self._mounts.pop(mount, None)
+            self._mounts[mount] = None
+            if len(self._mounts) > _MOUNTS_MAX:
+                del self._mounts[next(iter(self._mounts))]
+        return mountres3(MNT3_OK, mountres3_ok(node.handle, _AUTH_FLAVORS))
+
+    def _mnt1(self, caller: Caller, path: bytes) -> fhstatus:
+        """MNT of version 1, RFC 1094 section A.5.2: its 32 bytes cannot hold a handle of NFSv3.
+
+        The status is an errno; a path that is not exported is told apart.
+        """
+        try:
+            self._walk(path)
+        except OSError as problem:
+            return fhstatus(problem.errno or errno.EIO)
+        return fhstatus(errno.EOPNOTSUPP)
+
+    def _walk(self, path: bytes) -> Node:
+        """The directory at `path`, in an export or below it; no symbolic link is followed."""
+        export, names = self._exports.find(path)
+        node: Node = export.overlay.root
+        for name in names:
+            node = export.overlay.lookup(node, name, ROOT)
+        if not node.is_dir:
+            raise error(errno.ENOTDIR)
+        return node
+
+    def _dump(self, caller: Caller, arguments: None) -> list[mountbody]:
+        """DUMP, RFC 1813 section 5.2.2."""
+        with self._lock:
+            return list(self._mounts)
+
+    def _umnt(self, caller: Caller, path: bytes) -> None:
+        """UMNT, RFC 1813 section 5.2.3."""
+        with self._lock:
+            self._mounts.pop(_entry(caller, path), None)
+
+    def _umntall(self, caller: Caller, arguments: None) -> None:
+        """UMNTALL, RFC 1813 section 5.2.4."""
+        address = caller.address.encode()
+        with self._lock:
+            for mount in [each for each in self._mounts if each.ml_hostname == address]:
+                del self._mounts[mount]
+
+    def _export(self, caller: Caller, arguments: None) -> list[exportnode]:
+        """EXPORT, RFC 1813 section 5.2.5; no groups: everybody may mount."""
+        return [exportnode(export.path, []) for export in self._exports.all]
+
+
+def _entry(caller: Caller, path: bytes) -> mountbody:
+    """One line of the list; the same path written in another way is the same mount."""
+    return mountbody(caller.address.encode(), b"/" + b"/".join(components(path)))

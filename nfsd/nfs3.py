@@ -1,0 +1,116 @@
+"""NFS version 3 (RFC 1813): the table of its 22 procedures.
+
+A handler takes the arguments and returns the `resok` of its reply, or raises
+`OSError`.  What the reply says then is decided here, for all procedures alike:
+the errno's status, and the `resfail` that the row's last column makes from the
+handles in the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from nfsd import nfs3_attributes, nfs3_data, nfs3_directory, nfs3_names
+from nfsd.attributes import failed_wcc, post_op_attr_of
+from nfsd.exports import Exports
+from nfsd.program import Caller, Effect, Procedure, Program, null
+from nfsd.status import nfsstat3_of
+from nfsd.xdr import nfs3 as xdr
+from nfsd.xdr.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
+
+Handler: TypeAlias = Callable[[Exports, Caller, Any], Any]
+Failure: TypeAlias = Callable[[Exports, Any], Any]
+
+
+class Row(NamedTuple):
+    """A handler, the type of its reply, what it does, and the body of a reply that fails."""
+
+    handler: Handler
+    result: Callable[..., Any]
+    effect: Effect
+    failure: Failure | None
+
+
+def _of_object(exports: Exports, handle: bytes) -> bytes | None:
+    """post_op_attr of the arguments, where they are a handle."""
+    return post_op_attr_of(exports, handle)
+
+
+def _of_first(exports: Exports, arguments: tuple[bytes, ...]) -> bytes | None:
+    """post_op_attr of the first argument."""
+    return post_op_attr_of(exports, arguments[0])
+
+
+def _wcc_of_first(exports: Exports, arguments: tuple[bytes, ...]) -> xdr.wcc_data:
+    """wcc_data of the first argument: of a file, or of the directory of a diropargs3."""
+    return failed_wcc(exports, arguments[0])
+
+
+def _wcc_of_where(exports: Exports, arguments: tuple[xdr.diropargs3, ...]) -> xdr.wcc_data:
+    """wcc_data of the directory that the first argument names something in."""
+    return failed_wcc(exports, arguments[0].dir)
+
+
+def _of_rename(exports: Exports, arguments: xdr.RENAME3args) -> xdr.RENAME3resfail:
+    old, new = arguments
+    return xdr.RENAME3resfail(failed_wcc(exports, old.dir), failed_wcc(exports, new.dir))
+
+
+def _of_link(exports: Exports, arguments: xdr.LINK3args) -> xdr.LINK3resfail:
+    attributes = post_op_attr_of(exports, arguments.file)
+    return xdr.LINK3resfail(attributes, failed_wcc(exports, arguments.link.dir))
+
+
+_READS: Final = Effect.NONE
+_WRITES: Final = Effect.MUTATES
+_ONCE: Final = Effect.MUTATES | Effect.REPLAY_CACHED
+
+# In the order of the procedures' numbers, from GETATTR on.
+_ROWS: Final = (
+    Row(nfs3_attributes.getattr, xdr.GETATTR3res, _READS, None),
+    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, _wcc_of_first),
+    Row(nfs3_names.lookup, xdr.LOOKUP3res, _READS, _of_first),
+    Row(nfs3_attributes.access, xdr.ACCESS3res, _READS, _of_first),
+    Row(nfs3_data.readlink, xdr.READLINK3res, _READS, _of_object),
+    Row(nfs3_data.read, xdr.READ3res, _READS, _of_first),
+    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _wcc_of_first),
+    Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _wcc_of_where),
+    Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _wcc_of_where),
+    Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _wcc_of_where),
+    Row(nfs3_names.mknod, xdr.MKNOD3res, _ONCE, _wcc_of_where),
+    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, _wcc_of_first),
+    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _wcc_of_first),
+    Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _of_rename),
+    Row(nfs3_names.link, xdr.LINK3res, _ONCE, _of_link),
+    Row(nfs3_directory.readdir, xdr.READDIR3res, _READS, _of_first),
+    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _READS, _of_first),
+    Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _of_object),
+    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _READS, _of_object),
+    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _READS, _of_object),
+    Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, _wcc_of_first),
+)
+
+
+def program(exports: Exports) -> Program:
+    """NFSv3 on `exports`."""
+    procedures = [Procedure.of(NFS_V3_SIGNATURES[0], null)]
+    for signature, row in zip(NFS_V3_SIGNATURES[1:], _ROWS, strict=True):
+        procedures.append(Procedure.of(signature, _answering(exports, row), row.effect))
+    return Program(NFS_PROGRAM, NFS_V3, tuple(procedures))
+
+
+def _answering(exports: Exports, row: Row) -> Callable[[Caller, Any], Any]:
+    """A row's handler, bound to the exports, with the reply made of what it returns or raises."""
+    handler, result, _, failure = row
+
+    def run(caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's own types
+        try:
+            return result(NFS3_OK, handler(exports, caller, arguments))
+        except OSError as error:
+            status = nfsstat3_of(error)
+            if failure is None:
+                return result(status)
+            return result(status, resfail=failure(exports, arguments))
+
+    return run

@@ -1,0 +1,76 @@
+"""RPC programs as tables: one row for each procedure.
+
+A program is data.  To serve one more is to write one more table and name it
+where the server is put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Any
+
+from nfsd.xdr.codec import Buffer, Parts, Signature
+from overlay.credentials import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call: the peer's address, and the user that the credentials name."""
+
+    address: str
+    machinename: bytes
+    credentials: Credentials
+
+
+class Effect(Flag):
+    """What a call does besides answering."""
+
+    NONE = 0
+    MUTATES = auto()
+    # Done twice it would fail or do harm the second time, so a repeated call
+    # must get the first one's reply.
+    REPLAY_CACHED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """One row: how to read the arguments, what to do, how to write the results.
+
+    `run` may raise `WouldBlock`; the call is then made again on another thread.
+    """
+
+    number: int
+    name: str
+    unpack: Callable[[Buffer, int], tuple[Any, int]]
+    run: Callable[[Caller, Any], Any]
+    pack: Callable[[Any, Parts], None]
+    effect: Effect
+
+    @classmethod
+    def of(
+        cls, signature: Signature, run: Callable[[Caller, Any], Any], effect: Effect = Effect.NONE
+    ) -> Procedure:
+        """A row for a procedure as it is declared."""
+        return cls(
+            signature.number,
+            signature.name,
+            signature.unpack_arguments,
+            run,
+            signature.pack_results,
+            effect,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One version of one program."""
+
+    number: int
+    version: int
+    procedures: tuple[Procedure, ...]
+
+
+def null(caller: Caller, arguments: None) -> None:
+    """Do nothing: procedure 0 of every program."""

@@ -1,0 +1,106 @@
+"""RPC records on a stream (RFC 5531 section 11), with no I/O: bytes in, records out.
+
+A record is sent as fragments, each behind a 4-byte mark: its length and whether
+it is the last.  The reader says where the next bytes received shall go, so that
+a large record arrives in a buffer of its own and is never copied, while all
+connections share one buffer for everything small.  A record is handed out as
+`bytes`, or as a view of a buffer that nobody else will touch; either may be
+kept for as long as it is needed.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from nfsd.xdr.codec import Buffer
+
+LAST_FRAGMENT: Final = 0x80000000
+_MARK = struct.Struct(">I")
+
+
+class RecordError(ValueError):
+    """The stream cannot be followed any further: a record over the bound."""
+
+
+def mark(size: int) -> bytes:
+    """The mark before a record of `size` bytes that is sent as one fragment."""
+    return _MARK.pack(LAST_FRAGMENT | size)
+
+
+class RecordReader:
+    """Takes one connection's stream apart.
+
+    `limit` is the bound on a record in bytes; `shared` is a buffer that is only
+    used between `buffer` and the next `received`, so all readers of a thread
+    can have the same.
+    """
+
+    def __init__(self, limit: int, shared: memoryview) -> None:
+        self._limit = limit
+        self._shared = shared
+        self._fragments: list[Buffer] = []  # of the record that is arriving
+        self._size = 0  # of those fragments
+        self._partial: bytearray | None = None  # the mark or the fragment that is arriving
+        self._have = 0
+        self._in_mark = False
+        self._last = False
+
+    def buffer(self) -> memoryview:
+        """Where the next bytes received are to be put."""
+        if self._partial is None:
+            return self._shared
+        return memoryview(self._partial)[self._have :]
+
+    def received(self, count: int) -> list[Buffer]:
+        """Records completed by the `count` bytes put into `buffer()`; raises RecordError."""
+        records: list[Buffer] = []
+        partial = self._partial
+        if partial is None:
+            self._split(bytes(self._shared[:count]), records)
+            return records
+        self._have += count
+        if self._have == len(partial):
+            self._partial = None
+            if self._in_mark:
+                self._in_mark = False
+                self._split(bytes(partial), records)
+            else:
+                self._complete(memoryview(partial), records)
+        return records
+
+    def _split(self, chunk: bytes, records: list[Buffer]) -> None:
+        """Take whole fragments from `chunk`, which begins with a mark, and keep what is left."""
+        at, end = 0, len(chunk)
+        while end - at >= 4:
+            (word,) = _MARK.unpack_from(chunk, at)
+            at += 4
+            size = word & ~LAST_FRAGMENT
+            self._last = word >= LAST_FRAGMENT
+            if self._size + size > self._limit:
+                raise RecordError(f"a record of {self._size + size} bytes or more")
+            if at + size > end:
+                self._await(size, chunk[at:])
+                return
+            self._complete(chunk[at : at + size], records)
+            at += size
+        if at < end:
+            self._in_mark = True
+            self._await(4, chunk[at:])
+
+    def _await(self, size: int, begun: bytes) -> None:
+        self._partial = bytearray(size)
+        self._partial[: len(begun)] = begun
+        self._have = len(begun)
+
+    def _complete(self, fragment: Buffer, records: list[Buffer]) -> None:
+        if self._last and not self._fragments:
+            records.append(fragment)
+            return
+        if len(fragment):
+            self._fragments.append(fragment)
+            self._size += len(fragment)
+        if self._last:
+            records.append(b"".join(self._fragments))
+            self._fragments.clear()
+            self._size = 0
