@@ -20,8 +20,11 @@ _BIG_ENDIAN: Final = 1
 _ANY_ENDIAN: Final = 2
 _FLAGS: Final = _BIG_ENDIAN if sys.byteorder == "big" else 0
 _HEAD: Final = struct.Struct("BBBBB16s")
-_FS_IOC_GETFSUUID: Final = 0x80111500
+_FS_IOC_GETFSUUID: Final = 0x80111500  # Linux 6.9
 _UUID_SIZE: Final = 16
+_BTRFS_IOC_FS_INFO: Final = 0x8400941F
+_BTRFS_FS_INFO_SIZE: Final = 1024
+_BTRFS_FSID: Final = slice(16, 32)  # struct btrfs_ioctl_fs_info_args, after two 64-bit counts
 
 
 class Origin(NamedTuple):
@@ -51,13 +54,21 @@ class Origin(NamedTuple):
 def filesystem_uuid(fd: int) -> bytes | None:
     """The uuid of the filesystem that `fd` lies on, as the kernel's superblock has it.
 
-    None where it cannot be had, on a kernel before 6.9; no origins are written then.
+    None where it cannot be had; no origins are written then.
     """
-    buffer = bytearray(1 + _UUID_SIZE)
+    generic = _ioctl(fd, _FS_IOC_GETFSUUID, 1 + _UUID_SIZE)  # struct fsuuid2: length, uuid
+    if generic is not None:
+        return generic[1 : 1 + generic[0]].ljust(_UUID_SIZE, b"\0")
+    info = _ioctl(fd, _BTRFS_IOC_FS_INFO, _BTRFS_FS_INFO_SIZE)
+    return None if info is None else info[_BTRFS_FSID]
+
+
+def _ioctl(fd: int, request: int, size: int) -> bytes | None:
+    buffer = bytearray(size)
     try:
-        fcntl.ioctl(fd, _FS_IOC_GETFSUUID, buffer)
+        fcntl.ioctl(fd, request, buffer)
     except OSError as problem:
-        if problem.errno in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EBADF):
+        if problem.errno in (errno.ENOTTY, errno.EOPNOTSUPP):
             return None
         raise
-    return bytes(buffer[1 : 1 + buffer[0]]).ljust(_UUID_SIZE, b"\0")
+    return bytes(buffer)

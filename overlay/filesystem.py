@@ -54,9 +54,8 @@ class Overlay:
         return cls(tree)
 
     def close(self) -> None:
-        """Wait for copy-ups under way and forget what is cached."""
-        self._tree.copy_ups.close()
-        self._tree.cache.clear()
+        """Wait for copy-ups under way and let go of the layers; nothing may be called after."""
+        self._tree.close()
 
     @property
     def root(self) -> DirNode:

@@ -8,6 +8,7 @@ and trust the counters instead.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 from contextlib import AbstractContextManager
@@ -87,6 +88,14 @@ class Tree:
         identity = Identity(ROOT | DIRECTORY, 0, fileid, RealHandle(0, b""))
         handle = self.signer.encode(identity)
         return DirNode(identity, handle, 0, None, upper.root if upper else None, lowers)
+
+    def close(self) -> None:
+        """Wait for copy-ups under way, forget what is cached, give up the exclusive hold."""
+        self.copy_ups.close()
+        self.cache.clear()
+        if self.layers.upper is not None:
+            fcntl.flock(self.layers.upper.root, fcntl.LOCK_UN)
+        fcntl.flock(self.workdir.root, fcntl.LOCK_UN)
 
     def changing(self) -> AbstractContextManager[None]:
         """Hold the namespace lock; on an event loop's thread raise WouldBlock if it is taken."""
