@@ -50,7 +50,11 @@ class UpperInode:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """A directory that was copied up, or is reached through a redirect in a lower layer."""
+    """A directory that was copied up, or a lower object that the index must help to find.
+
+    `lower` is the directory whose redirect leads to it; an object of a layer
+    without file handles has nothing but its path in the layer (`Index.lower_path`).
+    """
 
     upper: RealHandle | None
     path: bytes | None
@@ -110,9 +114,21 @@ class Index:
     def commit(self, fileid: int, fd: int) -> None:
         """Make the finished inode behind `fd` the entry of `fileid`: its copy-up is done.
 
-        Raises EEXIST when there is an entry already.
+        Raises EEXIST when an inode is the entry already.
         """
-        link_fd(fd, self._inodes, _entry_name(fileid))
+        entry = _entry_name(fileid)
+        if not isinstance(self.find(fileid), DirectoryEntry):
+            link_fd(fd, self._inodes, entry)
+            return
+        name, staging = self._workdir.new_name(), self._workdir.staging
+        link_fd(fd, staging, name)
+        rename(staging, name, self._inodes, entry, RENAME_EXCHANGE)
+        self._workdir.discard(name)
+
+    def lower_path(self, fileid: int) -> bytes | None:
+        """The recorded path of the lower inode in its layer; None if there is none."""
+        found = open_name(self._inodes, _entry_name(fileid))
+        return None if found is None else xattrs.get(found[0], xattrs.REDIRECT)
 
     def put_directory(
         self,

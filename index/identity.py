@@ -12,6 +12,9 @@ the export it belongs to and a keyed MAC, at most 64 bytes (RFC 1813 section
 its layer, for anything else the number of its filesystem, because hard links
 of one inode may lie in several layers and are one object all the same.
 
+In a layer whose filesystem has no file handles an object is named by a hash of
+its path in place of a kernel handle, and `source` is always the layer's id.
+
 open_by_handle_at(2) opens any inode of a filesystem, also outside the layers,
 so a handle whose MAC is wrong goes no further than `Signer.decode`.
 """
@@ -33,6 +36,7 @@ MAX_WIRE: Final = 64
 ROOT: Final = 1
 DIRECTORY: Final = 2
 UPPER: Final = 4
+BY_PATH: Final = 8
 
 _HEAD: Final = struct.Struct(">BBHIQBB")
 _EXPORT: Final = slice(4, 8)
@@ -58,6 +62,10 @@ class Identity(NamedTuple):
     @property
     def is_upper(self) -> bool:
         return bool(self.flags & UPPER)
+
+    @property
+    def is_by_path(self) -> bool:
+        return bool(self.flags & BY_PATH)
 
     def pack(self, export: int = 0) -> bytes:
         """The bytes that stand for this identity in an xattr, and in a handle before its MAC.

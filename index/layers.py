@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from index.fd import Fd
-from index.identity import DIRECTORY, UPPER, Identity
+from index.fd import Fd, path_of
+from index.identity import BY_PATH, DIRECTORY, UPPER, Identity
 from index.origin import Origin, filesystem_uuid
 from index.syscalls import RealHandle, handle_of, open_by_handle
 from index.workdir import Workdir
@@ -26,6 +26,7 @@ RECORD: Final = b"layers.json"
 UPPER_ID: Final = 0
 _INO_BITS: Final = 56
 _MAX_FILESYSTEM: Final = 127
+_NO_HANDLE: Final = 0xFF  # FILEID_INVALID
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +40,7 @@ class Layer:
     prefix: bytes = b"/"  # where `root` is within its private mount
     is_upper: bool = False
     uuid: bytes | None = None  # the filesystem's, as in `overlay.origin`
+    has_handles: bool = True  # that can be opened at any time
 
     def fileid(self, ino: int) -> int:
         """The number clients see for inode `ino`: unique in the export, constant for ever.
@@ -54,12 +56,21 @@ class Layer:
     def identity(self, fd: int, st: os.stat_result, *, is_dir: bool) -> Identity:
         """The identity of an object that comes from this inode of this layer."""
         flags = (DIRECTORY if is_dir else 0) | (UPPER if self.is_upper else 0)
+        if not self.has_handles:
+            return self._identity_by_path(path_of(fd), flags)
         source = self.id if is_dir else self.filesystem
         return Identity(flags, source, self.fileid(st.st_ino), handle_of(fd))
 
+    def _identity_by_path(self, path: bytes, flags: int) -> Identity:
+        digest = hashlib.blake2b(path, digest_size=16, salt=b"%d" % self.id).digest()
+        fileid = 1 << 63 | int.from_bytes(digest[:8], "big") >> 1
+        return Identity(flags | BY_PATH, self.id, fileid, RealHandle(_NO_HANDLE, digest))
+
     def origin(self, real: RealHandle) -> bytes | None:
         """The value of `overlay.origin` for an inode of this layer; None if there is none."""
-        return None if self.uuid is None else Origin(self.uuid, real).pack()
+        if self.uuid is None or not self.has_handles:
+            return None
+        return Origin(self.uuid, real).pack()
 
     def open_handle(self, real: RealHandle, flags: int) -> Fd:
         """Open an inode of this layer's filesystem; raises ESTALE when it is gone."""
@@ -93,6 +104,7 @@ class Opened:
     path: bytes
     prefix: bytes = b"/"
     is_upper: bool = False
+    has_handles: bool = True
 
 
 def load_record(workdir: Workdir) -> Record | None:
@@ -130,7 +142,7 @@ class _Book:
         self.known = list(known)
 
     def identify(self, opened: list[Opened]) -> list[Layer]:
-        roots = [_root_identity(one.root) for one in opened]
+        roots = [_root_identity(one) for one in opened]
         found = self._recognise(opened, roots)
         devices = {os.fstat(opened[i].root).st_dev: known.filesystem for i, known in found.items()}
         layers = []
@@ -145,6 +157,7 @@ class _Book:
                     one.prefix,
                     one.is_upper,
                     filesystem_uuid(one.root),
+                    one.has_handles,
                 )
             )
         return layers
@@ -181,6 +194,9 @@ class _Book:
         return known
 
 
-def _root_identity(root: Fd) -> str:
-    real = handle_of(root)
-    return f"{os.fstatvfs(root).f_fsid:x}:{real.type}:{real.data.hex()}"
+def _root_identity(opened: Opened) -> str:
+    filesystem = f"{os.fstatvfs(opened.root).f_fsid:x}"
+    if not opened.has_handles:
+        return f"{filesystem}:inode {os.fstat(opened.root).st_ino}"
+    real = handle_of(opened.root)
+    return f"{filesystem}:{real.type}:{real.data.hex()}"

@@ -22,6 +22,8 @@ _MOUNT_ATTR_NOSUID: Final = 2
 _MOUNT_ATTR_NODEV: Final = 4
 _PR_SET_SECUREBITS: Final = 28
 _SECBIT_NO_SETUID_FIXUP: Final = 4
+FUSE_MAGIC: Final = 0x65735546
+_STATFS_SIZE: Final = 256  # more than struct statfs on any architecture
 MAX_HANDLE: Final = 128  # MAX_HANDLE_SZ
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -132,6 +134,13 @@ def clone_mount(path: bytes, *, read_only: bool) -> Fd:
     size = ctypes.sizeof(attributes)
     _check(_libc.syscall(_MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH, ctypes.byref(attributes), size))
     return Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=tree))
+
+
+def filesystem_magic(fd: int) -> int:
+    """The type of the filesystem that `fd` lies on: f_type of fstatfs(2)."""
+    buffer = ctypes.create_string_buffer(_STATFS_SIZE)
+    _check(_libc.fstatfs(fd, buffer))
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
 
 
 def keep_capabilities() -> None:

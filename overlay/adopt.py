@@ -78,10 +78,9 @@ def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
     assert tree.layers.upper is not None
     if not lowers:
         return tree.layers.upper.identity(fd, os.fstat(fd), is_dir=True)
-    bottom = lowers[-1]
-    identity = bottom.layer.identity(bottom.fd, os.fstat(bottom.fd), is_dir=True)
+    identity = lowers[-1].identity()
     with tree.changing():
-        enter_dir(tree, identity, fd, bottom)
+        enter_dir(tree, identity, fd, lowers[-1])
     return identity
 
 

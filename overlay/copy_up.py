@@ -94,7 +94,7 @@ def _copy_file(
     entry = tree.index.find(fileid)
     if entry == GONE:
         raise error(errno.ESTALE)
-    if entry is not None:
+    if isinstance(entry, UpperInode):
         return  # another process was faster
     path = None if place is None else _path_of_place(tree, place)
     # The kernel finds the data of a metacopy by path alone.

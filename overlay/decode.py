@@ -64,10 +64,10 @@ def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
     if isinstance(entry, UpperInode):
         marked = xattrs.get(entry.fd, xattrs.FH) == identity.pack()
         return indexed_file(tree, identity, entry, None) if marked else None
-    layer = tree.layers.on_filesystem(identity.source)
-    if layer is None:
+    opened = tree.open_origin(identity, os.O_PATH)
+    if opened is None:
         return None
-    fd = layer.open_handle(identity.real, os.O_PATH)
+    layer, fd = opened
     return lower_file(tree, LowerFile(layer, fd, os.fstat(fd)), None)
 
 
@@ -81,10 +81,8 @@ def _directory(tree: Tree, identity: Identity) -> DirNode | None:
         node = _from_entry(tree, entry)
         if node is not None:
             return node
-    layer = tree.layers.by_id(identity.source)
-    if layer is None:
-        return None
-    return from_lower(tree, layer, layer.open_handle(identity.real, DIR_FLAGS))
+    opened = tree.open_origin(identity, DIR_FLAGS)
+    return None if opened is None else from_lower(tree, *opened)
 
 
 def _from_entry(tree: Tree, entry: DirectoryEntry) -> DirNode | None:
@@ -164,7 +162,7 @@ def _step_down(tree: Tree, parent: DirNode, name: bytes, real: LowerDir) -> DirN
         # Not by this name: a redirect of a higher layer may lead to it.
         return _from_note(tree, real)
     bottom = stack[-1]
-    entry = tree.index.find(bottom.layer.fileid(os.fstat(bottom.fd).st_ino))
+    entry = tree.index.find(bottom.identity().fileid)
     if entry == GONE:
         return None
     node: Node | None = None
@@ -176,7 +174,7 @@ def _step_down(tree: Tree, parent: DirNode, name: bytes, real: LowerDir) -> DirN
 
 
 def _from_note(tree: Tree, real: LowerDir) -> DirNode | None:
-    entry = tree.index.find(real.layer.fileid(os.fstat(real.fd).st_ino))
+    entry = tree.index.find(real.identity().fileid)
     node = _from_entry(tree, entry) if isinstance(entry, DirectoryEntry) else None
     return node if node is not None and _has(node.lowers, real) else None
 

@@ -17,7 +17,7 @@ from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
 from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file
-from overlay.metacopy import data_of
+from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.search import LowerFile, find_lower, is_opaque, search
 from overlay.tree import Tree
@@ -122,7 +122,11 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
         return indexed_file(tree, identity, entry, place)
     if entry == GONE:
         return None
-    return tree.add_file(identity, generation, found.layer, found.fd, found.st.st_mode, place=place)
+    tree.remember(identity, found.fd)
+    data = data_of_lower(tree, found, place) if stat.S_ISREG(found.st.st_mode) else None
+    return tree.add_file(
+        identity, generation, found.layer, found.fd, found.st.st_mode, place=place, data=data
+    )
 
 
 def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> UpperInode | None:
@@ -136,7 +140,7 @@ def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> Uppe
 
 def lower_dir(tree: Tree, stack: tuple[LowerDir, ...], place: Place) -> DirNode:
     """The node of a directory that only lower layers have."""
-    bottom = stack[-1]
-    identity = bottom.layer.identity(bottom.fd, os.fstat(bottom.fd), is_dir=True)
+    identity = stack[-1].identity()
+    tree.remember(identity, stack[-1].fd)
     generation = tree.objects.of(identity.fileid)
     return tree.add_dir(identity, generation, None, stack, place)

@@ -40,15 +40,8 @@ def data_of_lower(tree: Tree, found: LowerFile, place: Place | None) -> Fd | Non
 
 
 def _origin(tree: Tree, identity: Identity) -> Fd | None:
-    layer = None if identity.is_upper else tree.layers.on_filesystem(identity.source)
-    if layer is None:
-        return None
-    try:
-        return layer.open_handle(identity.real, os.O_PATH)
-    except OSError as problem:
-        if problem.errno != errno.ESTALE:
-            raise
-        return None
+    opened = None if identity.is_upper else tree.open_origin(identity, os.O_PATH)
+    return None if opened is None else opened[1]
 
 
 def _follow(tree: Tree, fd: Fd, bases: tuple[LowerDir, ...], place: Place | None) -> Fd:

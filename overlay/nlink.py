@@ -58,10 +58,5 @@ def _write(fd: int, value: bytes) -> None:
 
 
 def _lower_nlink(tree: Tree, identity: Identity) -> int:
-    layer = tree.layers.on_filesystem(identity.source)
-    if layer is None:
-        return 1
-    try:
-        return os.fstat(layer.open_handle(identity.real, os.O_PATH)).st_nlink
-    except OSError:
-        return 1
+    opened = tree.open_origin(identity, os.O_PATH)
+    return 1 if opened is None or identity.is_by_path else os.fstat(opened[1]).st_nlink

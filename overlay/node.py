@@ -26,6 +26,10 @@ class LowerDir(NamedTuple):
     fd: Fd
     xwhiteouts: bool = False  # may have whiteouts that are files with an xattr
 
+    def identity(self) -> Identity:
+        """The identity of a merged directory that has this one at the bottom."""
+        return self.layer.identity(self.fd, os.fstat(self.fd), is_dir=True)
+
 
 class Place(NamedTuple):
     """A name in the merged tree: the parent directory's handle and the name in it."""

@@ -14,7 +14,14 @@ from index.entries import Index
 from index.fd import Fd, components, open_dir
 from index.identity import Signer
 from index.layers import Opened, identify
-from index.syscalls import clone_mount, handle_of, keep_capabilities
+from index.syscalls import (
+    FUSE_MAGIC,
+    clone_mount,
+    filesystem_magic,
+    handle_of,
+    keep_capabilities,
+    open_by_handle,
+)
 from index.workdir import Workdir
 from overlay.config import ConfigError, OverlayConfig
 from overlay.tree import Layers, Tree
@@ -79,18 +86,18 @@ def _clone(option: str, path: bytes, *, read_only: bool) -> Fd:
 def _open_lower(path: bytes) -> Opened:
     real = _real("lower layer", path)
     root = _clone("lower layer", real, read_only=True)
-    _check_handles("lower layer", real, root)
-    return Opened(root, real)
+    return Opened(root, real, has_handles=_has_handles(root))
 
 
-def _check_handles(option: str, path: bytes, root: Fd) -> None:
+def _has_handles(root: Fd) -> bool:
+    """Whether inodes of this filesystem can be opened by handle at any later time."""
+    if filesystem_magic(root) == FUSE_MAGIC:
+        return False  # it encodes handles, but most FUSE filesystems cannot decode them
     try:
-        handle_of(root)
-    except OSError as problem:
-        raise ConfigError(
-            f"{option} {os.fsdecode(path)}: its filesystem has no file handles; "
-            "use ext4, xfs, btrfs, tmpfs, squashfs or erofs"
-        ) from problem
+        open_by_handle(root, handle_of(root), os.O_PATH)
+    except OSError:
+        return False
+    return True
 
 
 def _open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
@@ -152,7 +159,10 @@ def _open_workdir(work: Fd) -> Workdir:
 
 def _check_upper(upper: Opened, workdir: Workdir) -> None:
     where = f"--upperdir {os.fsdecode(upper.path)}"
-    _check_handles("--upperdir", upper.path, upper.root)
+    if not _has_handles(upper.root):
+        raise ConfigError(
+            f"{where}: its filesystem has no file handles; use ext4, xfs, btrfs or tmpfs"
+        )
     try:
         fcntl.flock(upper.root, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as problem:

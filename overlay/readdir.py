@@ -128,7 +128,7 @@ def _scan(
             if not is_dir and (_is_whiteout(item) or (xwhiteouts and _has_mark(own, item))):
                 seen[name] = None
                 continue
-            sure = not merges if is_dir else not impure
+            sure = layer.has_handles and not (merges if is_dir else impure)
             seen[name] = _Seen(layer.fileid(item.inode()), is_dir, sure)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from index import xattrs
-from index.fd import Fd, components, is_whiteout, open_name
+from index.fd import Fd, components, is_whiteout, open_name, path_of
 from index.layers import Layer
 from overlay.node import LowerDir
 from overlay.tree import Tree
@@ -119,12 +119,10 @@ def _roots_below(tree: Tree, layer: Layer) -> tuple[LowerDir, ...]:
 
 def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
     """Record which directory of a higher layer leads to `target`, so that it can be found again."""
-    fileid = target.layer.fileid(os.fstat(target.fd).st_ino)
-    if tree.index.find(fileid) is None:
-        identity = target.layer.identity(target.fd, os.fstat(target.fd), is_dir=True)
-        lower = source.layer.identity(source.fd, os.fstat(source.fd), is_dir=True)
+    identity = target.identity()
+    if tree.index.find(identity.fileid) is None:
         with tree.changing():
-            tree.index.put_directory(identity, lower=lower)
+            tree.index.put_directory(identity, lower=source.identity(), redirect=path_of(target.fd))
 
 
 def is_opaque(fd: int) -> bool:

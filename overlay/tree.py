@@ -17,7 +17,7 @@ from typing import Final
 
 from index import xattrs
 from index.entries import Index
-from index.fd import Fd, path_of
+from index.fd import Fd, components, open_at, open_dir, path_of
 from index.identity import DIRECTORY, ROOT, Identity, Signer
 from index.kernel import KernelIndex
 from index.layers import Layer
@@ -50,11 +50,13 @@ class Layers:
 
     def on_filesystem(self, number: int) -> Layer | None:
         """Any layer of the filesystem that a file's handle names."""
-        return next((layer for layer in self.lowers if layer.filesystem == number), None)
+        return next(
+            (one for one in self.lowers if one.filesystem == number and one.has_handles), None
+        )
 
     def with_uuid(self, uuid: bytes) -> Layer | None:
         """Any lower layer on the filesystem that `overlay.origin` names."""
-        return next((layer for layer in self.lowers if layer.uuid == uuid), None)
+        return next((one for one in self.lowers if one.uuid == uuid and one.has_handles), None)
 
     def all(self) -> tuple[Layer, ...]:
         return self.lowers if self.upper is None else (self.upper, *self.lowers)
@@ -156,6 +158,47 @@ class Tree:
         if path == prefix or prefix == b"/":
             return path.removeprefix(prefix) if prefix != b"/" else path
         return path.removeprefix(prefix) if path.startswith(prefix + b"/") else None
+
+    def open_origin(self, identity: Identity, flags: int) -> tuple[Layer, Fd] | None:
+        """The lower inode that an object comes from, and a layer of its filesystem.
+
+        None if it is in no layer any more.
+        """
+        if identity.is_by_path:
+            return self._open_by_path(identity, flags)
+        if identity.is_dir:
+            layer = self.layers.by_id(identity.source)
+        else:
+            layer = self.layers.on_filesystem(identity.source)
+        if layer is None:
+            return None
+        try:
+            return layer, layer.open_handle(identity.real, flags)
+        except OSError as problem:
+            if problem.errno != errno.ESTALE:
+                raise
+            return None
+
+    def _open_by_path(self, identity: Identity, flags: int) -> tuple[Layer, Fd] | None:
+        layer = self.layers.by_id(identity.source)
+        path = self.index.lower_path(identity.fileid)
+        if layer is None or path is None:
+            return None
+        fd, names = layer.root, components(path)
+        try:
+            for name in names[:-1]:
+                fd = open_dir(fd, name)
+            for name in names[-1:]:
+                fd = open_at(fd, name, flags)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return layer, fd
+
+    def remember(self, identity: Identity, fd: Fd) -> None:
+        """Record the path of a lower object that cannot be found by handle."""
+        if identity.is_by_path and self.index.find(identity.fileid) is None:
+            with self.changing():
+                self.index.put_directory(identity, redirect=path_of(fd))
 
     def attributes(self, node: Node) -> Attributes:
         """Attributes of an object now; raises ESTALE when it has no name left."""
