@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -117,16 +117,19 @@ def load_record(workdir: Workdir) -> Record | None:
     return Record(fields["export"], fields["root"], layers)
 
 
-def identify(workdir: Workdir, opened: Iterable[Opened]) -> tuple[Record, list[Layer]]:
+def identify(
+    workdir: Workdir, opened: Sequence[Opened], *, bottom: int
+) -> tuple[Record, list[Layer]]:
     """Give every opened layer the id it has always had, or a new one, and record it.
 
-    `opened` runs from the upper (if there is one) to the bottommost lower.
+    `opened` runs from the upper (if there is one) down; the inode number of the
+    root of the one at `bottom` becomes that of the export's root, for good.
     """
     record = load_record(workdir)
     book = _Book(record.layers if record else ())
-    layers = book.identify(list(opened))
+    layers = book.identify(opened)
     if record is None:
-        root = layers[-1].fileid(os.fstat(layers[-1].root).st_ino)
+        root = layers[bottom].fileid(os.fstat(layers[bottom].root).st_ino)
         updated = Record(secrets.randbits(32), root, tuple(book.known))
     else:
         updated = Record(record.export, record.root, tuple(book.known))
@@ -141,7 +144,7 @@ class _Book:
     def __init__(self, known: Iterable[Known]) -> None:
         self.known = list(known)
 
-    def identify(self, opened: list[Opened]) -> list[Layer]:
+    def identify(self, opened: Sequence[Opened]) -> list[Layer]:
         roots = [_root_identity(one) for one in opened]
         found = self._recognise(opened, roots)
         devices = {os.fstat(opened[i].root).st_dev: known.filesystem for i, known in found.items()}
@@ -162,7 +165,7 @@ class _Book:
             )
         return layers
 
-    def _recognise(self, opened: list[Opened], roots: list[str]) -> dict[int, Known]:
+    def _recognise(self, opened: Sequence[Opened], roots: list[str]) -> dict[int, Known]:
         """Which recorded layer each opened one is, by position; the surest sign first."""
         found: dict[int, Known] = {}
         for by_root, by_path in ((True, True), (True, False), (False, True)):

@@ -11,8 +11,13 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OverlayConfig:
-    """Paths of the layers, the topmost lower first; no upper means read-only."""
+    """Paths of the layers, the topmost lower first; no upper means read-only.
+
+    `datadirs` are data-only lower layers (`lower::data`): they show no names, but
+    hold the data that metacopies of the other layers redirect to.
+    """
 
     lowerdirs: tuple[bytes, ...]
     upperdir: bytes | None = None
     workdir: bytes | None = None
+    datadirs: tuple[bytes, ...] = ()

@@ -44,22 +44,25 @@ def open_tree(config: OverlayConfig) -> Tree:
         )
     opened = []
     if config.upperdir is not None and config.workdir is not None:
-        upper, work = _open_upper(config.upperdir, config.workdir)
-        opened.append(upper)
+        top, work = _open_upper(config.upperdir, config.workdir)
+        opened.append(top)
     else:
         work = _state_directory(config)
-    opened += [_open_lower(path) for path in config.lowerdirs]
+    opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
     workdir = _open_workdir(work)
     if config.upperdir is not None:
         _check_upper(opened[0], workdir)
-    record, layers = identify(workdir, opened)
-    upper_layer = layers[0] if config.upperdir is not None else None
-    lowers = tuple(layers[1:] if upper_layer else layers)
+    first_data = len(opened) - len(config.datadirs)
+    record, layers = identify(workdir, opened, bottom=first_data - 1)
+    upper = layers[0] if config.upperdir is not None else None
+    lowers = tuple(layers[1 if upper else 0 : first_data])
     keep_capabilities()
     os.umask(0)  # the client has applied its own
     index = Index(workdir)
     signer = Signer(workdir.key(), record.export)
-    return Tree(Layers(upper_layer, lowers), workdir, index, signer, record.root)
+    return Tree(
+        Layers(upper, lowers, tuple(layers[first_data:])), workdir, index, signer, record.root
+    )
 
 
 def _check_rights() -> None:
