@@ -11,7 +11,7 @@ import threading
 from typing import Final
 
 from nfsd.exports import Exports, components
-from nfsd.program import Caller, Procedure, Program, null
+from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.status import mountstat3_of
 from nfsd.xdr.mount import (
     MNT3_OK,
@@ -46,12 +46,20 @@ class MountService:
 
     def programs(self) -> tuple[Program, Program]:
         """MOUNT version 1 and version 3."""
-        handlers = (null, self._mnt, self._dump, self._umnt, self._umntall, self._export)
-        third = map(Procedure.of, MOUNT_V3_SIGNATURES, handlers)
-        first = map(Procedure.of, MOUNT_V1_SIGNATURES, (null, self._mnt1, *handlers[2:]))
+        handlers: tuple[Handler, ...] = (
+            null,
+            self._mnt,
+            self._dump,
+            self._umnt,
+            self._umntall,
+            self._export,
+        )
+        handlers1: tuple[Handler, ...] = (null, self._mnt1, *handlers[2:])
+        third = zip(MOUNT_V3_SIGNATURES, handlers, strict=True)
+        first = zip(MOUNT_V1_SIGNATURES, handlers1, strict=True)
         return (
-            Program(MOUNT_PROGRAM, MOUNT_V1, tuple(first)),
-            Program(MOUNT_PROGRAM, MOUNT_V3, tuple(third)),
+            Program(MOUNT_PROGRAM, MOUNT_V1, tuple(Procedure.of(*row) for row in first)),
+            Program(MOUNT_PROGRAM, MOUNT_V3, tuple(Procedure.of(*row) for row in third)),
         )
 
     def _mnt(self, caller: Caller, path: bytes) -> mountres3:

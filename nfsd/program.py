@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import Any
+from typing import Any, TypeAlias
 
 from nfsd.xdr.codec import Buffer, Parts, Signature
 from overlay.credentials import Credentials
@@ -24,6 +24,11 @@ class Caller:
     credentials: Credentials
 
 
+# Takes the arguments, returns the results; may raise WouldBlock, and is then
+# called again on another thread.
+Handler: TypeAlias = Callable[[Caller, Any], Any]
+
+
 class Effect(Flag):
     """What a call does besides answering."""
 
@@ -36,22 +41,17 @@ class Effect(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """One row: how to read the arguments, what to do, how to write the results.
-
-    `run` may raise `WouldBlock`; the call is then made again on another thread.
-    """
+    """One row: how to read the arguments, what to do, how to write the results."""
 
     number: int
     name: str
     unpack: Callable[[Buffer, int], tuple[Any, int]]
-    run: Callable[[Caller, Any], Any]
+    run: Handler
     pack: Callable[[Any, Parts], None]
     effect: Effect
 
     @classmethod
-    def of(
-        cls, signature: Signature, run: Callable[[Caller, Any], Any], effect: Effect = Effect.NONE
-    ) -> Procedure:
+    def of(cls, signature: Signature, run: Handler, effect: Effect = Effect.NONE) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(
             signature.number,

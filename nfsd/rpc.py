@@ -136,6 +136,15 @@ class Dispatcher:
             self._log(head, peer, size, time.perf_counter() - begun)
         return size
 
+    def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts) -> int:
+        """The same on a thread that may wait, for a call that would block elsewhere."""
+        try:
+            return self.answer(record, peer, parts)
+        except WouldBlock as error:
+            log_exception_once("waiting", error)
+            parts.append(system_error(bytes(record[:4])))
+            return len(parts[-1])
+
     def _call(self, head: bytes, peer: Peer) -> tuple[Procedure, Caller, int]:
         """The procedure and caller of a call, and where its arguments begin."""
         procedure = self._procedures.get(head[4:24])

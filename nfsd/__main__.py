@@ -1,0 +1,8 @@
+"""`python -m nfsd`: the same as the command `overlay-nfsd`."""
+
+import sys
+
+from nfsd.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

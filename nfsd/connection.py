@@ -1,0 +1,250 @@
+"""One TCP connection: records in, replies out, in batches and within bounds.
+
+All calls that one read brought are answered in place, and their replies leave
+with one system call.  A call that would block goes to a thread and its reply
+is sent when it is done, so replies may overtake each other (RFC 5531 lets them).
+
+What a client does not take is not piled up: while too much is unsent, or too
+many calls are under way in threads, further calls wait unread, at last in the
+client's own socket buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Final
+
+from nfsd.log import LOGGER, ONCE
+from nfsd.record import RecordError, RecordReader, mark
+from nfsd.rpc import Dispatcher, Peer
+from nfsd.xdr.codec import Buffer, Parts
+from overlay.errors import WouldBlock
+
+# A WRITE of 1 MiB with its header and arguments, and room to spare.
+RECORD_MAX: Final = (1 << 20) + (64 << 10)
+UNSENT_MAX: Final = 4 << 20  # bytes of replies that wait for the client to take them
+SLOW_MAX: Final = 16  # calls of one connection under way in threads
+BATCH_CALLS: Final = 64  # answered before other connections have their turn
+BATCH_BYTES: Final = 1 << 20
+JOIN_BYTES: Final = 64 << 10  # below this one copy is cheaper than a long vector
+VECTOR_MAX: Final = 512  # buffers in one system call, half of what Linux takes
+
+
+class Connection:
+    """Reads, answers and writes; lives on the event loop's thread alone."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        dispatcher: Dispatcher,
+        pool: Executor,
+        shared: memoryview,
+        closed: Callable[[Connection], None],
+    ) -> None:
+        self.peer = Peer(sock.getpeername()[0])
+        self._sock = sock
+        self._dispatcher = dispatcher
+        self._pool = pool
+        self._closed = closed
+        self._loop = asyncio.get_running_loop()
+        self._reader = RecordReader(RECORD_MAX, shared)
+        self._waiting: deque[Buffer] = deque()  # calls that are not answered yet
+        self._unsent: deque[Buffer] = deque()
+        self._unsent_bytes = 0
+        self._slow = 0
+        self.last_used = self._loop.time()  # seconds of the loop's clock
+        self._is_reading = self._is_writing = self._is_scheduled = False
+        self._is_ending = self._is_closed = False
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._read(True)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way: no call, no reply."""
+        return not (self._waiting or self._unsent or self._slow)
+
+    def finish(self) -> None:
+        """Read no more, send what is owed, then close."""
+        self._is_ending = True
+        self._read(False)
+        self._close_if_done()
+
+    def close(self) -> None:
+        """Close at once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._read(False)
+        self._write(False)
+        self._waiting.clear()
+        self._unsent.clear()
+        self._sock.close()
+        self._closed(self)
+
+    def _close_if_done(self) -> None:
+        if self._is_ending and self.is_idle:
+            self.close()
+
+    def _read(self, wanted: bool) -> None:
+        wanted = wanted and not self._is_closed
+        if wanted and not self._is_reading:
+            self._loop.add_reader(self._sock, self._readable)
+        elif self._is_reading and not wanted:
+            self._loop.remove_reader(self._sock)
+        self._is_reading = wanted
+
+    def _write(self, wanted: bool) -> None:
+        wanted = wanted and not self._is_closed
+        if wanted and not self._is_writing:
+            self._loop.add_writer(self._sock, self._writable)
+        elif self._is_writing and not wanted:
+            self._loop.remove_writer(self._sock)
+        self._is_writing = wanted
+
+    def _readable(self) -> None:
+        if self._waiting:
+            return  # their turn comes first
+        try:
+            count = self._sock.recv_into(self._reader.buffer())
+            if count == 0:
+                self.finish()
+                return
+            self.last_used = self._loop.time()
+            self._waiting.extend(self._reader.received(count))
+        except BlockingIOError:
+            return
+        except RecordError as error:
+            if ONCE.first(self.peer.address, RecordError):
+                LOGGER.warning("%s: connection closed: %s", self.peer.address, error)
+            self.close()
+            return
+        except OSError:
+            self.close()  # the client is gone
+            return
+        self._answer()
+
+    def _answer(self) -> None:
+        """Answer calls that wait, a batch at most."""
+        self._is_scheduled = False
+        if self._is_closed:
+            return
+        parts: Parts = []
+        size = calls = 0
+        waiting = self._waiting
+        while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not self._is_full:
+            size += self._call(waiting.popleft(), parts)
+            calls += 1
+        if parts:
+            self._send(parts, size)
+        self._read(not (self._is_full or self._is_ending))
+        if waiting and not self._is_full:
+            self._schedule()
+        self._close_if_done()
+
+    @property
+    def _is_full(self) -> bool:
+        return self._slow >= SLOW_MAX or self._unsent_bytes >= UNSENT_MAX
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._answer)
+
+    def _call(self, record: Buffer, parts: Parts) -> int:
+        """Answer one call in place, or give it to a thread; returns how much was appended."""
+        start = len(parts)
+        parts.append(b"")  # the mark, when the size is known
+        try:
+            size = self._dispatcher.answer(record, self.peer, parts)
+        except WouldBlock:
+            parts.pop()
+            self._slow += 1
+            future = self._pool.submit(self._answer_waiting, record)
+            future.add_done_callback(self._notify)
+            return 0
+        if size == 0:
+            parts.pop()
+            return 0
+        parts[start] = mark(size)
+        return size + 4
+
+    def _answer_waiting(self, record: Buffer) -> Parts:
+        """Answer one call on a thread that may wait."""
+        parts: Parts = [b""]
+        size = self._dispatcher.answer_waiting(record, self.peer, parts)
+        if size == 0:
+            return []
+        parts[0] = mark(size)
+        return parts
+
+    def _notify(self, future: Future[Parts]) -> None:
+        """On the thread: have the reply sent on the event loop's."""
+        try:
+            self._loop.call_soon_threadsafe(self._slow_done, future)
+        except RuntimeError:
+            LOGGER.warning("%s: a reply came after the server had stopped", self.peer.address)
+
+    def _slow_done(self, future: Future[Parts]) -> None:
+        self._slow -= 1
+        if self._is_closed:
+            return
+        if not future.cancelled():
+            parts = future.result()
+            self._send(parts, sum(map(len, parts)))
+        self._answer()
+
+    def _send(self, parts: Parts, size: int) -> None:
+        """Send now what the socket takes, and the rest when it takes more."""
+        if not self._unsent:
+            if size < JOIN_BYTES:
+                parts = [b"".join(parts)]
+            sent = self._sent(parts)
+            if sent == size or self._is_closed:
+                return
+            parts = _rest(parts, sent)
+            size -= sent
+        self._unsent.extend(parts)
+        self._unsent_bytes += size
+        self._write(True)
+
+    def _sent(self, parts: Parts) -> int:
+        """Give `parts` to the socket; returns how many bytes it took."""
+        try:
+            if len(parts) == 1:
+                return self._sock.send(parts[0])
+            return self._sock.sendmsg(parts[:VECTOR_MAX])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close()  # the client is gone
+            return 0
+
+    def _writable(self) -> None:
+        unsent = self._unsent
+        head = [unsent[index] for index in range(min(len(unsent), VECTOR_MAX))]
+        sent = self._sent(head)
+        if self._is_closed:
+            return
+        self._unsent_bytes -= sent
+        while unsent and sent >= len(unsent[0]):
+            sent -= len(unsent.popleft())
+        if sent:
+            unsent[0] = memoryview(unsent[0])[sent:]
+        if not unsent:
+            self._write(False)
+        self._answer()
+
+
+def _rest(parts: Parts, sent: int) -> Parts:
+    """What is left of `parts` after `sent` bytes of them."""
+    for index, part in enumerate(parts):
+        if sent < len(part):
+            return [memoryview(part)[sent:], *parts[index + 1 :]]
+        sent -= len(part)
+    return []
