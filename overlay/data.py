@@ -47,7 +47,7 @@ def regular(node: Node) -> FileNode:
     return node
 
 
-def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> tuple[bytes, bool]:
+def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
     """Up to `count` bytes from `offset`, and whether the file ends there."""
     file = regular(node)
     size = permission.require_data(tree, file, cred, permission.READ).size
@@ -58,7 +58,7 @@ def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> 
     return data, offset + len(data) >= size
 
 
-def _read(fd: Fd, count: int, offset: int) -> bytes:
+def _read(fd: Fd, count: int, offset: int) -> Buffer:
     try:
         may_block()
     except WouldBlock:
@@ -66,7 +66,7 @@ def _read(fd: Fd, count: int, offset: int) -> bytes:
     return os.pread(fd, count, offset)
 
 
-def _read_cached(fd: Fd, count: int, offset: int) -> bytes:
+def _read_cached(fd: Fd, count: int, offset: int) -> Buffer:
     """Read without waiting for the disk; raises WouldBlock if that is not possible."""
     buffer = bytearray(count)
     try:
@@ -79,7 +79,7 @@ def _read_cached(fd: Fd, count: int, offset: int) -> bytes:
         raise
     if got < count:
         raise WouldBlock  # the rest is not cached, or a write to the file is under way
-    return bytes(buffer)
+    return buffer
 
 
 def write(

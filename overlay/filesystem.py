@@ -129,7 +129,7 @@ class Overlay:
             raise error(errno.EINVAL)
         return os.readlink(b"", dir_fd=node.fd)
 
-    def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[bytes, bool]:
+    def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
         """Up to `count` bytes from `offset`, and whether the file ends there."""
         return data.read(self._tree, self._now(node), cred, offset, count)
 
