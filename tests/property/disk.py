@@ -1,0 +1,53 @@
+"""Real filesystems to test on, each in an image that lies in memory and is mounted for the session.
+
+Rule: what is mounted here is unmounted here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.property.syscalls import mount, unmount
+
+_MAKE = {
+    "ext4": ("mkfs.ext4", "-q", "-F", "-O", "^has_journal"),
+    "xfs": ("mkfs.xfs", "-q", "-f"),
+    "btrfs": ("mkfs.btrfs", "-q", "-f"),
+}
+_SIZE = 400 << 20
+KINDS = ("ext4", "xfs", "btrfs", "tmpfs")
+
+
+@contextlib.contextmanager
+def filesystem(kind: str, place: Path) -> Iterator[Path]:
+    """An empty filesystem of `kind`, mounted below the empty directory `place`."""
+    memory = place / "memory"
+    memory.mkdir()
+    mount(b"test", os.fsencode(memory), b"tmpfs", b"size=1g")
+    try:
+        if kind == "tmpfs":
+            yield memory
+            return
+        with _image(kind, memory / "image", place / "disk") as disk:
+            yield disk
+    finally:
+        unmount(os.fsencode(memory))
+
+
+@contextlib.contextmanager
+def _image(kind: str, image: Path, disk: Path) -> Iterator[Path]:
+    with open(image, "wb") as file:
+        file.truncate(_SIZE)
+    subprocess.run([*_MAKE[kind], str(image)], check=True, capture_output=True, timeout=60)
+    disk.mkdir()
+    options = ["mount", "-t", kind, "-o", "loop,noatime", str(image), str(disk)]
+    subprocess.run(options, check=True, capture_output=True, timeout=60)
+    try:
+        yield disk
+    finally:
+        # Private copies of the mount that the code under test made may live a moment longer.
+        subprocess.run(["umount", "--detach-loop", str(disk)], check=True, timeout=60)

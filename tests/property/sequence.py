@@ -1,0 +1,182 @@
+"""One sequence: the same operations on both sides, then each side reads what the other wrote."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+
+from tests.property import differences, layers
+from tests.property.handles import Book
+from tests.property.kernel import KernelSide
+from tests.property.layers import Layer
+from tests.property.objects import InProcess
+from tests.property.operations import DropCaches, Event, Inspect, Operation, Reopen, Step
+from tests.property.served import ServedSide
+from tests.property.side import Side
+from tests.property.stack import Stack
+from tests.property.trees import Tree, raw
+
+Outcome = tuple[str, object]
+
+
+def attempt(operation: Operation, side: Side) -> Outcome:
+    """What an operation came to: its value, or the name of its error."""
+    try:
+        return "done", operation.run(side)
+    except OSError as problem:
+        return "refused", errno.errorcode[problem.errno or 0]
+
+
+def drop_caches() -> None:
+    """Have the kernel forget inodes and directory entries that nobody uses."""
+    with open("/proc/sys/vm/drop_caches", "wb") as file:
+        file.write(b"2")
+
+
+@dataclass
+class Sequence:
+    """The two sides in the middle of a sequence."""
+
+    ours: ServedSide
+    kernel: KernelSide
+    book: Book
+    log: list[str] = field(default_factory=list)
+
+    def take(self, step: Step) -> None:
+        if isinstance(step, Event):
+            self.log.append(repr(step))
+            self._event(step)
+            return
+        operation = step.settle(*self.kernel.paths())
+        if not differences.is_comparable(operation, self.kernel):
+            return
+        self.log.append(repr(operation))
+        expected = attempt(operation, self.kernel)
+        got = attempt(operation, self.ours)
+        self.log[-1] += f" -> {expected}"
+        assert differences.same_outcome(got, expected), f"server {got}, kernel {expected}"
+        if got[0] == "done":
+            self.book.done(operation)
+        self.book.check_all()
+
+    def _event(self, event: Event) -> None:
+        match event:
+            case Reopen():
+                self.ours.objects.reopen()
+            case DropCaches():
+                drop_caches()
+            case Inspect():
+                self.inspect()
+        self.book.check_all()
+
+    def inspect(self) -> Tree:
+        """Compare the trees; returns the kernel's."""
+        self.book.note_all()
+        ours, kernels = self.ours.tree(), self.kernel.tree()
+        assert_equal(ours, kernels)
+        return kernels
+
+
+def assert_equal(ours: Tree, kernels: Tree) -> None:
+    """The trees agree but for what docs/differences.md lists."""
+    found = differences.of_trees(ours, kernels)
+    assert not found, "\n".join(["the trees differ:", *found])
+
+
+def run(
+    stack: tuple[Layer, ...],
+    steps: list[Step],
+    walk_first: bool,
+    place: FilePath,
+    note: Callable[[str], None],
+) -> None:
+    """Do the sequence in the empty directory `place`."""
+    mountpoint = place / "mnt"
+    mountpoint.mkdir()
+    served, mounted = (Stack.make(place / name, len(stack)) for name in ("served", "mounted"))
+    for one in (served, mounted):
+        for layer, root in zip(stack, one.lowers, strict=True):
+            layers.build(layer, root)
+    before = [raw(lower) for lower in served.lowers]
+    log: list[str] = []
+    try:
+        linked = any(item.kind == "link" for layer in stack for item in layer)
+        ours, kernels = _both(served, mounted, mountpoint, steps, walk_first, linked, log)
+        _cross(served, mounted, mountpoint, ours, kernels, log)
+        assert before == [raw(lower) for lower in served.lowers], "a lower layer was changed"
+    except BaseException:
+        note("\n".join(log))
+        raise
+
+
+def _both(
+    served: Stack,
+    mounted: Stack,
+    mountpoint: FilePath,
+    steps: list[Step],
+    walk_first: bool,
+    linked: bool,
+    log: list[str],
+) -> tuple[Tree, Tree]:
+    """The steps on both sides; returns the trees at the end."""
+    with ExitStack() as sides:
+        kernel = sides.enter_context(closing(KernelSide(mounted, mountpoint)))
+        ours = ServedSide(sides.enter_context(closing(InProcess(served.config))))
+        sequence = Sequence(ours, kernel, Book(ours, hidden_links=linked), log)
+        if walk_first:
+            sequence.take(Inspect())
+        for step in steps:
+            sequence.take(step)
+        log.append("at the end")
+        kernels = sequence.inspect()
+        return ours.tree(), kernels
+
+
+def _cross(
+    served: Stack,
+    mounted: Stack,
+    mountpoint: FilePath,
+    ours: Tree,
+    kernels: Tree,
+    log: list[str],
+) -> None:
+    """Each side reads what the other wrote."""
+    log.append("the kernel mounts what the server wrote")
+    detach(served)
+    with closing(KernelSide(served, mountpoint, metacopy=True)) as kernel:
+        found = differences.of_trees(ours, kernel.tree(), crossed=True)
+    assert not found, "\n".join(["the kernel shows otherwise what the server wrote:", *found])
+    log.append("the server serves what the kernel wrote")
+    with closing(InProcess(mounted.config)) as objects:
+        found = differences.of_trees(ServedSide(objects).tree(), kernels, crossed=True)
+    assert not found, "\n".join(["the server shows otherwise what the kernel wrote:", *found])
+
+
+def detach(stack: Stack) -> None:
+    """Take the index away, leaving layers as the kernel would have written them."""
+    inodes = stack.work / "inodes"
+    for entry in inodes.iterdir():
+        st = entry.lstat()
+        if stat.S_ISDIR(st.st_mode) or (stat.S_ISCHR(st.st_mode) and st.st_rdev == 0):
+            continue
+        value = _nlink(entry)
+        if value.startswith(b"U"):
+            # The index's own link goes, so the offset to the link count grows by one.
+            text = b"U%+d" % (int(value[1:]) + 1)
+            os.setxattr(entry, "trusted.overlay.nlink", text, follow_symlinks=False)
+    shutil.rmtree(inodes)
+
+
+def _nlink(entry: FilePath) -> bytes:
+    try:
+        return os.getxattr(entry, "trusted.overlay.nlink", follow_symlinks=False)
+    except OSError as problem:
+        if problem.errno != errno.ENODATA:
+            raise
+        return b""

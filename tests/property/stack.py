@@ -1,0 +1,38 @@
+"""The directories of one overlay."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from overlay.config import OverlayConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where the layers are, the topmost lower first."""
+
+    lowers: tuple[Path, ...]
+    upper: Path
+    work: Path
+
+    @classmethod
+    def make(cls, place: Path, lowers: int) -> Stack:
+        """Empty layers below `place`."""
+        stack = cls(
+            tuple(place / f"lower{number}" for number in range(lowers)),
+            place / "upper",
+            place / "work",
+        )
+        for directory in (place, *stack.lowers, stack.upper, stack.work):
+            directory.mkdir()
+        return stack
+
+    @property
+    def config(self) -> OverlayConfig:
+        return OverlayConfig(
+            tuple(os.fsencode(lower) for lower in self.lowers),
+            os.fsencode(self.upper),
+            os.fsencode(self.work),
+        )

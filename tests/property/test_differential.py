@@ -1,0 +1,62 @@
+"""Random sequences on random layers: the server and the kernel's overlay agree."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from tests.property import sequence
+from tests.property.layers import Layer, stacks
+from tests.property.operations import Step, steps
+
+_counter = itertools.count()
+_LONG = settings(
+    max_examples=int(os.environ.get("OVERLAY_SEQUENCES", "2000")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+_SHORT = settings(
+    _LONG, max_examples=60, phases=[Phase.explicit, Phase.generate, Phase.shrink], database=None
+)
+
+
+def _run(disk: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool) -> None:
+    place = disk / f"sequence{next(_counter)}"
+    place.mkdir()
+    try:
+        for number, layer in enumerate(stack):
+            note(f"lower {number}: {layer}")
+        sequence.run(stack, todo, walk_first, place, note)
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.mark.timeout(300)
+@settings(_SHORT)
+@given(stack=stacks, todo=st.lists(steps, max_size=25), walk_first=st.booleans())
+def test_short_sequences(
+    ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
+) -> None:
+    _run(ext4, stack, todo, walk_first)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@settings(_LONG)
+@given(stack=stacks, todo=st.lists(steps, min_size=20, max_size=60), walk_first=st.booleans())
+def test_long_sequences(
+    kind: str,
+    request: pytest.FixtureRequest,
+    stack: tuple[Layer, ...],
+    todo: list[Step],
+    walk_first: bool,
+) -> None:
+    _run(request.getfixturevalue(kind), stack, todo, walk_first)
