@@ -116,7 +116,7 @@ def _copy_file(
         for key, value in values.items():
             if value is not None:
                 xattrs.put(copy, key, value)
-        copy_metadata(node.fd, copy, size is not None)
+        copy_metadata(node.fd, copy)
         if stat.S_ISREG(node.mode) and not metacopy:
             os.fsync(copy)
         _commit(tree, node, copy, values[xattrs.ORIGIN])
@@ -282,7 +282,7 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
         value = top.layer.origin(handle_of(top.fd))
         if value is not None:
             xattrs.put(copy, xattrs.ORIGIN, value)
-        copy_metadata(top.fd, copy, False)
+        copy_metadata(top.fd, copy)
         enter_dir(tree, node.identity, copy, node.lowers[-1])
         with times_kept(parent.upper):
             mark_impure(parent.upper)

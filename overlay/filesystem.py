@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from overlay import (
     create,
@@ -125,7 +126,7 @@ class Overlay:
     def readlink(self, node: Node, cred: Credentials) -> bytes:
         """The target of a symbolic link; raises EINVAL for anything else."""
         node = self._now(node)
-        if not isinstance(node, FileNode):
+        if not isinstance(node, FileNode) or not stat.S_ISLNK(node.mode):
             raise error(errno.EINVAL)
         return os.readlink(b"", dir_fd=node.fd)
 

@@ -141,6 +141,8 @@ def _rename(
             forget_directory(tree, target)
     _record_path(tree, node, new_dir, new)
     tree.changed_object(node.fileid)
+    if isinstance(node, DirNode):
+        tree.changed_names(node)  # its `..` is another directory now
     return change_of(tree, old_dir, before[0]), change_of(tree, new_dir, before[1])
 
 

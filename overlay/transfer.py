@@ -78,11 +78,10 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += done
 
 
-def copy_metadata(source: int, target: int, truncated: bool) -> None:
+def copy_metadata(source: int, target: int) -> None:
     """Give `target` the owner, mode, extended attributes and times of `source`.
 
-    Attributes of overlayfs itself are left out.  When the data was truncated
-    the modification time is not kept.
+    Attributes of overlayfs itself are left out.
     """
     st = os.fstat(source)
     path = proc_path(target)
@@ -91,8 +90,7 @@ def copy_metadata(source: int, target: int, truncated: bool) -> None:
         os.chmod(path, stat.S_IMODE(st.st_mode))
     for name in _public_names(source):
         _copy_xattr(source, target, name)
-    if not truncated:
-        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
 def _public_names(source: int) -> list[str]:
