@@ -311,7 +311,12 @@ def test_writes_outlive_crashes(serve: Serve, real_layers: Layers) -> None:
 def test_a_read_only_export(serve: Serve, real_layers: Layers) -> None:
     server = serve(stack=Stack(real_layers.lowers))
     with Guest(server.port) as guest:
-        result = guest.run("cat /mnt/etc/motd; echo no >/mnt/etc/motd")
-        assert result.status != 0
-        assert "app layer" in result.output
-        assert "Read-only file system" in result.output
+        assert guest.run("cat /mnt/etc/motd").check() == "app layer\n"
+        # The client asks for ACCESS before it opens a file, and creates without asking.
+        refused = guest.run("echo no >/mnt/etc/motd")
+        assert refused.status != 0
+        assert "Permission denied" in refused.output
+        for change in ("touch /mnt/etc/new", "mkdir /mnt/new", "rm /mnt/etc/motd"):
+            refused = guest.run(change)
+            assert refused.status != 0
+            assert "Read-only file system" in refused.output, refused.output
