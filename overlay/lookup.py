@@ -20,7 +20,7 @@ from overlay.adopt import adopt_dir, adopt_file
 from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.search import LowerFile, find_lower, is_opaque, search
-from overlay.tree import Tree
+from overlay.tree import Known, Tree
 
 
 def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
@@ -28,6 +28,21 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
 
     Permission is the caller's to check, `.` and `..` are the caller's to handle.
     """
+    key = parent.handle + name
+    generation = tree.listings.of(parent.fileid)
+    known = tree.known_names.get(key)
+    if known is not None and known.generation == generation:
+        if known.handle is None:
+            return None
+        node = tree.cached(known.handle)
+        if node is not None:
+            return node
+    node = _look(tree, parent, name)
+    tree.known_names.put(key, Known(generation, node.handle if node else None), 1)
+    return node
+
+
+def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
     if parent.upper is not None:
         found = open_name(parent.upper, name)
         if found is not None:

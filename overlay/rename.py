@@ -18,6 +18,7 @@ from overlay import permission
 from overlay.attributes import Change
 from overlay.copy_up import copy_up_dir, copy_up_file, link_up, mark_impure
 from overlay.credentials import Credentials
+from overlay.decode import parent_of
 from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.names import (
@@ -92,8 +93,12 @@ def _check(
     if node.is_dir and old_dir.handle != new_dir.handle:
         # Moving a directory elsewhere changes its `..`.
         permission.require(tree, node, cred, permission.WRITE)
+    if _is_above(tree, node, new_dir):
+        raise error(errno.EINVAL)
     if target is None or target.handle == node.handle:
         return
+    if _is_above(tree, target, old_dir):
+        raise error(errno.ENOTEMPTY)
     permission.require_unsticky(tree.attributes(new_dir), tree.attributes(target), cred)
     if node.is_dir and not target.is_dir:
         raise error(errno.ENOTDIR)
@@ -126,7 +131,6 @@ def _rename(
     ):
         raise error(errno.EAGAIN)  # another took its place just now
     before = tree.attributes(old_dir), tree.attributes(new_dir)
-    _refuse_loop(tree, node, new_dir)
     _prepare_directory(tree, node, old_dir, old, new_dir)
     if not node.identity.is_upper:
         mark_impure(upper_of(new_dir))
@@ -146,14 +150,13 @@ def _rename(
     return change_of(tree, old_dir, before[0]), change_of(tree, new_dir, before[1])
 
 
-def _refuse_loop(tree: Tree, node: Node, new_dir: DirNode) -> None:
-    """Raise EINVAL for a directory about to be moved below itself, before anything is changed."""
-    if isinstance(node, DirNode):
-        own, there = tree.upper_path(upper_of(node)), tree.upper_path(upper_of(new_dir))
-        if own is None or there is None:
-            raise error(errno.ESTALE)
-        if (there + b"/").startswith(own + b"/"):
-            raise error(errno.EINVAL)
+def _is_above(tree: Tree, node: Node, directory: DirNode) -> bool:
+    """Whether `node` is `directory` or holds it, at whatever depth."""
+    while node.is_dir and directory.handle != tree.root.handle:
+        if directory.handle == node.handle:
+            return True
+        directory = parent_of(tree, directory)
+    return False
 
 
 def _prepare_directory(

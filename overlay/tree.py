@@ -13,7 +13,7 @@ import os
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import Index
@@ -33,6 +33,7 @@ from overlay.listing import Listing
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.verifier import WriteVerifier
 
+_KNOWN_NAMES: Final = 100_000  # about 300 bytes each
 _KEPT_ENTRIES: Final = 2_000_000  # directory entries held in memory, about 150 bytes each
 
 
@@ -62,6 +63,13 @@ class Layers:
         return self.lowers if self.upper is None else (self.upper, *self.lowers)
 
 
+class Known(NamedTuple):
+    """What a name in a directory was found to be, while the directory's names stood so."""
+
+    generation: int
+    handle: bytes | None  # None: there is no such name
+
+
 class Tree:
     """One overlay, opened."""
 
@@ -76,6 +84,7 @@ class Tree:
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
         self.cache: Cache[Node] = Cache(descriptor_budget())
+        self.known_names: Cache[Known] = Cache(_KNOWN_NAMES)  # by parent's handle and name
         self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_ENTRIES)
         self.objects = Generations()  # where an object is, what it is made of
         self.listings = Generations()  # which names a directory has
