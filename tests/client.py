@@ -88,6 +88,11 @@ class Client:
     ) -> None:
         self.close()
 
+    @property
+    def socket(self) -> socket.socket:
+        """The connection, for a caller that counts replies itself."""
+        return self._socket
+
     def close(self) -> None:
         self._stream.close()
         self._socket.close()
