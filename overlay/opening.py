@@ -74,7 +74,7 @@ def _real(option: str, path: bytes) -> bytes:
     resolved = os.path.realpath(path)
     if not os.path.isdir(resolved):
         reason = "is not a directory" if os.path.exists(resolved) else "does not exist"
-        raise ConfigError(f"{option} {os.fsdecode(path)} {reason}")
+        raise ConfigError(f"{option} {os.fsdecode(path)} {reason}: name an existing directory")
     return resolved
 
 
@@ -98,6 +98,11 @@ def _has_handles(root: Fd) -> bool:
         return False  # it encodes handles, but most FUSE filesystems cannot decode them
     try:
         open_by_handle(root, handle_of(root), os.O_PATH)
+    except PermissionError as problem:
+        raise ConfigError(
+            "files cannot be opened by handle: run with CAP_DAC_READ_SEARCH, outside a container "
+            "that takes it away"
+        ) from problem
     except OSError:
         return False
     return True
