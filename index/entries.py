@@ -14,8 +14,10 @@ moment its copy-up is done, whatever happens to its names afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,6 +77,14 @@ class Removal:
 
 def _entry_name(fileid: int) -> bytes:
     return b"#%d" % fileid
+
+
+def fileid_of(name: bytes) -> int | None:
+    """The number in the name of an entry; None if it is not one."""
+    digits = name[1:]
+    if digits.isdigit() and int(digits) < 1 << 64 and name == _entry_name(int(digits)):
+        return int(digits)
+    return None
 
 
 def pack_real(real: RealHandle) -> bytes:
@@ -171,6 +181,46 @@ class Index:
         except FileExistsError:
             rename(staging, whiteout, self._inodes, entry, RENAME_EXCHANGE)
             self._workdir.discard(whiteout)
+
+    # What follows is for check and repair.
+
+    def entries(self) -> Iterator[tuple[bytes, Fd, os.stat_result]]:
+        """Everything in the index by name, whatever it is."""
+        for raw in os.listdir(self._inodes):
+            name = os.fsencode(raw)
+            found = open_name(self._inodes, name)
+            if found is not None:
+                yield name, *found
+
+    def open(self, fileid: int) -> Fd | None:
+        """The inode or directory that is the entry of `fileid`."""
+        found = open_name(self._inodes, _entry_name(fileid))
+        return None if found is None else found[0]
+
+    def discard(self, name: bytes) -> None:
+        """Take an entry away, with all that is below it."""
+        aside = self._workdir.new_name()
+        rename(self._inodes, name, self._workdir.staging, aside)
+        self._workdir.discard(aside)
+
+    def forget(self, fileid: int) -> None:
+        """Take the entry of `fileid` away, if there is one: nothing is known of it then."""
+        with contextlib.suppress(FileNotFoundError):
+            self.discard(_entry_name(fileid))
+
+    def move(self, name: bytes, fileid: int) -> None:
+        """Make the entry called `name` the one of `fileid`; raises EEXIST when that has one."""
+        rename(self._inodes, name, self._inodes, _entry_name(fileid), RENAME_NOREPLACE)
+
+    def replace(self, fileid: int, fd: int) -> None:
+        """Make the inode behind `fd` the entry of `fileid`, whatever was before."""
+        name, staging = self._workdir.new_name(), self._workdir.staging
+        link_fd(fd, staging, name)
+        try:
+            rename(staging, name, self._inodes, _entry_name(fileid), RENAME_NOREPLACE)
+        except FileExistsError:
+            rename(staging, name, self._inodes, _entry_name(fileid), RENAME_EXCHANGE)
+            self._workdir.discard(name)
 
     # A lower non-directory that was never copied up leaves two marks when its
     # name goes: the whiteout in the upper layer and the whiteout in the index.

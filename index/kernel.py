@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+from collections.abc import Iterator
 
-from index.fd import Fd, is_whiteout, open_dir, open_path
+from index.fd import Fd, is_whiteout, open_dir, open_name, open_path
 from index.syscalls import link_fd
 from index.workdir import Workdir
 
@@ -47,6 +49,21 @@ class KernelIndex:
             self._entries = open_dir(self._root, _NAME)
         with contextlib.suppress(FileExistsError):
             link_fd(fd, self._entries, origin.hex().encode())
+
+    def entries(self) -> Iterator[tuple[bytes, Fd, os.stat_result]]:
+        """All entries for non-directories: name, inode and its attributes."""
+        for raw in [] if self._entries is None else os.listdir(self._entries):
+            name = os.fsencode(raw)
+            found = None if self._entries is None else open_name(self._entries, name)
+            if found is not None and not stat.S_ISDIR(found[1].st_mode):
+                fd, st = found
+                if not is_whiteout(st):
+                    yield name, fd, st
+
+    def discard(self, name: bytes) -> None:
+        """Remove an entry for a non-directory."""
+        if self._entries is not None:
+            os.unlink(name, dir_fd=self._entries)
 
     def remove(self, origin: bytes) -> None:
         """The object is gone; the kernel then keeps no entry either."""

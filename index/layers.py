@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from index.fd import Fd, path_of
@@ -94,6 +94,8 @@ class Record:
     export: int
     root: int
     layers: tuple[Known, ...]
+    stack: tuple[int, ...] = ()  # ids of the layers last used, from the upper down
+    data_only: int = 0  # how many at the end of `stack` are data-only layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,15 @@ class Opened:
 def load_record(workdir: Workdir) -> Record | None:
     """What an earlier run recorded; None at the first start."""
     data = workdir.read(RECORD)
-    if data is None:
-        return None
+    return None if data is None else parse_record(data)
+
+
+def parse_record(data: bytes) -> Record:
+    """The record in the contents of its file; raises ValueError, KeyError or TypeError."""
     fields = json.loads(data)
     layers = tuple(Known(**known) for known in fields["layers"])
-    return Record(fields["export"], fields["root"], layers)
+    stack = tuple(fields.get("stack", ()))
+    return Record(fields["export"], fields["root"], layers, stack, fields.get("data_only", 0))
 
 
 def identify(
@@ -133,6 +139,8 @@ def identify(
         updated = Record(secrets.randbits(32), root, tuple(book.known))
     else:
         updated = Record(record.export, record.root, tuple(book.known))
+    stack = tuple(layer.id for layer in layers)
+    updated = replace(updated, stack=stack, data_only=len(opened) - bottom - 1)
     if updated != record:
         workdir.write(RECORD, json.dumps(asdict(updated), indent=1).encode())
     return updated, layers

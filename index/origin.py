@@ -39,6 +39,14 @@ class Origin(NamedTuple):
         head = _HEAD.pack(_VERSION, _MAGIC, length, _FLAGS, self.real.type, self.uuid)
         return head + self.real.data
 
+    @staticmethod
+    def is_sound(value: bytes) -> bool:
+        """Whether this is an origin of any machine's, known here or not."""
+        if len(value) < _HEAD.size:
+            return False
+        _, magic, length, *_ = _HEAD.unpack_from(value)
+        return bool(magic == _MAGIC and length == len(value))
+
     @classmethod
     def unpack(cls, value: bytes) -> Origin | None:
         """The origin in an attribute; None for one of another byte order or version."""

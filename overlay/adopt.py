@@ -25,6 +25,23 @@ from overlay.tree import Tree
 
 def adopt_file(tree: Tree, fd: Fd, st: os.stat_result) -> Identity | None:
     """The identity of an upper non-directory without our mark; None if it has no origin."""
+    found = kernel_origin(tree, fd, st)
+    if found is None:
+        return None
+    identity, lower_st = found
+    with tree.changing():
+        entry = tree.index.find(identity.fileid)
+        if entry is None:
+            _enter(tree, identity, fd, st, lower_st)
+        elif not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
+            return None  # the lower inode became another object: this one is on its own
+    return identity
+
+
+def kernel_origin(
+    tree: Tree, fd: Fd, st: os.stat_result
+) -> tuple[Identity, os.stat_result] | None:
+    """The lower inode that the kernel takes for this upper one's origin, and its attributes."""
     found = _lower_origin(tree, fd)
     if found is None:
         return None
@@ -36,13 +53,7 @@ def adopt_file(tree: Tree, fd: Fd, st: os.stat_result) -> Identity | None:
         indexed = None if origin is None else tree.kernel_index.find(origin)
         if indexed is None or not os.path.samestat(os.fstat(indexed), st):
             return None
-    with tree.changing():
-        entry = tree.index.find(identity.fileid)
-        if entry is None:
-            _enter(tree, identity, fd, st, lower_st)
-        elif not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
-            return None  # the lower inode became another object: this one is on its own
-    return identity
+    return identity, lower_st
 
 
 def _enter(

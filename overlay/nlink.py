@@ -32,7 +32,7 @@ def count(tree: Tree, identity: Identity, fd: int, st: os.stat_result) -> int:
         return st.st_nlink - _INDEX_LINK
     if value.startswith(b"U"):
         return st.st_nlink + int(value[1:])
-    return _lower_nlink(tree, identity) + int(value[1:])
+    return lower_nlink(tree, identity) + int(value[1:])
 
 
 def parse(value: bytes, upper: os.stat_result, lower: os.stat_result) -> int:
@@ -49,7 +49,7 @@ def relate_to_upper(node: FileNode) -> None:
 def relate_to_lower(tree: Tree, node: FileNode) -> None:
     """Prepare for giving a lower name of `node` its upper link."""
     visible = os.fstat(node.fd).st_nlink + node.nlink_adjust
-    _write(node.fd, b"L%+d" % (visible - _lower_nlink(tree, node.identity)))
+    _write(node.fd, b"L%+d" % (visible - lower_nlink(tree, node.identity)))
 
 
 def _write(fd: int, value: bytes) -> None:
@@ -57,6 +57,7 @@ def _write(fd: int, value: bytes) -> None:
         xattrs.put(fd, xattrs.NLINK, value)
 
 
-def _lower_nlink(tree: Tree, identity: Identity) -> int:
+def lower_nlink(tree: Tree, identity: Identity) -> int:
+    """The link count of the lower inode that an object comes from; 1 when that is gone."""
     opened = tree.open_origin(identity, os.O_PATH)
     return 1 if opened is None or identity.is_by_path else os.fstat(opened[1]).st_nlink

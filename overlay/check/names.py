@@ -1,0 +1,136 @@
+"""Whether the index agrees with the names that there are.
+
+An object that has a name is served, one that has none is buried, and the link
+count is the number of names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from index import xattrs
+from index.identity import Identity
+from index.origin import Origin
+from overlay import nlink
+from overlay.adopt import kernel_origin
+from overlay.check import repair
+from overlay.check.problem import Finding, Kind
+from overlay.check.scan import IndexEntry, Scan
+from overlay.tree import Tree
+
+_NLINK: Final = re.compile(rb"[UL][+-]?[0-9]{1,9}")
+
+
+def name_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
+    """Problems with what has names and what has none."""
+    marked = {one.mark.fileid for one in found.dirs if one.mark is not None}
+    reached = {one.handle for one in found.dirs}
+    at = {one.path for one in found.dirs}
+    for fileid, entry in found.entries.items():
+        if entry.is_whiteout:
+            yield from _whiteout(tree, found, fileid, entry)
+        elif entry.is_dir:
+            leads = entry.directory
+            if leads.upper is None or leads.upper in reached or fileid in marked:
+                continue
+            if leads.path not in at:
+                yield _nowhere(tree, found, fileid, entry)
+        elif entry.fh is not None and entry.fh.fileid == fileid:
+            yield from _file(tree, found, fileid, entry, entry.fh)
+    yield from _hidden(tree, found)
+    yield from _kernel_index(tree, found)
+
+
+def _whiteout(tree: Tree, found: Scan, fileid: int, entry: IndexEntry) -> Iterator[Finding]:
+    if fileid in found.visible:
+        mend = partial(repair.forget, tree, fileid)
+        yield Finding(Kind.BURIED_VISIBLE, entry.where, mend, fileid)
+
+
+def _nowhere(tree: Tree, found: Scan, fileid: int, entry: IndexEntry) -> Finding:
+    if fileid in found.visible:
+        return Finding(Kind.ENTRY_NOWHERE, entry.where, partial(repair.forget, tree, fileid))
+    return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, fileid))
+
+
+def _file(
+    tree: Tree, found: Scan, fileid: int, entry: IndexEntry, identity: Identity
+) -> Iterator[Finding]:
+    alive = tree.open_origin(identity, os.O_PATH) is not None
+    if not alive:
+        yield Finding(Kind.ORIGIN_GONE, entry.where, None)
+    file = found.files.get(entry.st.st_ino)
+    upper = [] if file is None else file.paths
+    lower = found.lower_names.get(fileid, []) if alive else []
+    if not upper:
+        recorded = entry.attributes.get(xattrs.REDIRECT, b"")
+        if lower:
+            mend = partial(repair.link_names, tree, identity, lower)
+            yield Finding(Kind.NOT_LINKED_UP, lower[0], mend)
+        elif alive:
+            mend = partial(repair.bury, tree, fileid)
+            yield Finding(Kind.NAMELESS, entry.where, mend)
+            return
+        elif found.lower_at.get(recorded, fileid) not in found.entries:
+            mend = partial(repair.link_at, tree, fileid, recorded)
+            yield Finding(Kind.NOT_LINKED_UP, recorded, mend)
+            return
+    if upper or lower:
+        yield from _nlink(tree, found, fileid, entry, len(upper) + len(lower))
+
+
+def _nlink(
+    tree: Tree, found: Scan, fileid: int, entry: IndexEntry, names: int
+) -> Iterator[Finding]:
+    identity = entry.fh
+    assert identity is not None
+    value = entry.attributes.get(xattrs.NLINK)
+    mend = partial(repair.count_names, tree, fileid, identity, names)
+    if value is not None and not _NLINK.fullmatch(value):
+        yield Finding(Kind.NLINK_MALFORMED, entry.where, mend)
+        return
+    fd = tree.index.open(fileid)
+    if fd is None:
+        return
+    recorded = nlink.count(tree, identity, fd, entry.st)
+    # A lower inode may have names outside what the lower layers show; they are counted
+    # too, as they were before it was copied up.
+    linked = nlink.lower_nlink(tree, identity)
+    outside = linked - len(found.below.get(fileid, [])) if linked > 1 else 0
+    if not names <= recorded <= names + max(outside, 0):
+        yield Finding(Kind.NLINK_WRONG, entry.where, mend)
+
+
+def _hidden(tree: Tree, found: Scan) -> Iterator[Finding]:
+    # Where layers were copied, an upper file's origin has another number now.
+    replaced = {
+        entry.attributes.get(xattrs.REDIRECT)
+        for entry in found.entries.values()
+        if not entry.is_whiteout
+    }
+    for fileid, paths in found.below.items():
+        if fileid in found.visible or fileid in found.entries or replaced.intersection(paths):
+            continue
+        yield Finding(Kind.HIDDEN, paths[0], partial(repair.bury, tree, fileid))
+
+
+def _kernel_index(tree: Tree, found: Scan) -> Iterator[Finding]:
+    for name, fd, st in tree.kernel_index.entries():
+        if st.st_ino in found.files or st.st_ino in found.entry_of_inode:
+            continue
+        origin = kernel_origin(tree, fd, st)
+        if origin is not None and _is_hex(name) and origin[0].fileid in found.visible:
+            continue
+        mend = partial(tree.kernel_index.discard, name)
+        yield Finding(Kind.KERNEL_ENTRY_ORPHAN, b"index/" + name, mend)
+
+
+def _is_hex(name: bytes) -> bool:
+    try:
+        return Origin.unpack(bytes.fromhex(name.decode())) is not None
+    except ValueError:
+        return False

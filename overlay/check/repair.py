@@ -1,0 +1,206 @@
+"""The repairs, each of one thing.
+
+Rule: a repair that is cut short leaves a problem that the next check finds and
+repairs; what is mended is the index and private attributes, and names are only
+ever added, where clients see them already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from index import xattrs
+from index.entries import pack_real
+from index.fd import Fd, components, open_dir, open_path
+from index.identity import Identity
+from index.syscalls import handle_of, link_fd
+from overlay import nlink
+from overlay.adopt import adopt_file
+from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile, attributes_of, mark_of
+from overlay.copy_up import copy_up_dir, link_up, mark_impure, times_kept
+from overlay.decode import resolve
+from overlay.lookup import lookup
+from overlay.node import DirNode, FileNode, Node, Place, directory
+from overlay.search import LowerFile, search
+from overlay.tree import Tree
+
+# Ours, on a file or directory that turns out to be an object of its own.
+_OWN_MARKS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.NLINK, xattrs.ORIGIN)
+
+
+def open_upper(tree: Tree, path: bytes) -> Fd:
+    """The object at a path of the upper layer, one component at a time."""
+    upper = tree.layers.upper
+    assert upper is not None
+    fd, names = upper.root, components(path)
+    for name in names[:-1]:
+        fd = open_dir(fd, name)
+    return open_path(fd, names[-1]) if names else fd
+
+
+def put_upper(tree: Tree, path: bytes, attribute: bytes, value: bytes | None) -> None:
+    """Set or remove a private attribute in the upper layer."""
+    fd = open_upper(tree, path)
+    if value is None:
+        xattrs.drop(fd, attribute)
+    else:
+        xattrs.put(fd, attribute, value)
+
+
+def put_entry(tree: Tree, fileid: int, attribute: bytes, value: bytes) -> None:
+    """Set a private attribute of an index entry."""
+    fd = tree.index.open(fileid)
+    if fd is not None:
+        xattrs.put(fd, attribute, value)
+        tree.changed_object(fileid)
+
+
+def node_at(tree: Tree, path: bytes) -> Node | None:
+    """What clients see at a path."""
+    node: Node | None = tree.root
+    for name in components(path):
+        node = lookup(tree, node, name) if isinstance(node, DirNode) else None
+    return node
+
+
+def origin_identity(tree: Tree, found: Scan, fileid: int, *, is_dir: bool) -> Identity | None:
+    """The identity of the lower object with this number, if the lower layers show it."""
+    for path in found.below.get(fileid, []):
+        below = search(tree, tree.root.lowers, components(path))
+        if isinstance(below, LowerFile):
+            identity = below.layer.identity(below.fd, below.st, is_dir=False)
+        elif below:
+            identity = below[-1].identity()
+        else:
+            continue
+        if identity.is_dir == is_dir and identity.fileid == fileid:
+            return identity
+    return None
+
+
+def mark_entry(tree: Tree, entry: IndexEntry, identity: Identity) -> None:
+    """Write anew whose entry this is."""
+    put_entry(tree, identity.fileid, xattrs.FH, identity.pack())
+
+
+def rename_entry(tree: Tree, entry: IndexEntry) -> None:
+    """Give an entry the name that its `fh` says, or remove it."""
+    if entry.fh is not None:
+        with contextlib.suppress(FileExistsError):
+            tree.index.move(entry.name, entry.fh.fileid)
+            tree.changed_object(entry.fh.fileid)
+            return
+    tree.index.discard(entry.name)
+
+
+def forget(tree: Tree, fileid: int) -> None:
+    """Take away what the index says of an object."""
+    tree.index.forget(fileid)
+    tree.changed_object(fileid)
+
+
+def bury(tree: Tree, fileid: int) -> None:
+    """Make the handles of an object stale for ever."""
+    fd = tree.index.open(fileid)
+    origin = None if fd is None else xattrs.get(fd, xattrs.ORIGIN)
+    tree.index.bury(fileid)
+    if origin is not None:
+        tree.kernel_index.remove(origin)
+    tree.changed_object(fileid)
+
+
+def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> None:
+    """Make an upper inode that has `names` visible names the index entry of its object."""
+    fd = open_upper(tree, file.paths[0])
+    write_nlink(tree, fd, identity, names)
+    xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
+    tree.index.replace(identity.fileid, fd)
+    tree.changed_object(identity.fileid)
+
+
+def write_nlink(tree: Tree, fd: int, identity: Identity, names: int) -> None:
+    """Record how many names a file has, relative to the lower inode's link count."""
+    xattrs.put(fd, xattrs.NLINK, b"L%+d" % (names - nlink.lower_nlink(tree, identity)))
+
+
+def count_names(tree: Tree, fileid: int, identity: Identity, names: int) -> None:
+    """Record how many names an indexed file has."""
+    fd = tree.index.open(fileid)
+    if fd is not None:
+        write_nlink(tree, fd, identity, names)
+        tree.changed_object(fileid)
+
+
+def enter_dir(tree: Tree, record: UpperDir, identity: Identity) -> None:
+    """Enter an upper directory into the index and mark it, with what is known of its origin."""
+    fd = open_dir(open_upper(tree, record.path), b".")
+    opened = tree.open_origin(identity, os.O_PATH | os.O_DIRECTORY)
+    redirect = tree.index.lower_path(identity.fileid)
+    if opened is not None and not identity.is_by_path:
+        redirect = os.readlink(b"/proc/self/fd/%d" % opened[1])
+    tree.index.put_directory(identity, upper=handle_of(fd), path=record.path, redirect=redirect)
+    xattrs.put(fd, xattrs.FH, identity.pack())
+    tree.changed_object(identity.fileid)
+
+
+def be_own_object(tree: Tree, path: bytes) -> None:
+    """Make a copy of another upper object one of its own."""
+    fd = open_upper(tree, path)
+    for attribute in _OWN_MARKS:
+        xattrs.drop(fd, attribute)
+
+
+def renew_mark(tree: Tree, found: Scan, path: bytes, bottom: Identity | None) -> None:
+    """Replace a damaged `fh` by what the origin says, or remove it."""
+    fd = open_upper(tree, path)
+    xattrs.drop(fd, xattrs.FH)
+    if bottom is not None:
+        enter_dir(tree, UpperDir(path, handle_of(fd), {}, None, bottom), bottom)
+        return
+    st = os.fstat(fd)
+    adopt_file(tree, fd, st)
+
+
+def renew_redirect(tree: Tree, found: Scan, record: UpperDir) -> None:
+    """Let a directory lead to its lower directories again, or to none for good."""
+    fd = open_upper(tree, record.path)
+    paths = found.below.get(record.mark.fileid) if record.mark is not None else None
+    if paths:
+        xattrs.put(fd, xattrs.REDIRECT, paths[0])
+    else:
+        xattrs.put(fd, xattrs.OPAQUE, b"y")
+        xattrs.drop(fd, xattrs.REDIRECT)
+
+
+def link_names(tree: Tree, identity: Identity, paths: list[bytes]) -> None:
+    """Give an indexed file the upper links for its lower names."""
+    for path in paths:
+        parent_path, _, name = path.rpartition(b"/")
+        parent = node_at(tree, parent_path)
+        node = resolve(tree, tree.signer.encode(identity))
+        if isinstance(parent, DirNode) and isinstance(node, FileNode):
+            link_up(tree, node, Place(parent.handle, name))
+
+
+def link_at(tree: Tree, fileid: int, path: bytes) -> None:
+    """Give an indexed file whose origin is gone its upper link where the origin's path says."""
+    parent_path, _, name = path.rpartition(b"/")
+    parent, fd = node_at(tree, parent_path), tree.index.open(fileid)
+    if parent is None or fd is None:
+        return
+    upper = copy_up_dir(tree, directory(parent)).upper
+    assert upper is not None
+    with times_kept(upper):
+        mark_impure(upper)
+        with contextlib.suppress(FileExistsError):
+            link_fd(fd, upper, name)
+    identity = mark_of(attributes_of(fd))
+    if identity is not None:
+        count_names(tree, fileid, identity, 1)
+
+
+def drop_leftover(tree: Tree, name: bytes) -> None:
+    """Throw away something in `staging/`."""
+    with contextlib.suppress(FileNotFoundError):
+        tree.workdir.discard(name)

@@ -1,0 +1,124 @@
+"""Checking and repairing an overlay: the order of it all.
+
+Rule: a check without repair changes nothing, and after a repair a check finds
+nothing that could be repaired.  The stages build on each other, so a repair
+looks anew after each stage that mended something; a check that only looks tells
+of each cause and not of its effects.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from overlay.check.marks import mark_findings
+from overlay.check.names import name_findings
+from overlay.check.problem import TEXTS, Finding, Kind, Problem
+from overlay.check.scan import Progress, Scan, scan
+from overlay.check.structure import MISLEADING, structure_findings
+from overlay.check.workdir import held, identity_findings, staging_findings, was_served
+from overlay.config import ConfigError, OverlayConfig
+from overlay.opening import open_tree
+from overlay.tree import Tree
+
+Stage = Callable[[Tree, Scan], Iterator[Finding]]
+_STAGES: Final[tuple[Stage, ...]] = (structure_findings, mark_findings, name_findings)
+KERNEL_WORK: Final = frozenset(kind for kind, text in TEXTS.items() if text.by_kernel)
+# What a repair of one kind can bring about for another, at most, is as long as this chain.
+_ROUNDS: Final = 4
+
+
+def _silent(_: int) -> None:
+    pass
+
+
+def check(
+    config: OverlayConfig, *, repair: bool, progress: Progress = _silent
+) -> Iterator[Problem]:
+    """The problems of an overlay that no server has open, mended with `repair` as they come.
+
+    Raises ConfigError if the layers cannot be opened or are in use.
+    """
+    if config.upperdir is None or config.workdir is None:
+        raise ConfigError(
+            "nothing to check: an export without an upper layer has no index; "
+            "name the layers with --upperdir and --workdir"
+        )
+    try:
+        if not was_served(config.workdir):
+            return
+        first = identity_findings(config.workdir)
+        if first and repair:
+            workdir = held(config.workdir)
+            for finding in first:
+                _mend(finding)
+            del workdir
+    except OSError as problem:
+        cure = "stop the server that uses it" if problem.errno == errno.EBUSY else "look at it"
+        raise ConfigError(f"cannot check the workdir: {problem.strerror}: {cure}") from problem
+    yield from (finding.problem() for finding in first)
+    if first and not repair:
+        return  # opening the layers would mend it
+    tree = open_tree(config)
+    try:
+        yield from check_tree(tree, repair=repair, progress=progress)
+    finally:
+        tree.close()
+
+
+def check_tree(
+    tree: Tree,
+    *,
+    repair: bool,
+    progress: Progress = _silent,
+    kinds: Collection[Kind] = frozenset(Kind),
+) -> Iterator[Problem]:
+    """The problems of these kinds in an opened overlay that serves nobody yet."""
+    for finding in [one for one in staging_findings(tree) if one.kind in kinds]:
+        if repair:
+            _mend(finding)
+        yield finding.problem()
+    if repair:
+        yield from _repair(tree, progress, kinds)
+    else:
+        yield from _look(tree, progress, kinds)
+    tree.cache.clear()
+    tree.known_names.clear()
+
+
+def _look(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[Problem]:
+    found = scan(tree, progress)
+    doubtful: set[int] = set()
+    for stage in _STAGES:
+        told = [one for one in stage(tree, found) if one.fileid not in doubtful]
+        doubtful.update(one.fileid for one in told if one.fileid is not None)
+        yield from (one.problem() for one in told if one.kind in kinds)
+        if any(one.kind in MISLEADING for one in told):
+            return
+
+
+def _repair(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[Problem]:
+    found = scan(tree, progress)
+    hopeless: set[Problem] = set()
+    for _ in range(_ROUNDS):
+        again = False
+        for stage in _STAGES:
+            findings = [one for one in stage(tree, found) if one.kind in kinds]
+            for finding in findings:
+                problem = finding.problem()
+                if finding.mend is not None:
+                    _mend(finding)
+                    yield problem
+                elif problem not in hopeless:
+                    hopeless.add(problem)
+                    yield problem
+            if any(finding.mend is not None for finding in findings):
+                found, again = scan(tree, progress), True
+        if not again:
+            return
+
+
+def _mend(finding: Finding) -> None:
+    if finding.mend is not None:
+        finding.mend()

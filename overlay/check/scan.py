@@ -1,0 +1,354 @@
+"""One walk over the upper layer, the lower layers, what they show together, and the index.
+
+Rule: it changes nothing, so it does not look names up as the server does
+(overlay.lookup), which adopts and notes on the way.  It is one walk of pairs:
+what all layers show at a path, beside what the lower layers alone would show
+there; in the many directories where these are the same each name is met once.
+Of what lower layers have, only what the upper layer or the index concerns is
+kept in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from index import xattrs
+from index.entries import DirectoryEntry, Index, fileid_of, unpack_real
+from index.fd import Fd, components, is_whiteout, open_dir, open_name
+from index.identity import Identity
+from index.syscalls import RealHandle, handle_of
+from overlay.adopt import kernel_origin
+from overlay.node import LowerDir
+from overlay.search import LowerFile, find_lower, search
+from overlay.tree import Tree
+
+Attributes = Mapping[bytes, bytes]
+Stack = tuple[LowerDir, ...]
+Progress = Callable[[int], None]
+
+
+class StillIndex(Index):
+    """The index for one who only looks: what lookups note on the way is not noted."""
+
+    def put_directory(
+        self,
+        identity: Identity,
+        *,
+        upper: RealHandle | None = None,
+        path: bytes | None = None,
+        redirect: bytes | None = None,
+        lower: Identity | None = None,
+    ) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class UpperFile:
+    """A non-directory of the upper layer, with all its names."""
+
+    ino: int
+    paths: list[bytes]
+    attributes: Attributes
+    mark: Identity | None  # what `fh` says
+    adoptable: Identity | None  # the kernel's idea of the origin, without `fh`
+    data_missing: bool = False  # a metacopy, and no lower file has the data
+    data_astray: bool = False  # a metacopy whose data is not where the kernel looks
+
+
+@dataclass(slots=True)
+class UpperDir:
+    """A directory of the upper layer, other than its root."""
+
+    path: bytes
+    handle: RealHandle
+    attributes: Attributes
+    mark: Identity | None
+    bottom: Identity | None  # the bottommost lower directory that it merges
+    holds_origins: bool = False
+
+
+@dataclass(slots=True)
+class IndexEntry:
+    """Something in `inodes/`."""
+
+    name: bytes
+    fileid: int | None
+    st: os.stat_result
+    handle: RealHandle
+    attributes: Attributes
+    fh: Identity | None
+
+    @property
+    def where(self) -> bytes:
+        return b"inodes/" + self.name
+
+    @property
+    def is_dir(self) -> bool:
+        return stat.S_ISDIR(self.st.st_mode)
+
+    @property
+    def is_whiteout(self) -> bool:
+        return is_whiteout(self.st)
+
+    @property
+    def directory(self) -> DirectoryEntry:
+        """What a directory entry records."""
+        values = self.attributes
+        lower = values.get(xattrs.LOWER)
+        return DirectoryEntry(
+            unpack_real(values.get(xattrs.UPPER)),
+            values.get(xattrs.PATH),
+            None if lower is None else Identity.unpack(lower),
+        )
+
+
+@dataclass(slots=True)
+class Scan:
+    """Everything that the checks look at."""
+
+    entries: dict[int, IndexEntry] = field(default_factory=dict)
+    misnamed: list[IndexEntry] = field(default_factory=list)
+    entry_of_inode: dict[int, IndexEntry] = field(default_factory=dict)
+    files: dict[int, UpperFile] = field(default_factory=dict)
+    dirs: list[UpperDir] = field(default_factory=list)
+    root_impure: bool = True
+    # Paths that the lower layers alone would show, by fileid: all of what is in the index,
+    # else those that are not shown by the same name now.
+    below: dict[int, list[bytes]] = field(default_factory=dict)
+    # Lower names that all layers show, of the files that are in the index.
+    lower_names: dict[int, list[bytes]] = field(default_factory=dict)
+    # The objects that have a name, by fileid: all that come from the upper layer, and
+    # those of the lower ones.
+    visible: set[int] = field(default_factory=set)
+    # Lower files shown at a path that an index entry records as its origin's.
+    lower_at: dict[bytes, int] = field(default_factory=dict)
+    count: int = 0
+
+
+class _Place(NamedTuple):
+    """A path: its upper directory, the lower ones merged there, and the lower layers' own."""
+
+    path: bytes
+    upper: Fd | None
+    lowers: Stack
+    below: Stack
+    record: UpperDir | None
+
+
+def scan(tree: Tree, progress: Progress) -> Scan:
+    """Look at everything; `progress` is told now and then how many names were met."""
+    index, tree.index = tree.index, StillIndex(tree.workdir)
+    try:
+        return _Scanner(tree, progress).run()
+    finally:
+        tree.index = index
+
+
+def attributes_of(fd: int) -> Attributes:
+    """The private attributes of an inode."""
+    found = {}
+    for name in xattrs.names(fd):
+        value = xattrs.get(fd, name) if name.startswith(xattrs.PREFIX) else None
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def mark_of(attributes: Attributes) -> Identity | None:
+    """The lower object that `fh` names; None if it is absent or damaged."""
+    value = attributes.get(xattrs.FH)
+    identity = None if value is None else Identity.unpack(value)
+    return None if identity is None or identity.is_upper or identity.is_root else identity
+
+
+def is_redirect(value: bytes) -> bool:
+    """Whether the kernel takes this for a redirect (ovl_get_redirect_xattr)."""
+    names = value[1:].split(b"/") if value.startswith(b"/") else [value]
+    return all(name not in (b"", b".", b"..") and b"/" not in name for name in names)
+
+
+class _Scanner:
+    """The walk, as it goes."""
+
+    def __init__(self, tree: Tree, progress: Progress) -> None:
+        self._tree = tree
+        self._progress = progress
+        self._scan = Scan()
+        self._kept: set[int] = set()  # fileids whose lower names are all wanted
+        self._recorded: set[bytes] = set()  # paths of origins
+
+    def run(self) -> Scan:
+        self._read_index()
+        root = self._tree.root
+        assert root.upper is not None
+        start = _Place(b"", root.upper, root.lowers, root.lowers, None)
+        # A generator for each directory on the way down, so that only these are open.
+        pending = [self._visit(start)]
+        while pending:
+            place = next(pending[-1], None)
+            if place is None:
+                pending.pop()
+            else:
+                pending.append(self._visit(place))
+        return self._scan
+
+    def _read_index(self) -> None:
+        found = self._scan
+        for name, fd, st in self._tree.index.entries():
+            attributes = attributes_of(fd)
+            mark = mark_of(attributes)
+            entry = IndexEntry(name, fileid_of(name), st, handle_of(fd), attributes, mark)
+            if entry.fileid is None:
+                found.misnamed.append(entry)
+            else:
+                found.entries[entry.fileid] = entry
+                self._kept.update((entry.fileid, mark.fileid if mark else entry.fileid))
+            if not entry.is_dir and not entry.is_whiteout:
+                self._recorded.add(attributes.get(xattrs.REDIRECT, b""))
+                known = found.entry_of_inode.get(st.st_ino)
+                if known is None or (mark and mark.fileid == entry.fileid):
+                    found.entry_of_inode[st.st_ino] = entry
+        self._kept.update(self._in_kernel_index())
+
+    def _in_kernel_index(self) -> Iterator[int]:
+        for _, fd, st in self._tree.kernel_index.entries():
+            origin = kernel_origin(self._tree, fd, st)
+            if origin is not None:
+                yield origin[0].fileid
+
+    def _visit(self, place: _Place) -> Iterator[_Place]:
+        names: set[bytes] = set()
+        stacks = place.lowers if place.lowers is place.below else place.lowers + place.below
+        for fd in ([] if place.upper is None else [place.upper]) + [lower.fd for lower in stacks]:
+            names.update(map(os.fsencode, os.listdir(open_dir(fd, b"."))))
+        for name in sorted(names):
+            self._scan.count += 1
+            if self._scan.count % 1000 == 0:
+                self._progress(self._scan.count)
+            child = self._name(place, name)
+            if child is not None:
+                yield child
+
+    def _name(self, place: _Place, name: bytes) -> _Place | None:
+        """One name; the place to go down to if there is a directory."""
+        path = place.path + b"/" + name
+        merged = find_lower(self._tree, place.lowers, name)
+        below = merged
+        if place.below is not place.lowers:
+            below = find_lower(self._tree, place.below, name)
+        child = _Place(path, None, (), below if isinstance(below, tuple) else (), None)
+        found = None if place.upper is None else open_name(place.upper, name)
+        if found is None:
+            if isinstance(merged, LowerFile):
+                self._lower_file(path, merged)
+            elif merged:
+                self._scan.visible.add(merged[-1].identity().fileid)
+                child = child._replace(lowers=merged)
+        elif stat.S_ISDIR(found[1].st_mode):
+            child = self._upper_dir(place, child, name, found[0])
+        elif not is_whiteout(found[1]):
+            self._upper_file(place, path, *found)
+        self._below(path, below, shown=found is None and merged is below)
+        return child if child.upper is not None or child.lowers or child.below else None
+
+    def _lower_file(self, path: bytes, found: LowerFile) -> None:
+        fileid = found.layer.identity(found.fd, found.st, is_dir=False).fileid
+        self._scan.visible.add(fileid)
+        if path in self._recorded:
+            self._scan.lower_at[path] = fileid
+        if fileid in self._kept:
+            self._scan.lower_names.setdefault(fileid, []).append(path)
+
+    def _below(self, path: bytes, below: LowerFile | Stack, *, shown: bool) -> None:
+        if isinstance(below, LowerFile):
+            fileid = below.layer.identity(below.fd, below.st, is_dir=False).fileid
+        elif below:
+            fileid = below[-1].identity().fileid
+        else:
+            return
+        if not shown or fileid in self._kept:
+            self._scan.below.setdefault(fileid, []).append(path)
+
+    def _upper_dir(self, place: _Place, child: _Place, name: bytes, fd: Fd) -> _Place:
+        attributes = attributes_of(fd)
+        lowers = self._lowers_of(place.lowers, name, attributes)
+        if _same(lowers, child.below):
+            lowers = child.below
+        bottom = lowers[-1].identity() if lowers else None
+        mark = mark_of(attributes)
+        record = UpperDir(child.path, handle_of(fd), attributes, mark, bottom)
+        self._scan.dirs.append(record)
+        self._scan.visible.update(one.fileid for one in (mark, bottom) if one is not None)
+        self._note_origin(place, attributes)
+        return child._replace(upper=fd, lowers=lowers, record=record)
+
+    def _lowers_of(self, lowers: Stack, name: bytes, attributes: Attributes) -> Stack:
+        """What an upper directory merges with."""
+        if attributes.get(xattrs.OPAQUE) == b"y":
+            return ()
+        redirect = attributes.get(xattrs.REDIRECT)
+        if redirect is not None and not is_redirect(redirect):
+            return ()
+        if redirect is not None and redirect.startswith(b"/"):
+            found = search(self._tree, self._tree.root.lowers, components(redirect))
+        else:
+            found = find_lower(self._tree, lowers, redirect or name)
+        return () if isinstance(found, LowerFile) else found
+
+    def _note_origin(self, place: _Place, attributes: Attributes) -> None:
+        if xattrs.ORIGIN not in attributes and xattrs.FH not in attributes:
+            return
+        if place.record is not None:
+            place.record.holds_origins = True
+        elif xattrs.get(self._tree.root.real, xattrs.IMPURE) is None:
+            self._scan.root_impure = False
+
+    def _upper_file(self, place: _Place, path: bytes, fd: Fd, st: os.stat_result) -> None:
+        file = self._scan.files.get(st.st_ino)
+        if file is None:
+            attributes = attributes_of(fd)
+            mark = mark_of(attributes)
+            origin = None
+            if xattrs.FH not in attributes and xattrs.ORIGIN in attributes:
+                origin = kernel_origin(self._tree, fd, st)
+            file = UpperFile(st.st_ino, [], attributes, mark, origin[0] if origin else None)
+            self._scan.files[st.st_ino] = file
+            self._scan.visible.update(
+                one.fileid for one in (mark, file.adoptable) if one is not None
+            )
+        file.paths.append(path)
+        self._note_origin(place, file.attributes)
+        if xattrs.METACOPY in file.attributes:
+            self._look_for_data(place, file)
+
+    def _look_for_data(self, place: _Place, file: UpperFile) -> None:
+        """Whether the data of a metacopy is where the kernel looks, or anywhere."""
+        redirect = file.attributes.get(xattrs.REDIRECT)
+        found: LowerFile | Stack = ()
+        if redirect is not None and redirect.startswith(b"/"):
+            bases = self._tree.root.lowers + self._tree.data_roots
+            found = search(self._tree, bases, components(redirect))
+        elif redirect is None or is_redirect(redirect):
+            name = redirect or file.paths[-1].rpartition(b"/")[2]
+            found = find_lower(self._tree, place.lowers, name)
+        origin = file.mark or file.adoptable
+        if isinstance(found, LowerFile) and stat.S_ISREG(found.st.st_mode):
+            there = found.layer.identity(found.fd, found.st, is_dir=False)
+            alive = origin is not None and self._tree.open_origin(origin, os.O_PATH)
+            file.data_astray |= bool(alive) and there != origin
+        elif origin is not None and self._tree.open_origin(origin, os.O_PATH):
+            file.data_astray = True
+        else:
+            file.data_missing = True
+
+
+def _same(one: Stack, other: Stack) -> bool:
+    """Whether two stacks are of the same directories."""
+    return len(one) == len(other) and all(
+        a.layer is b.layer and os.path.samestat(os.fstat(a.fd), os.fstat(b.fd))
+        for a, b in zip(one, other, strict=True)
+    )
