@@ -19,7 +19,7 @@ from concurrent.futures import Executor, Future
 from typing import Final
 
 from nfsd.log import LOGGER, ONCE
-from nfsd.record import RecordError, RecordReader, mark
+from nfsd.record import RecordReader, mark
 from nfsd.rpc import Dispatcher, Peer
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
@@ -119,14 +119,14 @@ class Connection:
             self._waiting.extend(self._reader.received(count))
         except BlockingIOError:
             return
-        except RecordError as error:
-            if ONCE.first(self.peer.address, RecordError):
-                LOGGER.warning("%s: connection closed: %s", self.peer.address, error)
-            self.close()
-            return
         except OSError:
             self.close()  # the client is gone
             return
+        if self._reader.failure:
+            if ONCE.first(self.peer.address, "record"):
+                why = self._reader.failure
+                LOGGER.warning("%s: connection closed: %s", self.peer.address, why)
+            self.finish()
         self._answer()
 
     def _answer(self) -> None:

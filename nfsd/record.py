@@ -19,10 +19,6 @@ LAST_FRAGMENT: Final = 0x80000000
 _MARK = struct.Struct(">I")
 
 
-class RecordError(ValueError):
-    """The stream cannot be followed any further: a record over the bound."""
-
-
 def mark(size: int) -> bytes:
     """The mark before a record of `size` bytes that is sent as one fragment."""
     return _MARK.pack(LAST_FRAGMENT | size)
@@ -45,6 +41,7 @@ class RecordReader:
         self._have = 0
         self._in_mark = False
         self._last = False
+        self.failure = ""  # why the stream cannot be followed any further
 
     def buffer(self) -> memoryview:
         """Where the next bytes received are to be put."""
@@ -53,7 +50,11 @@ class RecordReader:
         return memoryview(self._partial)[self._have :]
 
     def received(self, count: int) -> list[Buffer]:
-        """Records completed by the `count` bytes put into `buffer()`; raises RecordError."""
+        """Records completed by the `count` bytes put into `buffer()`.
+
+        When a record goes over the bound, those before it are still returned,
+        and `failure` says that there will be no more.
+        """
         records: list[Buffer] = []
         partial = self._partial
         if partial is None:
@@ -78,7 +79,8 @@ class RecordReader:
             size = word & ~LAST_FRAGMENT
             self._last = word >= LAST_FRAGMENT
             if self._size + size > self._limit:
-                raise RecordError(f"a record of {self._size + size} bytes or more")
+                self.failure = f"a record of {self._size + size} bytes or more"
+                return
             if at + size > end:
                 self._await(size, chunk[at:])
                 return

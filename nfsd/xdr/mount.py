@@ -184,7 +184,7 @@ def unpack_mountres3(buffer: Buffer, at: int) -> tuple[mountres3, int]:
         (value_mountinfo_fhandle_length,) = S_I.unpack_from(buffer, at)
         at += 4
         if value_mountinfo_fhandle_length > 64:
-            raise XdrError(f"value_mountinfo_fhandle of {value_mountinfo_fhandle_length}")
+            raise XdrError(f"value_mountinfo_fhandle length of {value_mountinfo_fhandle_length}")
         value_mountinfo_fhandle = bytes(buffer[at : at + value_mountinfo_fhandle_length])
         at += (value_mountinfo_fhandle_length + 3) & -4
         (value_mountinfo_auth_flavors_length,) = S_I.unpack_from(buffer, at)
@@ -212,7 +212,7 @@ def unpack_dirpath(buffer: Buffer, at: int) -> tuple[dirpath, int]:
     (value_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if value_length > 1024:
-        raise XdrError(f"value of {value_length}")
+        raise XdrError(f"value length of {value_length}")
     value = bytes(buffer[at : at + value_length])
     at += (value_length + 3) & -4
     return value, at
@@ -236,13 +236,13 @@ def unpack_mountlist(buffer: Buffer, at: int) -> tuple[mountlist, int]:
         (mountbody_ml_hostname_length,) = S_I.unpack_from(buffer, at)
         at += 4
         if mountbody_ml_hostname_length > 255:
-            raise XdrError(f"mountbody_ml_hostname of {mountbody_ml_hostname_length}")
+            raise XdrError(f"mountbody_ml_hostname length of {mountbody_ml_hostname_length}")
         mountbody_ml_hostname = bytes(buffer[at : at + mountbody_ml_hostname_length])
         at += (mountbody_ml_hostname_length + 3) & -4
         (mountbody_ml_directory_length,) = S_I.unpack_from(buffer, at)
         at += 4
         if mountbody_ml_directory_length > 1024:
-            raise XdrError(f"mountbody_ml_directory of {mountbody_ml_directory_length}")
+            raise XdrError(f"mountbody_ml_directory length of {mountbody_ml_directory_length}")
         mountbody_ml_directory = bytes(buffer[at : at + mountbody_ml_directory_length])
         at += (mountbody_ml_directory_length + 3) & -4
         (value_follows,) = S_I.unpack_from(buffer, at)
@@ -291,7 +291,7 @@ def unpack_exports(buffer: Buffer, at: int) -> tuple[exports, int]:
         (exportnode_ex_dir_length,) = S_I.unpack_from(buffer, at)
         at += 4
         if exportnode_ex_dir_length > 1024:
-            raise XdrError(f"exportnode_ex_dir of {exportnode_ex_dir_length}")
+            raise XdrError(f"exportnode_ex_dir length of {exportnode_ex_dir_length}")
         exportnode_ex_dir = bytes(buffer[at : at + exportnode_ex_dir_length])
         at += (exportnode_ex_dir_length + 3) & -4
         (exportnode_ex_groups_follows,) = S_I.unpack_from(buffer, at)
@@ -301,7 +301,7 @@ def unpack_exports(buffer: Buffer, at: int) -> tuple[exports, int]:
             (groupnode_length,) = S_I.unpack_from(buffer, at)
             at += 4
             if groupnode_length > 255:
-                raise XdrError(f"groupnode of {groupnode_length}")
+                raise XdrError(f"groupnode length of {groupnode_length}")
             groupnode = bytes(buffer[at : at + groupnode_length])
             at += (groupnode_length + 3) & -4
             (exportnode_ex_groups_follows,) = S_I.unpack_from(buffer, at)

@@ -828,7 +828,7 @@ def unpack_nfs_fh3(buffer: Buffer, at: int) -> tuple[nfs_fh3, int]:
     (value_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if value_length > 64:
-        raise XdrError(f"value of {value_length}")
+        raise XdrError(f"value length of {value_length}")
     value = bytes(buffer[at : at + value_length])
     at += (value_length + 3) & -4
     return value, at
@@ -856,7 +856,7 @@ def unpack_SETATTR3args(buffer: Buffer, at: int) -> tuple[SETATTR3args, int]:
     (object_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if object_length > 64:
-        raise XdrError(f"object of {object_length}")
+        raise XdrError(f"object length of {object_length}")
     object = bytes(buffer[at : at + object_length])
     at += (object_length + 3) & -4
     new_attributes, at = unpack_sattr3(buffer, at)
@@ -994,7 +994,7 @@ def unpack_diropargs3(buffer: Buffer, at: int) -> tuple[diropargs3, int]:
     (dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if dir_length > 64:
-        raise XdrError(f"dir of {dir_length}")
+        raise XdrError(f"dir length of {dir_length}")
     dir = bytes(buffer[at : at + dir_length])
     at += (dir_length + 3) & -4
     (name_length,) = S_I.unpack_from(buffer, at)
@@ -1021,7 +1021,7 @@ def unpack_ACCESS3args(buffer: Buffer, at: int) -> tuple[ACCESS3args, int]:
     (object_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if object_length > 64:
-        raise XdrError(f"object of {object_length}")
+        raise XdrError(f"object length of {object_length}")
     object = bytes(buffer[at : at + object_length])
     at += (object_length + 3) & -4
     (access,) = S_I.unpack_from(buffer, at)
@@ -1046,7 +1046,7 @@ def unpack_READ3args(buffer: Buffer, at: int) -> tuple[READ3args, int]:
     (file_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if file_length > 64:
-        raise XdrError(f"file of {file_length}")
+        raise XdrError(f"file length of {file_length}")
     file = bytes(buffer[at : at + file_length])
     at += (file_length + 3) & -4
     offset, count = S_QI.unpack_from(buffer, at)
@@ -1076,7 +1076,7 @@ def unpack_WRITE3args(buffer: Buffer, at: int) -> tuple[WRITE3args, int]:
     (file_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if file_length > 64:
-        raise XdrError(f"file of {file_length}")
+        raise XdrError(f"file length of {file_length}")
     file = bytes(buffer[at : at + file_length])
     at += (file_length + 3) & -4
     offset, count, stable, data_length = S_Q3I.unpack_from(buffer, at)
@@ -1124,7 +1124,7 @@ def unpack_CREATE3args(buffer: Buffer, at: int) -> tuple[CREATE3args, int]:
     (where_dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if where_dir_length > 64:
-        raise XdrError(f"where_dir of {where_dir_length}")
+        raise XdrError(f"where_dir length of {where_dir_length}")
     where_dir = bytes(buffer[at : at + where_dir_length])
     at += (where_dir_length + 3) & -4
     (where_name_length,) = S_I.unpack_from(buffer, at)
@@ -1168,7 +1168,7 @@ def unpack_MKDIR3args(buffer: Buffer, at: int) -> tuple[MKDIR3args, int]:
     (where_dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if where_dir_length > 64:
-        raise XdrError(f"where_dir of {where_dir_length}")
+        raise XdrError(f"where_dir length of {where_dir_length}")
     where_dir = bytes(buffer[at : at + where_dir_length])
     at += (where_dir_length + 3) & -4
     (where_name_length,) = S_I.unpack_from(buffer, at)
@@ -1208,7 +1208,7 @@ def unpack_SYMLINK3args(buffer: Buffer, at: int) -> tuple[SYMLINK3args, int]:
     (where_dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if where_dir_length > 64:
-        raise XdrError(f"where_dir of {where_dir_length}")
+        raise XdrError(f"where_dir length of {where_dir_length}")
     where_dir = bytes(buffer[at : at + where_dir_length])
     at += (where_dir_length + 3) & -4
     (where_name_length,) = S_I.unpack_from(buffer, at)
@@ -1261,7 +1261,7 @@ def unpack_MKNOD3args(buffer: Buffer, at: int) -> tuple[MKNOD3args, int]:
     (where_dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if where_dir_length > 64:
-        raise XdrError(f"where_dir of {where_dir_length}")
+        raise XdrError(f"where_dir length of {where_dir_length}")
     where_dir = bytes(buffer[at : at + where_dir_length])
     at += (where_dir_length + 3) & -4
     (where_name_length,) = S_I.unpack_from(buffer, at)
@@ -1321,7 +1321,7 @@ def unpack_RENAME3args(buffer: Buffer, at: int) -> tuple[RENAME3args, int]:
     (from__dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if from__dir_length > 64:
-        raise XdrError(f"from__dir of {from__dir_length}")
+        raise XdrError(f"from__dir length of {from__dir_length}")
     from__dir = bytes(buffer[at : at + from__dir_length])
     at += (from__dir_length + 3) & -4
     (from__name_length,) = S_I.unpack_from(buffer, at)
@@ -1331,7 +1331,7 @@ def unpack_RENAME3args(buffer: Buffer, at: int) -> tuple[RENAME3args, int]:
     (to_dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if to_dir_length > 64:
-        raise XdrError(f"to_dir of {to_dir_length}")
+        raise XdrError(f"to_dir length of {to_dir_length}")
     to_dir = bytes(buffer[at : at + to_dir_length])
     at += (to_dir_length + 3) & -4
     (to_name_length,) = S_I.unpack_from(buffer, at)
@@ -1371,13 +1371,13 @@ def unpack_LINK3args(buffer: Buffer, at: int) -> tuple[LINK3args, int]:
     (file_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if file_length > 64:
-        raise XdrError(f"file of {file_length}")
+        raise XdrError(f"file length of {file_length}")
     file = bytes(buffer[at : at + file_length])
     at += (file_length + 3) & -4
     (link_dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if link_dir_length > 64:
-        raise XdrError(f"link_dir of {link_dir_length}")
+        raise XdrError(f"link_dir length of {link_dir_length}")
     link_dir = bytes(buffer[at : at + link_dir_length])
     at += (link_dir_length + 3) & -4
     (link_name_length,) = S_I.unpack_from(buffer, at)
@@ -1404,7 +1404,7 @@ def unpack_READDIR3args(buffer: Buffer, at: int) -> tuple[READDIR3args, int]:
     (dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if dir_length > 64:
-        raise XdrError(f"dir of {dir_length}")
+        raise XdrError(f"dir length of {dir_length}")
     dir = bytes(buffer[at : at + dir_length])
     at += (dir_length + 3) & -4
     cookie, cookieverf, count = S_Q8sI.unpack_from(buffer, at)
@@ -1429,7 +1429,7 @@ def unpack_READDIRPLUS3args(buffer: Buffer, at: int) -> tuple[READDIRPLUS3args, 
     (dir_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if dir_length > 64:
-        raise XdrError(f"dir of {dir_length}")
+        raise XdrError(f"dir length of {dir_length}")
     dir = bytes(buffer[at : at + dir_length])
     at += (dir_length + 3) & -4
     cookie, cookieverf, dircount, maxcount = S_Q8s2I.unpack_from(buffer, at)
@@ -1454,7 +1454,7 @@ def unpack_COMMIT3args(buffer: Buffer, at: int) -> tuple[COMMIT3args, int]:
     (file_length,) = S_I.unpack_from(buffer, at)
     at += 4
     if file_length > 64:
-        raise XdrError(f"file of {file_length}")
+        raise XdrError(f"file length of {file_length}")
     file = bytes(buffer[at : at + file_length])
     at += (file_length + 3) & -4
     offset, count = S_QI.unpack_from(buffer, at)
@@ -1633,7 +1633,7 @@ def unpack_LOOKUP3res(buffer: Buffer, at: int) -> tuple[LOOKUP3res, int]:
         (value_resok_object_length,) = S_I.unpack_from(buffer, at)
         at += 4
         if value_resok_object_length > 64:
-            raise XdrError(f"value_resok_object of {value_resok_object_length}")
+            raise XdrError(f"value_resok_object length of {value_resok_object_length}")
         value_resok_object = bytes(buffer[at : at + value_resok_object_length])
         at += (value_resok_object_length + 3) & -4
         (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
@@ -1934,7 +1934,7 @@ def unpack_CREATE3res(buffer: Buffer, at: int) -> tuple[CREATE3res, int]:
             (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
-                raise XdrError(f"value_resok_obj_value of {value_resok_obj_value_length}")
+                raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
             value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
@@ -2003,7 +2003,7 @@ def unpack_MKDIR3res(buffer: Buffer, at: int) -> tuple[MKDIR3res, int]:
             (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
-                raise XdrError(f"value_resok_obj_value of {value_resok_obj_value_length}")
+                raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
             value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
@@ -2072,7 +2072,7 @@ def unpack_SYMLINK3res(buffer: Buffer, at: int) -> tuple[SYMLINK3res, int]:
             (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
-                raise XdrError(f"value_resok_obj_value of {value_resok_obj_value_length}")
+                raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
             value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
@@ -2141,7 +2141,7 @@ def unpack_MKNOD3res(buffer: Buffer, at: int) -> tuple[MKNOD3res, int]:
             (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
-                raise XdrError(f"value_resok_obj_value of {value_resok_obj_value_length}")
+                raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
             value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
@@ -2476,7 +2476,7 @@ def unpack_READDIRPLUS3res(buffer: Buffer, at: int) -> tuple[READDIRPLUS3res, in
                 (entryplus3_name_handle_value_length,) = S_I.unpack_from(buffer, at)
                 at += 4
                 if entryplus3_name_handle_value_length > 64:
-                    raise XdrError(f"entryplus3_name_handle_value of {entryplus3_name_handle_value_length}")
+                    raise XdrError(f"entryplus3_name_handle_value length of {entryplus3_name_handle_value_length}")
                 entryplus3_name_handle_value = bytes(buffer[at : at + entryplus3_name_handle_value_length])
                 at += (entryplus3_name_handle_value_length + 3) & -4
                 entryplus3_name_handle = entryplus3_name_handle_value

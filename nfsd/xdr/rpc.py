@@ -279,13 +279,13 @@ def unpack_rpc_msg(buffer: Buffer, at: int) -> tuple[rpc_msg, int]:
         ) = S_6I.unpack_from(buffer, at)
         at += 24
         if body_cbody_cred_body_length > 400:
-            raise XdrError(f"body_cbody_cred_body of {body_cbody_cred_body_length}")
+            raise XdrError(f"body_cbody_cred_body length of {body_cbody_cred_body_length}")
         body_cbody_cred_body = bytes(buffer[at : at + body_cbody_cred_body_length])
         at += (body_cbody_cred_body_length + 3) & -4
         body_cbody_verf_flavor, body_cbody_verf_body_length = S_2I.unpack_from(buffer, at)
         at += 8
         if body_cbody_verf_body_length > 400:
-            raise XdrError(f"body_cbody_verf_body of {body_cbody_verf_body_length}")
+            raise XdrError(f"body_cbody_verf_body length of {body_cbody_verf_body_length}")
         body_cbody_verf_body = bytes(buffer[at : at + body_cbody_verf_body_length])
         at += (body_cbody_verf_body_length + 3) & -4
         body = rpc_msg_body(body_mtype, cbody=call_body(body_cbody_rpcvers, body_cbody_prog, body_cbody_vers, body_cbody_proc, opaque_auth(body_cbody_cred_flavor, body_cbody_cred_body), opaque_auth(body_cbody_verf_flavor, body_cbody_verf_body)))
@@ -298,7 +298,7 @@ def unpack_rpc_msg(buffer: Buffer, at: int) -> tuple[rpc_msg, int]:
             ) = S_2I.unpack_from(buffer, at)
             at += 8
             if body_rbody_areply_verf_body_length > 400:
-                raise XdrError(f"body_rbody_areply_verf_body of {body_rbody_areply_verf_body_length}")
+                raise XdrError(f"body_rbody_areply_verf_body length of {body_rbody_areply_verf_body_length}")
             body_rbody_areply_verf_body = bytes(buffer[at : at + body_rbody_areply_verf_body_length])
             at += (body_rbody_areply_verf_body_length + 3) & -4
             (body_rbody_areply_reply_data_stat,) = S_I.unpack_from(buffer, at)
@@ -363,13 +363,13 @@ def unpack_authsys_parms(buffer: Buffer, at: int) -> tuple[authsys_parms, int]:
     stamp, machinename_length = S_2I.unpack_from(buffer, at)
     at += 8
     if machinename_length > 255:
-        raise XdrError(f"machinename of {machinename_length}")
+        raise XdrError(f"machinename length of {machinename_length}")
     machinename = bytes(buffer[at : at + machinename_length])
     at += (machinename_length + 3) & -4
     uid, gid, gids_length = S_3I.unpack_from(buffer, at)
     at += 12
     if gids_length > 16:
-        raise XdrError(f"gids of {gids_length}")
+        raise XdrError(f"gids length of {gids_length}")
     gids = struct.unpack_from(f">{gids_length}I", buffer, at)
     at += gids_length * 4
     return authsys_parms(stamp, machinename, uid, gid, gids), at

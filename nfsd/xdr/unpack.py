@@ -85,7 +85,7 @@ class Unpacker(Writer):
         length = f"{name}_length"
         self.run.append(("I", length))
         if bound is not None:
-            self._check(f"{length} > {bound}", name, length)
+            self._check(f"{length} > {bound}", f"{name} length", length)
         self.flush()
         return length
 

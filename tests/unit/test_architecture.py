@@ -1,0 +1,79 @@
+"""The structure: imports run nfsd -> overlay -> index, and modules stay small."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+# What each package may import of ours.
+ALLOWED = {
+    "index": {"index"},
+    "overlay": {"overlay", "index"},
+    "nfsd": {"nfsd", "overlay"},
+}
+GENERATED = {PROJECT / "nfsd" / "xdr" / f"{name}.py" for name in ("mount", "nfs3", "rpc")}
+MODULE_LINES = 400
+FUNCTION_LINES = 40
+
+
+def modules(*packages: str) -> list[Path]:
+    return [path for name in packages for path in sorted((PROJECT / name).rglob("*.py"))]
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(PROJECT))
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The first part of every module name imported anywhere in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"a relative import at line {node.lineno}"
+            yield (node.module or "").split(".")[0]
+
+
+@pytest.mark.parametrize("path", modules(*ALLOWED), ids=named)
+def test_imports_run_one_way(path: Path) -> None:
+    package = path.relative_to(PROJECT).parts[0]
+    ours = set(imported(ast.parse(path.read_text()))) & set(ALLOWED)
+    assert ours <= ALLOWED[package]
+
+
+@pytest.mark.parametrize("path", modules(*ALLOWED, "tests"), ids=named)
+def test_no_import_is_inside_a_function(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inner = [
+                each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom)
+            ]
+            assert not inner, f"{node.name} imports at line {inner[0].lineno}"
+
+
+@pytest.mark.parametrize("path", sorted(set(modules(*ALLOWED)) - GENERATED), ids=named)
+def test_modules_and_functions_are_small(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") < MODULE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            assert node.end_lineno - node.lineno < FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", modules(*ALLOWED), ids=named)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_only_the_overlay_knows_the_filesystem() -> None:
+    """Of the overlay, nfsd uses the one class and the values that go in and out of it."""
+    allowed = {"filesystem", "attributes", "blocking", "config", "credentials", "data", "errors"}
+    allowed |= {"node"}
+    for path in modules("nfsd"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("overlay."):
+                assert (node.module or "").split(".")[1] in allowed, named(path)

@@ -1,0 +1,149 @@
+"""READ, WRITE and COMMIT over the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfsd.xdr.nfs3 import (
+    DATA_SYNC,
+    FILE_SYNC,
+    NFS3_OK,
+    NFS3ERR_ACCES,
+    NFS3ERR_FBIG,
+    NFS3ERR_INVAL,
+    NFS3ERR_ISDIR,
+    UNSTABLE,
+    COMMIT3args,
+    READ3args,
+    WRITE3args,
+    diropargs3,
+)
+from tests.client import Client
+from tests.conformance.server import Server
+from tests.unit.test_nfs3_attributes import attributes, made
+
+MEGABYTE = 1 << 20
+
+
+def write(client: Client, handle: bytes, offset: int, data: bytes, stable: int = UNSTABLE) -> Any:  # noqa: ANN401
+    return client.nfs("WRITE", WRITE3args(handle, offset, len(data), stable, data))
+
+
+def read(client: Client, handle: bytes, offset: int, count: int) -> tuple[bytes, bool]:
+    reply = client.nfs("READ", READ3args(handle, offset, count))
+    assert reply.status == NFS3_OK
+    assert reply.resok.count == len(reply.resok.data)
+    assert reply.resok.file_attributes == attributes(client, handle)
+    return bytes(reply.resok.data), reply.resok.eof
+
+
+@pytest.mark.parametrize("stable", [UNSTABLE, DATA_SYNC, FILE_SYNC])
+def test_write_then_read(client: Client, root: bytes, stable: int) -> None:
+    handle = made(client, root, b"data%d" % stable)
+    before = attributes(client, handle)
+    reply = write(client, handle, 3, b"abcdef", stable)
+    assert reply.status == NFS3_OK
+    assert (reply.resok.count, reply.resok.committed) == (6, stable)
+    assert reply.resok.file_wcc.before == (before.size, before.mtime, before.ctime)
+    assert reply.resok.file_wcc.after == attributes(client, handle)
+    assert read(client, handle, 0, 100) == (b"\0\0\0abcdef", True)
+    assert read(client, handle, 4, 2) == (b"bc", False)
+    assert read(client, handle, 4, 5) == (b"bcdef", True)
+
+
+def test_the_edges_of_a_file(client: Client, root: bytes) -> None:
+    handle = made(client, root, b"edges")
+    assert read(client, handle, 0, 10) == (b"", True)
+    assert write(client, handle, 0, b"x").status == NFS3_OK
+    assert read(client, handle, 0, 0) == (b"", False)
+    assert read(client, handle, 1, 0) == (b"", True)
+    for offset in (1, 2, 2**32, 2**63 - 1, 2**63, 2**64 - 1):
+        assert read(client, handle, offset, 10) == (b"", True)
+
+
+def test_offsets_beyond_four_gigabytes(client: Client, root: bytes) -> None:
+    handle = made(client, root, b"sparse")
+    offset = (1 << 33) + 1
+    assert write(client, handle, offset, b"far").status == NFS3_OK
+    assert attributes(client, handle).size == offset + 3
+    assert attributes(client, handle).used < MEGABYTE
+    assert read(client, handle, offset - 2, 10) == (b"\0\0far", True)
+
+
+@pytest.mark.parametrize("offset", [2**63 - 1, 2**63, 2**64 - 1])
+def test_writes_no_file_can_hold(client: Client, root: bytes, offset: int) -> None:
+    handle = made(client, root, b"beyond")
+    reply = write(client, handle, offset, b"xx")
+    assert reply.status == NFS3ERR_FBIG
+    assert reply.resfail.after == attributes(client, handle)
+
+
+def test_a_whole_megabyte(client: Client, root: bytes) -> None:
+    handle = made(client, root, b"megabyte")
+    data = bytes(range(256)) * (MEGABYTE // 256)
+    assert write(client, handle, 5, data).status == NFS3_OK
+    assert read(client, handle, 5, MEGABYTE) == (data, True)
+    assert read(client, handle, 0, 2 * MEGABYTE) == (bytes(5) + data[:-5], False)
+
+
+def test_every_size_of_padding(client: Client, root: bytes) -> None:
+    handle = made(client, root, b"padding")
+    for size in range(9):
+        data = b"p" * size
+        assert write(client, handle, 0, data).status == NFS3_OK
+        assert read(client, handle, 0, size)[0] == data
+
+
+def test_count_and_data_must_agree(client: Client, root: bytes) -> None:
+    handle = made(client, root, b"disagree")
+    for count in (0, 2, 4, 2**32 - 1):
+        arguments = WRITE3args(handle, 0, count, UNSTABLE, b"abc")
+        assert client.nfs("WRITE", arguments).status == NFS3ERR_INVAL
+    assert attributes(client, handle).size == 0
+
+
+def test_what_has_no_data(client: Client, root: bytes) -> None:
+    link = client.nfs("LOOKUP", diropargs3(root, b"link")).resok.object
+    for handle, status in ((root, NFS3ERR_ISDIR), (link, NFS3ERR_INVAL)):
+        assert client.nfs("READ", READ3args(handle, 0, 1)).status == status
+        assert write(client, handle, 0, b"x").status == status
+        assert client.nfs("COMMIT", COMMIT3args(handle, 0, 0)).status == status
+
+
+def test_permission(client: Client, root: bytes) -> None:
+    handle = made(client, root, b"denied", 0o600)
+    with client.acting_as(1000, 1000):
+        reply = client.nfs("READ", READ3args(handle, 0, 1))
+        assert reply.status == NFS3ERR_ACCES
+        assert reply.resfail == attributes(client, handle)
+        assert write(client, handle, 0, b"x").status == NFS3ERR_ACCES
+
+
+def test_the_verifier_stays_until_a_machine_restarts(
+    client: Client, root: bytes, live: Server
+) -> None:
+    handle = made(client, root, b"commit")
+    verifiers = {bytes(write(client, handle, 0, b"x", stable).resok.verf) for stable in range(3)}
+    reply = client.nfs("COMMIT", COMMIT3args(handle, 0, 0))
+    assert reply.status == NFS3_OK
+    assert reply.resok.file_wcc.after == attributes(client, handle)
+    verifiers.add(bytes(reply.resok.verf))
+    live.restart(crash=True)
+    with Client(live.port) as again:
+        verifiers.add(bytes(write(again, handle, 0, b"x").resok.verf))
+    assert len(verifiers) == 1
+
+
+def test_a_lower_file_is_copied_up_and_not_changed(
+    client: Client, root: bytes, live: Server
+) -> None:
+    handle = client.nfs("LOOKUP", diropargs3(root, b"file")).resok.object
+    assert read(client, handle, 0, 100) == (b"0123456789", True)
+    assert write(client, handle, 2, b"__").status == NFS3_OK
+    assert read(client, handle, 0, 100) == (b"01__456789", True)
+    assert (live.stack.lowers[1] / "file").read_bytes() == b"0123456789"
+    assert live.stack.upper is not None
+    assert (Path(live.stack.upper) / "file").read_bytes() == b"01__456789"

@@ -1,0 +1,183 @@
+"""The command line: what is refused, how it is said, and what is printed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nfsd.cli import Refusal, export_path, listen_address, mount_command, split_layers
+from tests.conformance.server import PROJECT, Server
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nfsd", *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("/a", (b"/a",)),
+        ("/a:/b:/c", (b"/a", b"/b", b"/c")),
+        (r"/a\:b:/c", (b"/a:b", b"/c")),
+        (r"/a\\:/c", (b"/a\\", b"/c")),
+        (r"/a\\\:b", (b"/a\\:b",)),
+        (r"/a\b", (b"/ab",)),
+        ("/a::/b", (b"/a", b"", b"/b")),
+        ("", (b"",)),
+    ],
+)
+def test_layers_are_split_as_mount_does(text: str, layers: tuple[bytes, ...]) -> None:
+    assert split_layers(text) == layers
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [("/", b"/"), ("/debian", b"/debian"), ("/srv//debian/", b"/srv/debian")],
+)
+def test_export_path(text: str, path: bytes) -> None:
+    assert export_path(text) == path
+
+
+@pytest.mark.parametrize("text", ["", "debian", "/a/../b", "/" + "x" * 2000])
+def test_export_path_refused(text: str) -> None:
+    with pytest.raises(Refusal, match="--export"):
+        export_path(text)
+
+
+def test_listen_address() -> None:
+    assert listen_address("127.0.0.1:0") == (socket.AF_INET, ("127.0.0.1", 0))
+    family, address = listen_address("[::1]:2049")
+    assert (family, address[:2]) == (socket.AF_INET6, ("::1", 2049))
+
+
+@pytest.mark.parametrize("text", ["", "2049", "127.0.0.1", "::1:2049", "127.0.0.1:70000", "a:b"])
+def test_listen_address_refused(text: str) -> None:
+    with pytest.raises(Refusal, match="--listen"):
+        listen_address(text)
+
+
+def test_mount_command() -> None:
+    assert mount_command(b"/debian", "192.0.2.1", 2049) == (
+        "mount -t nfs -o vers=3,proto=tcp,port=2049,mountport=2049,nolock 192.0.2.1:/debian /mnt"
+    )
+    assert "proto=tcp6" in mount_command(b"/", "::1", 2049)
+    assert "[::1]:/" in mount_command(b"/", "::1", 2049)
+    assert socket.gethostname() in mount_command(b"/", "0.0.0.0", 2049)
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("overlay-nfsd ")
+
+
+def test_help_names_every_option() -> None:
+    text = run("serve", "--help").stdout
+    for option in ("--lowerdir", "--upperdir", "--workdir", "--export", "--listen", "--verbose"):
+        assert option in text
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> Path:
+    for name in ("lower", "upper", "work"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
+    return tmp_path
+
+
+def options(place: Path, **changed: str | None) -> list[str]:
+    words = {
+        "lowerdir": str(place / "lower"),
+        "upperdir": str(place / "upper"),
+        "workdir": str(place / "work"),
+        "listen": "127.0.0.1:0",
+    }
+    given = {**words, **changed}
+    return [word for name, value in given.items() if value for word in (f"--{name}", value)]
+
+
+def refused(*arguments: str) -> str:
+    """The one line that a refusal is."""
+    done = run("serve", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("overlay-nfsd: "), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+def test_refusals(layers: Path) -> None:
+    assert "/nowhere" in refused(*options(layers, lowerdir="/nowhere"))
+    assert "/nowhere" in refused(*options(layers, upperdir="/nowhere"))
+    assert "/nowhere" in refused(*options(layers, workdir="/nowhere"))
+    assert "file" in refused(*options(layers, lowerdir=str(layers / "file")))
+    assert "--workdir" in refused(*options(layers, workdir=None))
+    assert "--upperdir" in refused(*options(layers, upperdir=None))
+    assert "between colons" in refused(*options(layers, lowerdir=f"{layers}/lower::{layers}"))
+    assert "--export" in refused(*options(layers, export="debian"))
+    assert "--listen" in refused(*options(layers, listen="nonsense"))
+
+
+def test_different_filesystems(layers: Path) -> None:
+    shm = Path("/dev/shm")
+    if not shm.is_dir() or shm.stat().st_dev == layers.stat().st_dev:
+        pytest.skip("no second filesystem here")
+    work = shm / f"overlay-nfsd-test-{os.getpid()}"
+    work.mkdir()
+    try:
+        assert "different filesystems" in refused(*options(layers, workdir=str(work)))
+    finally:
+        work.rmdir()
+
+
+def test_a_port_that_is_taken(layers: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        line = refused(*options(layers, listen=address))
+    assert address in line
+    assert "--listen" in line
+
+
+def test_an_upper_in_use(live: Server, layers: Path) -> None:
+    line = refused(*options(layers, upperdir=str(live.stack.upper), workdir=str(live.stack.work)))
+    assert "in use" in line
+
+
+def test_not_root(layers: Path) -> None:
+    os.chmod(layers, 0o755)
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",
+         sys.executable, "-m", "nfsd", "serve", *options(layers)],
+        cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_banner_and_a_clean_stop(live: Server) -> None:
+    port = live.port
+    assert f"serving / on 127.0.0.1:{port}" in live.banner
+    assert f"mount -t nfs -o vers=3,proto=tcp,port={port},mountport={port},nolock" in live.banner
+    for directory in (*live.stack.lowers, live.stack.upper, live.stack.work):
+        assert str(directory) in live.banner
+    live.stop(signal.SIGINT)
+    live.start()
+    assert live.port == port
+
+
+def test_verbose_traces_calls(layers: Path) -> None:
+    done = run("serve", *options(layers), "--listen", "nonsense", "-v")
+    assert done.returncode == 2
