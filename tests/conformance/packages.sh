@@ -14,6 +14,9 @@ wanted=(
   mkfs.xfs:xfsprogs
   mkfs.btrfs:btrfs-progs
   xz:xz-utils
+  mksquashfs:squashfs-tools
+  mkfs.erofs:erofs-utils
+  bindfs:bindfs
 )
 
 PATH=$PATH:/usr/sbin:/sbin

@@ -1,0 +1,167 @@
+"""Layers on other filesystems than the upper's, and on those without file handles.
+
+Rule: a handle outlives the unmounting of its layer's filesystem, and a fileid is one object's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.layers import differences, manifest
+from tests.conformance.machine import program
+from tests.conformance.server import Stack
+from tests.conformance.test_handles import Session
+from tests.conftest import Serve
+from tests.wire import Wire
+
+pytestmark = pytest.mark.conformance
+
+SIZE = 320 << 20
+
+
+def run(*words: str | Path) -> str:
+    """Run a command to its good end; returns what it printed."""
+    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout
+
+
+def fill(at: Path) -> None:
+    """What the layer under test holds."""
+    (at / "dir" / "sub").mkdir(parents=True)
+    (at / "dir" / "file").write_bytes(b"lower data")
+    (at / "dir" / "sub" / "deep").write_bytes(b"deep")
+    (at / "dir" / "link").symlink_to("target")
+    (at / "first").write_bytes(b"hard")
+    os.link(at / "first", at / "second")
+
+
+def _made(kind: str, options: str) -> Callable[[Path, Path], None]:
+    """Makes an image with mkfs and fills it through a mount."""
+
+    def make(source: Path, image: Path) -> None:
+        program(f"mkfs.{kind}", f"{kind}progs")
+        with image.open("wb") as file:
+            file.truncate(SIZE)
+        run(f"mkfs.{kind}", options, image)
+        place = source.parent / "fill"
+        place.mkdir()
+        run("mount", "-o", "loop", image, place)
+        try:
+            fill(place)
+        finally:
+            run("umount", place)
+
+    return make
+
+
+def _squashfs(source: Path, image: Path) -> None:
+    program("mksquashfs", "squashfs-tools")
+    run("mksquashfs", source, image, "-quiet", "-no-progress", "-noappend")
+
+
+def _erofs(source: Path, image: Path) -> None:
+    program("mkfs.erofs", "erofs-utils")
+    run("mkfs.erofs", "--quiet", image, source)
+
+
+IMAGES = {
+    "ext4": _made("ext4", "-q"),
+    "xfs": _made("xfs", "-q"),
+    "btrfs": _made("btrfs", "-q"),
+    "squashfs": _squashfs,
+    "erofs": _erofs,
+}
+
+
+class Volume:
+    """A layer that can be unmounted and mounted again."""
+
+    def __init__(self, at: Path, mount: tuple[str | Path, ...]) -> None:
+        self.at = at
+        self._mount = mount
+        run(*mount, at)
+
+    def remount(self) -> None:
+        run("umount", self.at)
+        run(*self._mount, self.at)
+
+
+@pytest.fixture(params=[*IMAGES, "bindfs"])
+def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Volume]:
+    """A lower layer on its own filesystem, of each kind."""
+    source, at = tmp_path / "source", tmp_path / "volume"
+    source.mkdir()
+    at.mkdir()
+    fill(source)
+    if request.param == "bindfs":
+        program("bindfs", "bindfs")
+        volume = Volume(at, ("bindfs", source))
+    else:
+        IMAGES[request.param](source, tmp_path / "image")
+        volume = Volume(at, ("mount", "-o", "loop", tmp_path / "image"))
+    yield volume
+    run("umount", at)
+
+
+def test_handles_outlive_a_remount(serve: Serve, volume: Volume, tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "dir").mkdir(parents=True)
+    (top / "dir" / "above").write_bytes(b"above")
+    before = manifest(volume.at)
+    session = Session(serve([top, volume.at]))
+    wire = session.wire
+    paths = ["dir", "dir/above", "dir/file", "dir/sub", "dir/sub/deep", "dir/link", "first"]
+    known = {path: wire.facts(path) for path in paths}
+    assert len({facts.fileid for facts in known.values()}) == len(paths)
+    wire.setattr(known["dir/file"].handle, mode=0o600)
+    wire.write(known["first"].handle, b"HARD")
+    wire.rename("dir/sub", "moved")
+    wire.close()
+    session.server.stop()
+    volume.remount()
+    session.server.start()
+    wire = session.wire = Wire(session.server.port)
+    moved = {"dir/sub": "moved", "dir/sub/deep": "moved/deep"}
+    for path, facts in known.items():
+        session.check(facts, moved.get(path, path))
+    assert wire.attributes(known["dir/file"].handle).mode == 0o600
+    assert wire.read(known["dir/file"].handle) == b"lower data"
+    assert wire.read(known["dir/sub/deep"].handle) == b"deep"
+    assert wire.read(known["first"].handle) == b"HARD"
+    assert wire.readlink(known["dir/link"].handle) == b"target"
+    entries, _ = wire.page(wire.lookup("dir"))
+    numbers = {entry.name: entry.fileid for entry in entries}
+    for name in (b"above", b"file", b"link"):
+        assert numbers[name] == known["dir/" + name.decode()].fileid
+    wire.remove("dir/link")
+    assert differences(before, manifest(volume.at)) == []
+    wire.close()
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_copy_up_shares_extents(serve: Serve, tmp_path: Path, kind: str) -> None:
+    image, disk = tmp_path / "image", tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "source").mkdir()
+    IMAGES[kind](tmp_path / "source", image)
+    with contextlib.ExitStack() as cleanup:
+        run("mount", "-o", "loop", image, disk)
+        cleanup.callback(run, "umount", "--lazy", disk)
+        lower = disk / "lower"
+        lower.mkdir()
+        (lower / "file").write_bytes(os.urandom(4 << 20))
+        run("sync", "-f", disk)
+        server = serve(stack=Stack.over([lower], disk))
+        wire = Wire(server.port)
+        wire.write(wire.lookup("file"), b"!", 5)
+        wire.close()
+        server.stop()
+        shared = re.findall(r"\bshared\b", run("filefrag", "-v", disk / "upper" / "file"))
+        assert shared, "the copy has blocks of its own"
