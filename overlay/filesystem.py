@@ -29,6 +29,7 @@ from overlay.credentials import Credentials
 from overlay.data import Buffer, Stable
 from overlay.decode import parent_of, resolve
 from overlay.errors import error
+from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
 from overlay.names import Created, check_name, existing
@@ -46,12 +47,13 @@ class Overlay:
 
     @classmethod
     def open(cls, config: OverlayConfig) -> Overlay:
-        """Open the layers, own the upper one exclusively, and mend what a crash left.
+        """Open the layers, own the upper one, mend what a crash or a kernel mount left.
 
         Raises ConfigError.
         """
         tree = open_tree(config)
         recover(tree)
+        mend_kernel_work(tree)
         return cls(tree)
 
     def close(self) -> None:

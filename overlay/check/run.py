@@ -104,7 +104,8 @@ def _repair(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator
     for _ in range(_ROUNDS):
         again = False
         for stage in _STAGES:
-            findings = [one for one in stage(tree, found) if one.kind in kinds]
+            every = list(stage(tree, found))
+            findings = [one for one in every if one.kind in kinds]
             for finding in findings:
                 problem = finding.problem()
                 if finding.mend is not None:
@@ -113,6 +114,8 @@ def _repair(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator
                 elif problem not in hopeless:
                     hopeless.add(problem)
                     yield problem
+            if any(one.kind in MISLEADING and one not in findings for one in every):
+                return
             if any(finding.mend is not None for finding in findings):
                 found, again = scan(tree, progress), True
         if not again:

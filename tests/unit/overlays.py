@@ -132,18 +132,18 @@ class Served:
                 content = self.read(path)
             elif stat.S_ISLNK(had.mode):
                 content = self.overlay.readlink(node, ROOT)
-            seen[path] = _seen(had.mode, had.nlink, had.uid, had.gid, had.size, content) + (
-                had.fileid,
+            seen[path] = _seen(
+                had.mode, had.nlink, had.uid, had.gid, had.size, content, had.fileid
             )
         return seen
 
 
 def _seen(
-    mode: int, nlink: int, uid: int, gid: int, size: int, content: bytes
+    mode: int, nlink: int, uid: int, gid: int, size: int, content: bytes, number: int
 ) -> tuple[object, ...]:
     if stat.S_ISDIR(mode):
         nlink = size = 0
-    return mode, nlink, uid, gid, size, content
+    return mode, nlink, uid, gid, size, content, number
 
 
 @contextmanager
@@ -186,6 +186,6 @@ def kernel_tree(root: Path) -> dict[str, tuple[object, ...]]:
             pending += list(path.iterdir())
         name = str(path.relative_to(root))
         seen["" if name == "." else name] = _seen(
-            st.st_mode, st.st_nlink, st.st_uid, st.st_gid, st.st_size, content
-        ) + (st.st_ino,)
+            st.st_mode, st.st_nlink, st.st_uid, st.st_gid, st.st_size, content, st.st_ino
+        )
     return seen
