@@ -208,6 +208,22 @@ class KernelSide:
             for path, entry in tree.items()
         }
 
+    def type(self, path: Path) -> int:
+        """The type of the object at `path`, 0 if there is none."""
+        st = self._stat(path)
+        return 0 if st is None else stat.S_IFMT(st.st_mode)
+
+    def number(self, path: Path) -> int | None:
+        """The inode number of the object at `path`, None if there is none."""
+        st = self._stat(path)
+        return None if st is None else st.st_ino
+
+    def _stat(self, path: Path) -> os.stat_result | None:
+        try:
+            return self._run(path, ROOT, os.fstat)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def paths(self) -> tuple[list[Path], list[Path]]:
         """All paths, sorted, and those of directories."""
         found: list[Path] = [()]
@@ -240,7 +256,7 @@ def _names(fd: int) -> tuple[bytes, ...]:
     A directory that merges with nothing is listed by the kernel as it is in its layer, with
     whiteouts, which then cannot be looked up (docs/differences.md).
     """
-    directory = os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+    directory = os.open(proc(fd), os.O_RDONLY | os.O_DIRECTORY)
     try:
         syscalls.become(0, 0, frozenset())
         return tuple(sorted(filter(lambda name: _exists(directory, name), _listed(directory))))

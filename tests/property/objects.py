@@ -93,7 +93,7 @@ class InProcess:
         return self.overlay.readlink(self.overlay.resolve(handle), cred)
 
     def read(self, handle: Handle, cred: Credentials, offset: int, count: int) -> bytes:
-        return self.overlay.read(self.overlay.resolve(handle), cred, offset, count)[0]
+        return bytes(self.overlay.read(self.overlay.resolve(handle), cred, offset, count)[0])
 
     def write(self, handle: Handle, cred: Credentials, offset: int, data: bytes) -> None:
         node = self.overlay.resolve(handle)

@@ -16,7 +16,15 @@ from tests.property.handles import Book
 from tests.property.kernel import KernelSide
 from tests.property.layers import Layer
 from tests.property.objects import InProcess
-from tests.property.operations import DropCaches, Event, Inspect, Operation, Reopen, Step
+from tests.property.operations import (
+    DropCaches,
+    Event,
+    Inspect,
+    Nothing,
+    Operation,
+    Reopen,
+    Step,
+)
 from tests.property.served import ServedSide
 from tests.property.side import Side
 from tests.property.stack import Stack
@@ -49,6 +57,8 @@ class Sequence:
     log: list[str] = field(default_factory=list)
 
     def take(self, step: Step) -> None:
+        if isinstance(step, Nothing):
+            return
         if isinstance(step, Event):
             self.log.append(repr(step))
             self._event(step)

@@ -40,7 +40,7 @@ def _run(disk: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: boo
 
 @pytest.mark.timeout(300)
 @settings(_SHORT)
-@given(stack=stacks, todo=st.lists(steps, max_size=25), walk_first=st.booleans())
+@given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
 def test_short_sequences(
     ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
 ) -> None:

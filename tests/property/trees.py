@@ -65,7 +65,7 @@ def differences(ours: Tree, kernels: Tree) -> list[str]:
 
 
 def raw(root: FilePath) -> dict[bytes, tuple[object, ...]]:
-    """Everything of a real directory tree, private attributes too, to see whether it was touched."""
+    """Everything of a real directory tree, to see whether it was touched."""
     seen: dict[bytes, tuple[object, ...]] = {}
     pending = [os.fsencode(root)]
     while pending:
