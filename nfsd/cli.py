@@ -1,4 +1,4 @@
-"""The command line: `overlay-nfsd serve ...`.
+"""The command line: `overlay-nfsd serve ...`, `check`, `index detach`.
 
 Each subcommand adds its own parser.  A refusal is one line on stderr that says
 what to do about it, and exit status 2.
@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from nfsd import mount, nfs3
+from nfsd import check_command, index_command, mount, nfs3
 from nfsd.exports import Export, Exports, components
 from nfsd.log import LOGGER
+from nfsd.options import Refusal, overlay_config
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
 from overlay.config import ConfigError, OverlayConfig
@@ -40,15 +41,11 @@ example:
 """
 
 
-class Refusal(Exception):  # noqa: N818 - what is said is for the user, not an error of ours
-    """The command cannot be carried out; the text is one line with the cure."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        _start_logging(options.verbose)
+        _start_logging(getattr(options, "verbose", False))
         status: int = options.command(options)
     except (Refusal, ConfigError) as refusal:
         print(f"{PROGRAM}: {refusal}", file=sys.stderr)
@@ -88,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("-v", "--verbose", action="store_true", help="log every call")
     serve.set_defaults(command=_serve)
+    check_command.add_to(commands)
+    index_command.add_to(commands)
     return parser
 
 
@@ -128,34 +127,6 @@ def _serve(options: argparse.Namespace) -> int:
     finally:
         overlay.close()
     return 0
-
-
-def overlay_config(lowerdir: str, upperdir: str | None, workdir: str | None) -> OverlayConfig:
-    """The layers as the options name them; raises Refusal."""
-    lowers = split_layers(lowerdir)
-    if not all(lowers):
-        raise Refusal(f"--lowerdir {lowerdir}: an empty name between colons: leave it out")
-    if (upperdir is None) != (workdir is None):
-        missing = "--workdir" if workdir is None else "--upperdir"
-        raise Refusal(f"--upperdir and --workdir go together: give {missing} too")
-    if upperdir is None or workdir is None:
-        return OverlayConfig(lowers)
-    return OverlayConfig(lowers, _unescape(upperdir), _unescape(workdir))
-
-
-def split_layers(text: str) -> tuple[bytes, ...]:
-    r"""The directories in a lowerdir option, where `\:` is a colon and `\\` a backslash."""
-    found = [""]
-    for sign in re.findall(r"\\.|.", text, re.DOTALL):
-        if sign == ":":
-            found.append("")
-        else:
-            found[-1] += sign[-1]
-    return tuple(map(os.fsencode, found))
-
-
-def _unescape(text: str) -> bytes:
-    return os.fsencode(re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL))
 
 
 def export_path(text: str) -> bytes:

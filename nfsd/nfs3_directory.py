@@ -11,7 +11,7 @@ import errno
 from bisect import bisect_right
 from typing import Final
 
-from nfsd.attributes import attributes_of, known_attributes
+from nfsd.attributes import attributes_of
 from nfsd.exports import Exports
 from nfsd.nfs3_attributes import DIRECTORY_MAX
 from nfsd.program import Caller
@@ -89,12 +89,13 @@ def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -
 
 def _entryplus3(overlay: Overlay, directory: Node, fileid: int, name: bytes, cookie: int) -> bytes:
     """One entry, packed; without attributes and handle if the object is just now gone."""
+    attributes = handle = None
     try:
         node = overlay.find(directory, name)
+        if node is not None:
+            attributes, handle = attributes_of(overlay, node), node.handle
     except OSError:
-        node = None
-    attributes = None if node is None else known_attributes(overlay, node)
-    handle = None if node is None else node.handle
+        pass  # both may be left out, and the client's own LOOKUP will say why
     return encode(pack_entryplus3, entryplus3(fileid, name, cookie, attributes, handle))
 
 

@@ -16,6 +16,9 @@ from typing import Final
 from nfsd.xdr.codec import Buffer
 
 LAST_FRAGMENT: Final = 0x80000000
+# A fragment's buffer begins with this many bytes and grows fourfold as they
+# arrive: a length alone, which costs a client nothing, takes no memory.
+_FIRST_BYTES: Final = 64 << 10
 _MARK = struct.Struct(">I")
 
 
@@ -39,6 +42,7 @@ class RecordReader:
         self._size = 0  # of those fragments
         self._partial: bytearray | None = None  # the mark or the fragment that is arriving
         self._have = 0
+        self._need = 0
         self._in_mark = False
         self._last = False
         self.failure = ""  # why the stream cannot be followed any further
@@ -61,13 +65,15 @@ class RecordReader:
             self._split(bytes(self._shared[:count]), records)
             return records
         self._have += count
-        if self._have == len(partial):
+        if self._have == self._need:
             self._partial = None
             if self._in_mark:
                 self._in_mark = False
                 self._split(bytes(partial), records)
             else:
                 self._complete(memoryview(partial), records)
+        elif self._have == len(partial):
+            self._await(self._need, partial)
         return records
 
     def _split(self, chunk: bytes, records: list[Buffer]) -> None:
@@ -90,10 +96,11 @@ class RecordReader:
             self._in_mark = True
             self._await(4, chunk[at:])
 
-    def _await(self, size: int, begun: bytes) -> None:
-        self._partial = bytearray(size)
+    def _await(self, size: int, begun: bytes | bytearray) -> None:
+        """Make room for a fragment or mark of `size` bytes, of which some have arrived."""
+        self._partial = bytearray(min(size, max(_FIRST_BYTES, 4 * len(begun))))
         self._partial[: len(begun)] = begun
-        self._have = len(begun)
+        self._have, self._need = len(begun), size
 
     def _complete(self, fragment: Buffer, records: list[Buffer]) -> None:
         if self._last and not self._fragments:

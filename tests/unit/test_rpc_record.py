@@ -13,8 +13,8 @@ from nfsd.record import RecordReader, mark
 LIMIT = 5000
 
 
-def reader(shared: int = 256) -> RecordReader:
-    return RecordReader(LIMIT, memoryview(bytearray(shared)))
+def reader(shared: int = 256, limit: int = LIMIT) -> RecordReader:
+    return RecordReader(limit, memoryview(bytearray(shared)))
 
 
 def feed(to: RecordReader, data: bytes, step: int) -> list[bytes]:
@@ -61,6 +61,14 @@ def test_a_large_record_arrives_in_its_own_buffer() -> None:
     assert isinstance(received, memoryview)
     assert received == record
     assert room.obj is received.obj
+
+
+@pytest.mark.parametrize("size", [65535, 65536, 65537, 262144, 262145, 1 << 20])
+@pytest.mark.parametrize("step", [1000, 65536, 1 << 20])
+def test_large_records(size: int, step: int) -> None:
+    record = bytes(index * 7 & 0xFF for index in range(size))
+    stream = mark(size) + record + mark(3) + b"end"
+    assert feed(reader(65536, 1 << 20), stream, step) == [record, b"end"]
 
 
 def test_what_was_handed_out_does_not_change() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.cli import Refusal, export_path, listen_address, mount_command, split_layers
-from tests.conformance.server import PROJECT, Server
+from nfsd.cli import export_path, listen_address, mount_command
+from nfsd.options import Refusal, split_layers
+from tests.client import Client
+from tests.conformance.server import PROJECT, Server, Stack
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -179,5 +181,14 @@ def test_the_banner_and_a_clean_stop(live: Server) -> None:
 
 
 def test_verbose_traces_calls(layers: Path) -> None:
-    done = run("serve", *options(layers), "--listen", "nonsense", "-v")
-    assert done.returncode == 2
+    stack = Stack((layers / "lower",), layers / "upper", layers / "work")
+    server = Server(stack, layers / "log", arguments=["-v"])
+    server.start()
+    try:
+        with Client(server.port) as client:
+            client.nfs("GETATTR", client.mount("/"))
+        server.stop()
+    finally:
+        server.kill()
+    assert "127.0.0.1 MOUNTPROC3_MNT: " in server.output()
+    assert "127.0.0.1 NFSPROC3_GETATTR: " in server.output()

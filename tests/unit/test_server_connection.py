@@ -171,6 +171,20 @@ def test_replies_nobody_takes_are_not_piled_up(own: Server) -> None:
             assert len(client.record()) > MEGABYTE
 
 
+def test_a_promised_record_takes_no_memory(own: Server) -> None:
+    connected = [Client(own.port) for _ in range(200)]
+    try:
+        before = resident(own)
+        for client in connected:
+            client.send_raw(mark(RECORD_MAX) + bytes(1000))
+        with Client(own.port) as other:
+            assert other.nfs("NULL") is None
+        assert resident(own) - before < 200 * (MEGABYTE // 8)
+    finally:
+        for client in connected:
+            client.close()
+
+
 def test_connections_are_bounded(own: Server) -> None:
     """One more than the bound: the connection idle for longest makes room."""
     connected = [Client(own.port) for _ in range(CONNECTIONS_MAX)]
