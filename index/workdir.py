@@ -27,6 +27,7 @@ from index.syscalls import RENAME_NOREPLACE, rename
 KEY_SIZE: Final = 32
 REMOVING: Final = b"removing#"
 _WHITEOUT: Final = b"whiteout"
+_RETIRED: Final = b"detached"
 
 
 class Workdir:
@@ -114,6 +115,21 @@ class Workdir:
     def leftovers(self) -> list[bytes]:
         """The names in `staging/`: what an earlier process was making when it died."""
         return [name for name in map(os.fsencode, os.listdir(self.staging)) if name != _WHITEOUT]
+
+    def retire_index(self) -> None:
+        """Put the index out of use, in one instant; `dissolve` removes it."""
+        rename(self.root, b"inodes", self.root, _RETIRED)
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether an index was put out of use and there is nothing in a new one."""
+        return _RETIRED in map(os.fsencode, os.listdir(self.root)) and not os.listdir(self.inodes)
+
+    def dissolve(self) -> None:
+        """Remove everything of ours; what the kernel keeps beside it stays."""
+        for name in (_RETIRED, b"inodes", b"staging", b"identity"):
+            with contextlib.suppress(FileNotFoundError):
+                _remove_tree(self.root, name)
 
     def discard(self, name: bytes) -> None:
         """Remove `name` from `staging/` with all that is below it."""

@@ -18,7 +18,7 @@ from index.syscalls import handle_of, link_fd
 from overlay import nlink
 from overlay.adopt import adopt_file
 from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile, attributes_of, mark_of
-from overlay.copy_up import copy_up_dir, link_up, mark_impure, times_kept
+from overlay.copy_up import copy_up_dir, link_up, mark_impure
 from overlay.decode import resolve
 from overlay.lookup import lookup
 from overlay.node import DirNode, FileNode, Node, Place, directory
@@ -191,10 +191,11 @@ def link_at(tree: Tree, fileid: int, path: bytes) -> None:
         return
     upper = copy_up_dir(tree, directory(parent)).upper
     assert upper is not None
-    with times_kept(upper):
-        mark_impure(upper)
-        with contextlib.suppress(FileExistsError):
-            link_fd(fd, upper, name)
+    times = os.fstat(upper)
+    mark_impure(upper)
+    with contextlib.suppress(FileExistsError):
+        link_fd(fd, upper, name)
+    os.utime(upper, ns=(times.st_atime_ns, times.st_mtime_ns))
     identity = mark_of(attributes_of(fd))
     if identity is not None:
         count_names(tree, fileid, identity, 1)

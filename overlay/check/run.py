@@ -85,6 +85,7 @@ def check_tree(
         yield from _look(tree, progress, kinds)
     tree.cache.clear()
     tree.known_names.clear()
+    tree.changed_object(tree.root.fileid)
 
 
 def _look(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[Problem]:

@@ -1,0 +1,163 @@
+"""Taking the index away, so that clean layers for the kernel's overlayfs remain.
+
+Afterwards a kernel mount shows the tree that clients saw, with the same inode
+numbers and link counts; every handle that clients hold is void.  Rule: until
+the index is put out of use, by one rename, nothing is done that a server could
+not go on with; after it, detaching again finishes the work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from index import xattrs
+from index.fd import Fd, open_at
+from index.layers import RECORD, UPPER_ID, Record, parse_record
+from overlay import nlink
+from overlay.check import repair
+from overlay.check.problem import Kind
+from overlay.check.run import check_tree
+from overlay.check.scan import Progress, Scan, UpperFile, scan
+from overlay.config import ConfigError, OverlayConfig
+from overlay.copy_up import copy_up_data
+from overlay.decode import resolve
+from overlay.node import FileNode
+from overlay.opening import open_tree
+from overlay.recovery import recover
+from overlay.tree import Tree
+
+_OURS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.LOWER)
+
+
+@dataclass(frozen=True, slots=True)
+class Detached:
+    """What was done."""
+
+    files: int  # that were in the index
+    metacopies: int  # whose data still is in a lower layer
+
+
+def recorded_config(workdir: bytes) -> OverlayConfig:
+    """The layers that were last used with a work directory; raises ConfigError."""
+    where = os.fsdecode(workdir)
+    try:
+        root = Fd(os.open(workdir, os.O_RDONLY | os.O_DIRECTORY))
+        identity = open_at(root, b"identity", os.O_RDONLY | os.O_DIRECTORY)
+        with open(os.dup(open_at(identity, RECORD, os.O_RDONLY)), "rb") as file:
+            record = parse_record(file.read())
+    except FileNotFoundError as problem:
+        raise ConfigError(f"--workdir {where}: there is no index in it") from problem
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        cure = "run overlay-nfsd check --repair first"
+        raise ConfigError(f"--workdir {where}: its record cannot be read: {cure}") from problem
+    paths = _paths(record)
+    if not paths or record.stack[0] != UPPER_ID:
+        raise ConfigError(
+            f"--workdir {where} does not record its layers: give --lowerdir and --upperdir"
+        )
+    lowers = paths[1 : len(paths) - record.data_only]
+    datas = paths[len(paths) - record.data_only :]
+    return OverlayConfig(tuple(lowers), paths[0], workdir, tuple(datas))
+
+
+def _paths(record: Record) -> list[bytes]:
+    known = {layer.id: os.fsencode(layer.path) for layer in record.layers}
+    return [known[number] for number in record.stack if number in known]
+
+
+def detach(
+    config: OverlayConfig, *, copy_data: bool, progress: Progress = lambda _: None
+) -> Detached:
+    """Take the index of an overlay away; with `copy_data` complete all metacopies first.
+
+    Raises ConfigError if the layers cannot be opened, are in use, or would lose something.
+    """
+    tree = open_tree(config)
+    try:
+        files = 0
+        if not tree.workdir.is_retired:
+            recover(tree)
+            files = _prepare(tree, copy_data, progress)
+            tree.workdir.retire_index()
+        found = scan(tree, progress)
+        _each(found, lambda path: _strip(tree, path))
+        metacopies = sum(xattrs.METACOPY in file.attributes for file in found.files.values())
+        tree.workdir.dissolve()
+    finally:
+        tree.close()
+    return Detached(files, metacopies)
+
+
+def _prepare(tree: Tree, copy_data: bool, progress: Progress) -> int:
+    """Bring all that only the index knows into the upper layer; how many files it had."""
+    for problem in check_tree(tree, repair=True, progress=progress):
+        if problem.kind is Kind.METACOPY_NO_DATA and copy_data:
+            raise ConfigError(
+                f"{os.fsdecode(problem.where)}: its data is in no lower layer: "
+                "detach without --copy-data, or bring the layer back"
+            )
+    found = scan(tree, progress)
+    _refuse_nameless(found)
+    for fileid, paths in found.lower_names.items():
+        entry = found.entries.get(fileid)
+        if entry is not None and entry.fh is not None and not entry.is_dir:
+            repair.link_names(tree, entry.fh, paths)
+    indexed = [file for file in scan(tree, progress).files.values() if file.mark is not None]
+    for file in indexed:
+        if copy_data and xattrs.METACOPY in file.attributes:
+            _complete(tree, file)
+        _write_nlink(tree, file)
+    return len(indexed)
+
+
+def _refuse_nameless(found: Scan) -> None:
+    for fileid, entry in found.entries.items():
+        if entry.is_dir or entry.is_whiteout or entry.st.st_ino in found.files:
+            continue
+        if fileid not in found.lower_names:
+            raise ConfigError(
+                f"{os.fsdecode(entry.where)} in the workdir has contents without a name, "
+                "as its lower file is gone: save them elsewhere, remove it, and detach again"
+            )
+
+
+def _complete(tree: Tree, file: UpperFile) -> None:
+    assert file.mark is not None
+    node = resolve(tree, tree.signer.encode(file.mark))
+    if isinstance(node, FileNode):
+        copy_up_data(tree, node)
+
+
+def _write_nlink(tree: Tree, file: UpperFile) -> None:
+    """Leave `overlay.nlink` as the kernel uses it: only where its index holds names together.
+
+    It counts from the lower inode, because the upper one is about to lose a link.
+    """
+    assert file.mark is not None
+    fd = repair.open_upper(tree, file.paths[0])
+    st = os.fstat(fd)
+    origin = file.attributes.get(xattrs.ORIGIN)
+    held = None if origin is None else tree.kernel_index.find(origin)
+    if held is not None and os.path.samestat(os.fstat(held), st):
+        repair.write_nlink(tree, fd, file.mark, nlink.count(tree, file.mark, fd, st))
+    else:
+        xattrs.drop(fd, xattrs.NLINK)
+
+
+def _each(found: Scan, work: Callable[[bytes], None]) -> None:
+    for file in found.files.values():
+        work(file.paths[0])
+    for record in found.dirs:
+        work(record.path)
+
+
+def _strip(tree: Tree, path: bytes) -> None:
+    """Remove our attributes from an object of the upper layer."""
+    fd = repair.open_upper(tree, path)
+    had = xattrs.names(fd)
+    redirects = os.path.isdir(b"/proc/self/fd/%d" % fd) or xattrs.METACOPY in had
+    for attribute in _OURS if redirects else (*_OURS, xattrs.REDIRECT):
+        if attribute in had:
+            xattrs.drop(fd, attribute)
