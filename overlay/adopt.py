@@ -38,9 +38,7 @@ def adopt_file(tree: Tree, fd: Fd, st: os.stat_result) -> Identity | None:
     return identity
 
 
-def kernel_origin(
-    tree: Tree, fd: Fd, st: os.stat_result
-) -> tuple[Identity, os.stat_result] | None:
+def kernel_origin(tree: Tree, fd: Fd, st: os.stat_result) -> tuple[Identity, os.stat_result] | None:
     """The lower inode that the kernel takes for this upper one's origin, and its attributes."""
     found = _lower_origin(tree, fd)
     if found is None:

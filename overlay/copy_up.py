@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
@@ -197,20 +197,17 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
         if problem.errno != errno.ESTALE:
             raise
         return node  # removed meanwhile, and the name with it
-    assert parent.upper is not None
     with tree.changing():
         below = find_lower(tree, parent.lowers, place.name)
         if not isinstance(below, LowerFile) or not is_same_lower(node, below):
             return node  # renamed or removed meanwhile: it has its names
         node = current_file(tree, node)
         nlink.relate_to_lower(tree, node)
-        with times_kept(parent.upper):
-            mark_impure(parent.upper)
-            try:
-                link_fd(node.fd, parent.upper, place.name)
-            except FileExistsError:
-                return node
-        path = tree.upper_path(parent.upper)
+        with times_kept(tree, parent) as upper:
+            mark_impure(upper)
+            with suppress(FileExistsError):
+                link_fd(node.fd, upper, place.name)
+        path = tree.upper_path(upper)
         if path is not None:
             xattrs.put(node.fd, xattrs.PATH, path.rstrip(b"/") + b"/" + place.name)
         tree.changed_object(node.identity.fileid)
@@ -234,11 +231,13 @@ def current_file(tree: Tree, node: FileNode, place: Place | None = None) -> File
 
 
 @contextmanager
-def times_kept(upper: Fd) -> Iterator[None]:
+def times_kept(tree: Tree, parent: DirNode) -> Iterator[Fd]:
     """Restore a directory's access and modification times after a change clients must not see."""
-    st = os.fstat(upper)
-    yield
-    os.utime(upper, ns=(st.st_atime_ns, st.st_mtime_ns))
+    assert parent.upper is not None
+    st = os.fstat(parent.upper)
+    yield parent.upper
+    os.utime(parent.upper, ns=(st.st_atime_ns, st.st_mtime_ns))
+    tree.changed_attributes(parent.fileid)
 
 
 def mark_impure(upper: Fd) -> None:
@@ -284,13 +283,14 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
             xattrs.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)
         enter_dir(tree, node.identity, copy, node.lowers[-1])
-        with times_kept(parent.upper):
-            mark_impure(parent.upper)
-            rename(workdir.staging, name, parent.upper, node.place.name, RENAME_NOREPLACE)
+        with times_kept(tree, parent) as upper:
+            mark_impure(upper)
+            rename(workdir.staging, name, upper, node.place.name, RENAME_NOREPLACE)
     except OSError:
         workdir.discard(name)
         raise
     path = tree.upper_path(copy)
     if path is not None:
         tree.index.move_directory(node.identity.fileid, path)
+    tree.changed_attributes(parent.fileid)
     tree.changed_object(node.identity.fileid)

@@ -13,27 +13,28 @@ import os
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
 from index import xattrs
-from index.fd import Fd, open_at, open_dir, open_name
+from index.fd import Fd, open_at, open_dir, open_path
 from index.syscalls import RENAME_EXCHANGE, link_fd, rename
 from overlay import permission, setattr
 from overlay.attributes import Attributes, Changes
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
-from overlay.lookup import lookup, upper_file
+from overlay.lookup import lookup, new_file, upper_dir
 from overlay.names import (
     Created,
     acting_as,
-    change_of,
     check_new_name,
     has_whiteout,
     mode_of_new,
     refreshed,
+    renamed,
+    unchanged,
     upper_of,
     writable_parent,
 )
@@ -41,6 +42,7 @@ from overlay.node import DirNode, Node, Place
 from overlay.tree import Tree
 
 _DEFAULT_MODE: Final = 0o600
+_NOTHING: Final = Changes()
 _SPECIAL_TYPES: Final = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 # An exclusive create's verifier is kept in the times, as knfsd does: without the
 # top bit of each word, which not every filesystem's seconds can hold.
@@ -65,8 +67,7 @@ def create(
             raise error(errno.EEXIST)
         return _open_existing(tree, parent, found, cred, changes)
     with _new_name(tree, parent, name, cred) as (parent, before):
-        _make_file(tree, parent, name, cred, changes, before)
-        return _created(tree, parent, name, before)
+        return _make_file(tree, parent, name, cred, changes, before)
 
 
 def create_exclusive(
@@ -84,13 +85,11 @@ def create_exclusive(
         permission.require(tree, parent, cred, permission.EXECUTE)
         had = tree.attributes(found)
         if stat.S_ISREG(had.mode) and (had.atime, had.mtime, had.size) == (atime, mtime, 0):
-            before = tree.attributes(parent)
-            return Created(found, change_of(tree, parent, before))
+            return Created(found, unchanged(tree, parent))
         raise error(errno.EEXIST)
     with _new_name(tree, parent, name, cred) as (parent, before):
         changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
-        _make_file(tree, parent, name, cred, changes, before)
-        return _created(tree, parent, name, before)
+        return _make_file(tree, parent, name, cred, changes, before)
 
 
 def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: Changes) -> Created:
@@ -182,10 +181,9 @@ def _open_existing(
     tree: Tree, parent: DirNode, node: Node, cred: Credentials, changes: Changes
 ) -> Created:
     permission.require(tree, parent, cred, permission.EXECUTE)
-    before = tree.attributes(parent)
     if changes.size is not None:
         setattr.setattr(tree, node, cred, Changes(size=changes.size))
-    return Created(resolve(tree, node.handle), change_of(tree, parent, before))
+    return Created(resolve(tree, node.handle), unchanged(tree, parent))
 
 
 def _make_file(
@@ -194,27 +192,36 @@ def _make_file(
     name: bytes,
     cred: Credentials,
     changes: Changes,
-    parent_is: Attributes,
-) -> None:
+    before: Attributes,
+) -> Created:
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
-    mode = mode_of_new(parent_is, mode, cred)
-    covered = has_whiteout(parent, name)
-    upper = upper_of(parent)
+    mode = mode_of_new(before, mode, cred)
     rest = replace(changes, mode=None, size=changes.size or None)
-    if not covered and rest == Changes():
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-        with acting_as(cred):
-            open_at(upper, name, flags, mode)
-        return
+    fd = None
+    if rest == _NOTHING:
+        with acting_as(cred), suppress(FileExistsError):  # a whiteout
+            fd = open_at(upper_of(parent), name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
+    if fd is None:
+        fd = _make_file_aside(tree, parent, name, cred, mode, rest)
+    node = new_file(tree, fd, os.fstat(fd), Place(parent.handle, name))
+    return Created(node, renamed(tree, parent, name, before, node))
+
+
+def _make_file_aside(
+    tree: Tree, parent: DirNode, name: bytes, cred: Credentials, mode: int, changes: Changes
+) -> Fd:
+    """Make a file that is complete before it has its name, or whose name is a whiteout's."""
+    upper = upper_of(parent)
     with acting_as(cred):
-        fd = Fd(os.open(b".", os.O_TMPFILE | os.O_WRONLY, mode, dir_fd=upper))
-    _finish_new(fd, rest, cred)
-    if covered:
+        fd = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, mode, dir_fd=upper))
+    _finish_new(fd, changes, cred)
+    if has_whiteout(parent, name):
         aside = tree.workdir.new_name()
         link_fd(fd, tree.workdir.staging, aside)
         rename(tree.workdir.staging, aside, upper, name)
     else:
         link_fd(fd, upper, name)
+    return fd
 
 
 def _finish_new(fd: Fd, changes: Changes, cred: Credentials) -> None:
@@ -259,16 +266,12 @@ def _room_like(tree: Tree, parent: DirNode, room: bytes) -> Fd:
 
 
 def _created(tree: Tree, parent: DirNode, name: bytes, before: Attributes) -> Created:
-    """The new object's node; a new upper inode, so nothing older can be known of it."""
-    change = change_of(tree, parent, before)
-    found = open_name(upper_of(parent), name)
-    node: Node | None = None
-    if found is not None:
-        fd, st = found
-        if stat.S_ISDIR(st.st_mode):
-            node = lookup(tree, parent, name)
-        else:
-            node = upper_file(tree, fd, st, Place(parent.handle, name))
-    if node is None:
-        raise error(errno.ESTALE)
-    return Created(node, change)
+    """The new object, just made under its name."""
+    fd = open_path(upper_of(parent), name)
+    st = os.fstat(fd)
+    node: Node
+    if stat.S_ISDIR(st.st_mode):
+        node = upper_dir(tree, parent, name, open_dir(fd, b"."))
+    else:
+        node = new_file(tree, fd, st, Place(parent.handle, name))
+    return Created(node, renamed(tree, parent, name, before, node))

@@ -99,13 +99,19 @@ def write(
     fd = file.writer()
     if has_privilege(before.mode) and not cred.is_root:
         os.fchmod(fd, without_privilege(before.mode))
-    rest = memoryview(data)
-    while rest:
-        done = os.pwrite(fd, rest, offset)
-        rest, offset = rest[done:], offset + done
+    try:
+        _write(fd, memoryview(data), offset)
+    finally:
+        tree.changed_attributes(file.fileid)
     if stable is not Stable.UNSTABLE:
         sync(tree, fd, data_only=stable is Stable.DATA_SYNC)
     return Change(before, tree.attributes(file))
+
+
+def _write(fd: Fd, rest: memoryview, offset: int) -> None:
+    while rest:
+        done = os.pwrite(fd, rest, offset)
+        rest, offset = rest[done:], offset + done
 
 
 def commit(tree: Tree, node: Node) -> Change:

@@ -13,10 +13,10 @@ from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.names import (
-    change_of,
     check_new_name,
     has_whiteout,
     refreshed,
+    renamed,
     upper_of,
     writable_parent,
 )
@@ -45,7 +45,8 @@ def link(tree: Tree, node: Node, parent: DirNode, name: bytes, cred: Credentials
         assert isinstance(now, FileNode)
         tree.attributes(now)  # raises ESTALE if the last name went meanwhile
         _link(tree, now, parent, name)
-        return change_of(tree, parent, before)
+        tree.changed_attributes(now.fileid)
+        return renamed(tree, parent, name, before, now)
 
 
 def _link(tree: Tree, node: FileNode, parent: DirNode, name: bytes) -> None:

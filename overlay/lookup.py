@@ -29,7 +29,7 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
     Permission is the caller's to check, `.` and `..` are the caller's to handle.
     """
     key = parent.handle + name
-    generation = tree.listings.of(parent.fileid)
+    generation = tree.names.of(hash(key))
     known = tree.known_names.get(key)
     if known is not None and known.generation == generation:
         if known.handle is None:
@@ -61,6 +61,9 @@ def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
 def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode | None:
     """The node of a non-directory of the upper layer; None when it has no name left."""
     assert tree.layers.upper is not None
+    marks = xattrs.names(fd)
+    if not marks:
+        return new_file(tree, fd, st, place)
     mark = xattrs.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
     if identity is None:
@@ -75,6 +78,14 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
             identity, generation, tree.layers.upper, fd, st.st_mode, place=place, data=data
         )
     return indexed_file(tree, identity, UpperInode(fd, st), place)
+
+
+def new_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode:
+    """The node of an upper non-directory that comes from no lower one."""
+    assert tree.layers.upper is not None
+    identity = tree.layers.upper.identity(fd, st, is_dir=False)
+    generation = tree.objects.of(identity.fileid)
+    return tree.add_file(identity, generation, tree.layers.upper, fd, st.st_mode, place=place)
 
 
 def indexed_file(

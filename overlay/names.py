@@ -128,7 +128,7 @@ def is_removable(parent: DirNode, name: bytes, node: FileNode) -> bool:
     """
     if not node.is_upper:
         return os.fstat(node.fd).st_nlink == 1
-    return covered_by(parent, name) is not None
+    return node.identity.is_upper or covered_by(parent, name) is not None
 
 
 def make_removable(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> None:
@@ -155,7 +155,10 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
     else:
         nlink.relate_to_upper(node)
         yield
-        if not node.identity.is_upper and os.fstat(node.fd).st_nlink + node.nlink_adjust <= 0:
+        if os.fstat(node.fd).st_nlink + node.nlink_adjust > 0:
+            tree.changed_attributes(node.fileid)
+            return
+        if not node.identity.is_upper:
             _bury(tree, node)
     tree.changed_object(node.fileid)
 
@@ -199,10 +202,18 @@ def clear_whiteouts(node: DirNode) -> None:
         os.unlink(name, dir_fd=fd)
 
 
-def change_of(tree: Tree, node: DirNode, before: Attributes) -> Change:
-    """The change of a directory whose names were changed."""
-    tree.changed_names(node)
-    return Change(before, tree.attributes(node))
+def renamed(
+    tree: Tree, parent: DirNode, name: bytes, before: Attributes, now: Node | None
+) -> Change:
+    """The change of a directory in which `name` is now this object, or nothing."""
+    tree.changed_name(parent, name, now)
+    return Change(before, tree.attributes(parent))
+
+
+def unchanged(tree: Tree, node: DirNode) -> Change:
+    """The change of a directory that an operation left as it was."""
+    attributes = tree.attributes(node)
+    return Change(attributes, attributes)
 
 
 def refreshed(tree: Tree, node: DirNode) -> DirNode:

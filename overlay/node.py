@@ -3,7 +3,7 @@
 Nodes are facts, not the truth: each can be thrown away at any time and made
 again from its handle.  `generation` is the object's counter as it stood before
 the facts were learnt; when the counter has moved on the node is no longer used.
-A node is never changed, but for the descriptors and the ACL it keeps at hand.
+A node is never changed, but for the attributes and descriptors it keeps at hand.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from index.fd import Fd, reopen
 from index.identity import Identity
 from index.layers import Layer
+from overlay.attributes import Attributes
 
 
 class LowerDir(NamedTuple):
@@ -48,6 +49,8 @@ class _Object:
     # Where the object was found.  Of a lower directory this cannot change, as
     # renaming would copy it up; of a lower file it is one of its names.
     place: Place | None
+    # The attributes last read, and the counter as it stood before.
+    kept: tuple[int, Attributes] | None = field(default=None, init=False)
 
     @property
     def fileid(self) -> int:
@@ -58,7 +61,7 @@ class _Object:
         return self.identity.is_dir
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class FileNode(_Object):
     """Anything but a directory: `fd` names the inode that holds the data now."""
 
@@ -96,7 +99,7 @@ class FileNode(_Object):
         return self._writer
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class DirNode(_Object):
     """A directory: its upper directory and the stack of lower ones that it merges."""
 

@@ -69,7 +69,7 @@ def granted(mode: int, uid: int, gid: int, acl: Acl | None, cred: Credentials) -
         return READ | WRITE | (EXECUTE if executable else 0)
     if cred.uid == uid:
         return mode >> 6 & 7
-    if acl is not None:
+    if acl is not None and mode & stat.S_IRWXG:  # else the mask grants nothing: not looked at
         return _granted_by_acl(acl, gid, cred)
     return mode >> 3 & 7 if cred.in_group(gid) else mode & 7
 

@@ -17,7 +17,6 @@ from overlay.attributes import Change
 from overlay.credentials import Credentials
 from overlay.errors import error
 from overlay.names import (
-    change_of,
     check_old_name,
     clear_whiteouts,
     existing,
@@ -28,6 +27,7 @@ from overlay.names import (
     make_removable,
     put_whiteout,
     refreshed,
+    renamed,
     upper_of,
     writable_parent,
 )
@@ -59,7 +59,7 @@ def remove(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Chang
                 put_whiteout(tree, parent, name)
             else:
                 os.unlink(name, dir_fd=upper_of(parent))
-        return change_of(tree, parent, before)
+        return renamed(tree, parent, name, before, None)
 
 
 def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change:
@@ -80,7 +80,7 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
             raise error(errno.ENOTEMPTY)
         _remove_directory(tree, parent, name, node)
         forget_directory(tree, node)
-        return change_of(tree, parent, before)
+        return renamed(tree, parent, name, before, None)
 
 
 def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -> None:

@@ -22,7 +22,6 @@ from overlay.decode import parent_of
 from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.names import (
-    change_of,
     check_old_name,
     clear_whiteouts,
     existing,
@@ -33,6 +32,7 @@ from overlay.names import (
     losing_name,
     make_removable,
     refreshed,
+    unchanged,
     upper_of,
     writable_parent,
 )
@@ -64,7 +64,7 @@ def rename(
     target = lookup(tree, new_dir, new)
     _check(tree, old_dir, node, new_dir, target, cred)
     if target is not None and target.handle == node.handle:
-        return _unchanged(tree, old_dir), _unchanged(tree, new_dir)
+        return unchanged(tree, old_dir), unchanged(tree, new_dir)
     old_dir = writable_parent(tree, old_dir, cred)
     new_dir = writable_parent(tree, new_dir, cred)
     _make_movable(tree, old_dir, old, node)
@@ -72,11 +72,6 @@ def rename(
         make_removable(tree, new_dir, new, target)
     with tree.changing():
         return _rename(tree, old_dir, old, new_dir, new, cred)
-
-
-def _unchanged(tree: Tree, node: DirNode) -> Change:
-    attributes = tree.attributes(node)
-    return Change(attributes, attributes)
 
 
 def _check(
@@ -144,10 +139,15 @@ def _rename(
         if target is not None:
             forget_directory(tree, target)
     _record_path(tree, node, new_dir, new)
-    tree.changed_object(node.fileid)
+    tree.changed_attributes(node.fileid)
     if isinstance(node, DirNode):
-        tree.changed_names(node)  # its `..` is another directory now
-    return change_of(tree, old_dir, before[0]), change_of(tree, new_dir, before[1])
+        tree.changed_listing(node)  # its `..` is another directory now
+    tree.changed_name(old_dir, old, None)
+    tree.changed_name(new_dir, new, node)
+    return (
+        Change(before[0], tree.attributes(old_dir)),
+        Change(before[1], tree.attributes(new_dir)),
+    )
 
 
 def _is_above(tree: Tree, node: Node, directory: DirNode) -> bool:

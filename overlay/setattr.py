@@ -50,7 +50,10 @@ def setattr(
         fd: Fd = node.real
         if changes.size is not None and isinstance(node, FileNode):
             fd = node.writer()
-        apply(fd, os.fstat(fd), changes)
+        try:
+            apply(fd, os.fstat(fd), changes)
+        finally:
+            tree.changed_attributes(node.fileid)
         return Change(now, tree.attributes(node))
 
 

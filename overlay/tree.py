@@ -64,7 +64,7 @@ class Layers:
 
 
 class Known(NamedTuple):
-    """What a name in a directory was found to be, while the directory's names stood so."""
+    """What a name in a directory was found to be, while its counter stood so."""
 
     generation: int
     handle: bytes | None  # None: there is no such name
@@ -88,6 +88,8 @@ class Tree:
         self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_ENTRIES)
         self.objects = Generations()  # where an object is, what it is made of
         self.listings = Generations()  # which names a directory has
+        self.names = Generations()  # what a name is, by the directory's handle and the name
+        self.stats = Generations()  # attributes of an object
         self.copy_ups = Jobs()
         self._namespace = threading.RLock()
         self.root = self._make_root(root_fileid)
@@ -98,7 +100,8 @@ class Tree:
         upper = self.layers.upper
         identity = Identity(ROOT | DIRECTORY, 0, fileid, RealHandle(0, b""))
         handle = self.signer.encode(identity)
-        return DirNode(identity, handle, 0, None, upper.root if upper else None, lowers)
+        top = upper.root if upper else None
+        return DirNode(identity, handle, 0, None, upper=top, lowers=lowers)
 
     def close(self) -> None:
         """Wait for copy-ups under way, forget what is cached, give up the exclusive hold."""
@@ -133,7 +136,17 @@ class Tree:
     ) -> FileNode:
         """Make a node for a non-directory and keep it at hand."""
         handle = self.signer.encode(identity)
-        node = FileNode(identity, handle, generation, place, layer, fd, mode, nlink_adjust, data)
+        node = FileNode(
+            identity,
+            handle,
+            generation,
+            place,
+            layer=layer,
+            fd=fd,
+            mode=mode,
+            nlink_adjust=nlink_adjust,
+            data=data,
+        )
         self.cache.put(handle, node, 1)
         return node
 
@@ -147,17 +160,31 @@ class Tree:
     ) -> DirNode:
         """Make a node for a directory and keep it at hand."""
         handle = self.signer.encode(identity)
-        node = DirNode(identity, handle, generation, place, upper, lowers)
+        node = DirNode(identity, handle, generation, place, upper=upper, lowers=lowers)
         self.cache.put(handle, node, len(lowers) + 1)
         return node
 
     def changed_object(self, fileid: int) -> None:
         """What an object is made of has changed: nodes of it are no longer true."""
         self.objects.bump(fileid)
+        self.stats.bump(fileid)
 
-    def changed_names(self, directory: DirNode) -> None:
-        """Names were made or removed in a directory: listings of it are no longer true."""
+    def changed_attributes(self, fileid: int) -> None:
+        """Attributes of an object have changed, those of its real inode or its link count."""
+        self.stats.bump(fileid)
+
+    def changed_name(self, directory: DirNode, name: bytes, now: Node | None) -> None:
+        """A name in a directory is another object's now, or nobody's."""
+        self.changed_listing(directory)
+        key = directory.handle + name
+        self.names.bump(hash(key))
+        handle = None if now is None else now.handle
+        self.known_names.put(key, Known(self.names.of(hash(key)), handle), 1)
+
+    def changed_listing(self, directory: DirNode) -> None:
+        """What a directory's listing shows has changed."""
         self.listings.bump(directory.identity.fileid)
+        self.stats.bump(directory.identity.fileid)
 
     def upper_path(self, fd: Fd) -> bytes | None:
         """Path of an upper directory from the upper layer's root; None if it is not in it."""
@@ -210,7 +237,15 @@ class Tree:
                 self.index.put_directory(identity, redirect=path_of(fd))
 
     def attributes(self, node: Node) -> Attributes:
-        """Attributes of an object now; raises ESTALE when it has no name left."""
+        """Attributes of an object now; raises ESTALE when it has no name left.
+
+        They are kept until an operation of ours changes them, as nobody else may.
+        """
+        fileid = node.identity.fileid
+        generation = self.stats.of(fileid)
+        kept = node.kept
+        if kept is not None and kept[0] == generation:
+            return kept[1]
         st = os.fstat(node.real)
         if isinstance(node, FileNode):
             nlink = st.st_nlink + node.nlink_adjust
@@ -223,7 +258,9 @@ class Tree:
         used = st.st_blocks
         if isinstance(node, FileNode) and node.data is not None:
             used = os.fstat(node.data).st_blocks
-        return attributes_of(st, node.identity.fileid, nlink, used)
+        attributes = attributes_of(st, fileid, nlink, used)
+        node.kept = generation, attributes
+        return attributes
 
 
 def _root_of(layer: Layer) -> LowerDir:
