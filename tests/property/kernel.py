@@ -238,6 +238,7 @@ class KernelSide:
 
 def _options(stack: Stack, metacopy: bool) -> bytes:
     lowers = b":".join(os.fsencode(lower) for lower in stack.lowers)
+    lowers = b"::".join([lowers, *(os.fsencode(layer) for layer in stack.data)])
     upper, work = os.fsencode(stack.upper), os.fsencode(stack.work)
     switch = b"metacopy=on" if metacopy else b"metacopy=off"
     parts = b"lowerdir=%s,upperdir=%s,workdir=%s,%s,%s"

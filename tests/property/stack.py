@@ -16,6 +16,7 @@ class Stack:
     lowers: tuple[Path, ...]
     upper: Path
     work: Path
+    data: tuple[Path, ...] = ()  # data-only layers
 
     @classmethod
     def make(cls, place: Path, lowers: int) -> Stack:
@@ -35,4 +36,5 @@ class Stack:
             tuple(os.fsencode(lower) for lower in self.lowers),
             os.fsencode(self.upper),
             os.fsencode(self.work),
+            tuple(os.fsencode(layer) for layer in self.data),
         )
