@@ -26,12 +26,12 @@ def mark_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
     for entry in found.misnamed:
         yield Finding(Kind.ENTRY_NAME, entry.where, partial(repair.rename_entry, tree, entry))
     directories = _Directories(tree, found)
-    for fileid, entry in found.entries.items():
-        if not entry.is_whiteout:
-            yield from _entry(tree, found, directories, fileid, entry)
     claimed: set[int] = set()
     for file in found.files.values():
         yield from _file(tree, found, file, claimed)
+    for fileid, entry in found.entries.items():
+        if not entry.is_whiteout and fileid not in claimed:
+            yield from _entry(tree, found, directories, fileid, entry)
     for record in found.dirs:
         yield from directories.findings(record)
 

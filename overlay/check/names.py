@@ -62,7 +62,7 @@ def _file(
 ) -> Iterator[Finding]:
     alive = tree.open_origin(identity, os.O_PATH) is not None
     if not alive:
-        yield Finding(Kind.ORIGIN_GONE, entry.where, None)
+        yield Finding(Kind.ORIGIN_GONE, entry.where, None, fileid)
     file = found.files.get(entry.st.st_ino)
     upper = [] if file is None else file.paths
     lower = found.lower_names.get(fileid, []) if alive else []
@@ -70,14 +70,14 @@ def _file(
         recorded = entry.attributes.get(xattrs.REDIRECT, b"")
         if lower:
             mend = partial(repair.link_names, tree, identity, lower)
-            yield Finding(Kind.NOT_LINKED_UP, lower[0], mend)
+            yield Finding(Kind.NOT_LINKED_UP, lower[0], mend, fileid)
         elif alive:
             mend = partial(repair.bury, tree, fileid)
-            yield Finding(Kind.NAMELESS, entry.where, mend)
+            yield Finding(Kind.NAMELESS, entry.where, mend, fileid)
             return
         elif found.lower_at.get(recorded, fileid) not in found.entries:
             mend = partial(repair.link_at, tree, fileid, recorded)
-            yield Finding(Kind.NOT_LINKED_UP, recorded, mend)
+            yield Finding(Kind.NOT_LINKED_UP, recorded, mend, fileid)
             return
     if upper or lower:
         yield from _nlink(tree, found, fileid, entry, len(upper) + len(lower))
@@ -91,7 +91,7 @@ def _nlink(
     value = entry.attributes.get(xattrs.NLINK)
     mend = partial(repair.count_names, tree, fileid, identity, names)
     if value is not None and not _NLINK.fullmatch(value):
-        yield Finding(Kind.NLINK_MALFORMED, entry.where, mend)
+        yield Finding(Kind.NLINK_MALFORMED, entry.where, mend, fileid)
         return
     fd = tree.index.open(fileid)
     if fd is None:
@@ -102,7 +102,7 @@ def _nlink(
     linked = nlink.lower_nlink(tree, identity)
     outside = linked - len(found.below.get(fileid, [])) if linked > 1 else 0
     if not names <= recorded <= names + max(outside, 0):
-        yield Finding(Kind.NLINK_WRONG, entry.where, mend)
+        yield Finding(Kind.NLINK_WRONG, entry.where, mend, fileid)
 
 
 def _hidden(tree: Tree, found: Scan) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import contextlib
 import os
 
 from index import xattrs
-from index.entries import pack_real
+from index.entries import DirectoryEntry, pack_real
 from index.fd import Fd, components, open_dir, open_path
 from index.identity import Identity
 from index.syscalls import handle_of, link_fd
@@ -139,6 +139,8 @@ def enter_dir(tree: Tree, record: UpperDir, identity: Identity) -> None:
     redirect = tree.index.lower_path(identity.fileid)
     if opened is not None and not identity.is_by_path:
         redirect = os.readlink(b"/proc/self/fd/%d" % opened[1])
+    if not isinstance(tree.index.find(identity.fileid), DirectoryEntry):
+        tree.index.forget(identity.fileid)  # a directory cannot replace it
     tree.index.put_directory(identity, upper=handle_of(fd), path=record.path, redirect=redirect)
     xattrs.put(fd, xattrs.FH, identity.pack())
     tree.changed_object(identity.fileid)

@@ -101,23 +101,26 @@ def _look(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[P
 
 def _repair(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[Problem]:
     found = scan(tree, progress)
-    hopeless: set[Problem] = set()
+    told: set[Problem] = set()  # of those that cannot be repaired
     for _ in range(_ROUNDS):
+        doubtful: set[int] = set()
         again = False
         for stage in _STAGES:
-            every = list(stage(tree, found))
-            findings = [one for one in every if one.kind in kinds]
+            findings = [one for one in stage(tree, found) if one.fileid not in doubtful]
+            mended = False
             for finding in findings:
                 problem = finding.problem()
-                if finding.mend is not None:
+                if finding.kind in kinds and (finding.mend is not None or problem not in told):
                     _mend(finding)
                     yield problem
-                elif problem not in hopeless:
-                    hopeless.add(problem)
-                    yield problem
-            if any(one.kind in MISLEADING and one not in findings for one in every):
+                if finding.mend is None:
+                    told.add(problem)
+                if finding.mend is None and finding.fileid is not None:
+                    doubtful.add(finding.fileid)
+                mended |= finding.kind in kinds and finding.mend is not None
+            if any(one.kind in MISLEADING and one.kind not in kinds for one in findings):
                 return
-            if any(finding.mend is not None for finding in findings):
+            if mended:
                 found, again = scan(tree, progress), True
         if not again:
             return

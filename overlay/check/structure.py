@@ -99,7 +99,8 @@ def _origin_contradicts(tree: Tree, file: UpperFile) -> Iterator[Finding]:
 def _metacopy(tree: Tree, found: Scan, file: UpperFile) -> Iterator[Finding]:
     origin = file.mark or file.adoptable
     if file.data_missing:
-        yield Finding(Kind.METACOPY_NO_DATA, file.paths[0], None)
+        fileid = None if origin is None else origin.fileid
+        yield Finding(Kind.METACOPY_NO_DATA, file.paths[0], None, fileid)
     elif file.data_astray:
         paths = found.below.get(origin.fileid) if origin is not None else None
         mend = None
