@@ -37,6 +37,7 @@ from nfsd.xdr.nfs3 import (
     SET_TO_SERVER_TIME,
     ACCESS3args,
     CREATE3args,
+    MKDIR3args,
     SETATTR3args,
     createhow3,
     diropargs3,
@@ -213,11 +214,13 @@ def test_access_to_a_file(client: Client, root: bytes, mode: int, uid: int, expe
 
 
 def test_access_to_a_directory(client: Client, root: bytes) -> None:
+    wanted = MKDIR3args(diropargs3(root, b"accessed"), SAME._replace(mode=0o755))
+    directory = client.nfs("MKDIR", wanted).resok.obj
     modify = ACCESS3_MODIFY | ACCESS3_EXTEND | ACCESS3_DELETE
     everything = ACCESS3_READ | ACCESS3_LOOKUP | modify
-    assert client.nfs("ACCESS", ACCESS3args(root, ALL)).resok.access == everything
+    assert client.nfs("ACCESS", ACCESS3args(directory, ALL)).resok.access == everything
     with client.acting_as(1000, 1000):
-        access = client.nfs("ACCESS", ACCESS3args(root, ALL)).resok.access
+        access = client.nfs("ACCESS", ACCESS3args(directory, ALL)).resok.access
     assert access == ACCESS3_READ | ACCESS3_LOOKUP
 
 
