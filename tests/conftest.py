@@ -43,6 +43,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         _give_up(error)
 
 
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """An overlay opened in this process sets the umask to zero, for this test alone."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """`serve(lowers)`: a running server over these layers, with a fresh upper and workdir.
