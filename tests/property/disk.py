@@ -35,7 +35,8 @@ def filesystem(kind: str, place: Path) -> Iterator[Path]:
         with _image(kind, memory / "image", place / "disk") as disk:
             yield disk
     finally:
-        unmount(os.fsencode(memory))
+        # After a failure a traceback may hold files open.
+        unmount(os.fsencode(memory), lazily=True)
 
 
 @contextlib.contextmanager
@@ -49,5 +50,5 @@ def _image(kind: str, image: Path, disk: Path) -> Iterator[Path]:
     try:
         yield disk
     finally:
-        # Private copies of the mount that the code under test made may live a moment longer.
-        subprocess.run(["umount", "--detach-loop", str(disk)], check=True, timeout=60)
+        # The loop device goes with the last user of the filesystem.
+        unmount(os.fsencode(disk), lazily=True)

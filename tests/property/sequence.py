@@ -115,7 +115,7 @@ def run(
     log: list[str] = []
     try:
         linked = any(item.kind == "link" for layer in stack for item in layer)
-        ours, kernels = _both(served, mounted, mountpoint, steps, walk_first, linked, log)
+        ours, kernels = both(served, mounted, mountpoint, steps, walk_first, linked, log)
         _cross(served, mounted, mountpoint, ours, kernels, log)
         assert before == [raw(lower) for lower in served.lowers], "a lower layer was changed"
     except BaseException:
@@ -123,7 +123,7 @@ def run(
         raise
 
 
-def _both(
+def both(
     served: Stack,
     mounted: Stack,
     mountpoint: FilePath,

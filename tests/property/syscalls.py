@@ -13,6 +13,7 @@ from typing import Final
 UTIME_NOW: Final = (1 << 30) - 1
 UTIME_OMIT: Final = (1 << 30) - 2
 _MS_NOATIME: Final = 1024
+_MNT_DETACH: Final = 2
 _PR_SET_SECUREBITS: Final = 28
 _CAPABILITY_VERSION: Final = 0x20080522
 _CAP_FOWNER: Final = 1 << 3
@@ -31,9 +32,9 @@ def mount(source: bytes, target: bytes, kind: bytes, options: bytes) -> None:
     _check(_libc.mount(source, target, kind, ctypes.c_ulong(_MS_NOATIME), options))
 
 
-def unmount(target: bytes) -> None:
-    """umount(2)."""
-    _check(_libc.umount2(target, 0))
+def unmount(target: bytes, *, lazily: bool = False) -> None:
+    """umount(2); lazily: at once, though files may still be open."""
+    _check(_libc.umount2(target, _MNT_DETACH if lazily else 0))
 
 
 def plain_root_rules() -> None:
