@@ -97,7 +97,7 @@ def _summary(problems: list[Problem], repaired: bool) -> str:
         return "nothing is wrong"
     notes = sum(problem.harmless for problem in problems)
     left = sum(not problem.repairable for problem in problems)
-    said = f"{len(problems) - notes} problems and {notes} notes"
+    said = f"problems: {len(problems) - notes}, notes: {notes}"
     if repaired:
         return f"{said}; all repaired but {left}" if left else f"{said}; all repaired"
     rest = f", all but {left}" if left else ""

@@ -68,19 +68,26 @@ def _file(
     lower = found.lower_names.get(fileid, []) if alive else []
     if not upper:
         recorded = entry.attributes.get(xattrs.REDIRECT, b"")
-        if lower:
+        if lower and not _held_by_kernel(tree, entry):
             mend = partial(repair.link_names, tree, identity, lower)
             yield Finding(Kind.NOT_LINKED_UP, lower[0], mend, fileid)
-        elif alive:
+        elif alive and not lower:
             mend = partial(repair.bury, tree, fileid)
             yield Finding(Kind.NAMELESS, entry.where, mend, fileid)
             return
-        elif found.lower_at.get(recorded, fileid) not in found.entries:
+        elif not alive and found.lower_at.get(recorded, fileid) not in found.entries:
             mend = partial(repair.link_at, tree, fileid, recorded)
             yield Finding(Kind.NOT_LINKED_UP, recorded, mend, fileid)
             return
     if upper or lower:
         yield from _nlink(tree, found, fileid, entry, len(upper) + len(lower))
+
+
+def _held_by_kernel(tree: Tree, entry: IndexEntry) -> bool:
+    """Whether the kernel's index leads from the lower names to the upper inode, as ours does."""
+    origin = entry.attributes.get(xattrs.ORIGIN)
+    held = None if origin is None else tree.kernel_index.find(origin)
+    return held is not None and os.path.samestat(os.fstat(held), entry.st)
 
 
 def _nlink(

@@ -24,6 +24,7 @@ from index.syscalls import RealHandle, handle_of
 from overlay.adopt import kernel_origin
 from overlay.node import LowerDir
 from overlay.search import LowerFile, find_lower, search
+from overlay.search import is_redirect
 from overlay.tree import Tree
 
 Attributes = Mapping[bytes, bytes]
@@ -163,12 +164,6 @@ def mark_of(attributes: Attributes) -> Identity | None:
     value = attributes.get(xattrs.FH)
     identity = None if value is None else Identity.unpack(value)
     return None if identity is None or identity.is_upper or identity.is_root else identity
-
-
-def is_redirect(value: bytes) -> bool:
-    """Whether the kernel takes this for a redirect (ovl_get_redirect_xattr)."""
-    names = value[1:].split(b"/") if value.startswith(b"/") else [value]
-    return all(name not in (b"", b".", b"..") and b"/" not in name for name in names)
 
 
 class _Scanner:

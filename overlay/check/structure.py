@@ -15,7 +15,8 @@ from index.identity import Identity
 from index.origin import Origin
 from overlay.check import repair
 from overlay.check.problem import Finding, Kind
-from overlay.check.scan import Scan, UpperDir, UpperFile, is_redirect
+from overlay.check.scan import Scan, UpperDir, UpperFile
+from overlay.search import is_redirect
 from overlay.tree import Tree
 
 # With one of these, names are missing or too many, and nothing follows from that.
