@@ -12,7 +12,7 @@ import errno
 import os
 
 from index import xattrs
-from index.entries import UpperInode, pack_real
+from index.entries import GONE, UpperInode, pack_real
 from index.fd import Fd, path_of
 from index.identity import Identity
 from index.layers import Layer
@@ -57,8 +57,7 @@ def kernel_origin(tree: Tree, fd: Fd, st: os.stat_result) -> tuple[Identity, os.
 def _enter(
     tree: Tree, identity: Identity, fd: Fd, st: os.stat_result, lower_st: os.stat_result
 ) -> None:
-    value = xattrs.get(fd, xattrs.NLINK)
-    visible = st.st_nlink if value is None else nlink.parse(value, st, lower_st)
+    visible = nlink.kernel_count(fd, st, lower_st)
     # To the lower inode, so that the index link made next does not count.
     xattrs.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
     xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
@@ -89,6 +88,9 @@ def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
         return tree.layers.upper.identity(fd, os.fstat(fd), is_dir=True)
     identity = lowers[-1].identity()
     with tree.changing():
+        if tree.index.find(identity.fileid) == GONE:
+            # What it seems to merge with was removed: it is on its own.
+            return tree.layers.upper.identity(fd, os.fstat(fd), is_dir=True)
         enter_dir(tree, identity, fd, lowers[-1])
     return identity
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 import errno
 import os
 
-from index import xattrs
 from index.entries import GONE, DirectoryEntry, UpperInode
 from index.fd import DIR_FLAGS, Fd, components, path_of
 from index.identity import Identity
 from index.layers import Layer
 from index.syscalls import RealHandle
 from overlay.errors import error
-from overlay.lookup import indexed_file, lookup, lower_file, upper_file
+from overlay.lookup import indexed_file, is_entry_of, lookup, lower_file, upper_file
 from overlay.node import DirNode, FileNode, LowerDir, Node
 from overlay.search import LowerFile, find_lower
 from overlay.tree import Tree
@@ -62,8 +61,7 @@ def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
     if entry == GONE:
         return None
     if isinstance(entry, UpperInode):
-        marked = xattrs.get(entry.fd, xattrs.FH) == identity.pack()
-        return indexed_file(tree, identity, entry, None) if marked else None
+        return indexed_file(tree, identity, entry, None) if is_entry_of(entry, identity) else None
     opened = tree.open_origin(identity, os.O_PATH)
     if opened is None:
         return None

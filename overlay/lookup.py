@@ -19,7 +19,7 @@ from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file
 from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
-from overlay.search import LowerFile, find_lower, is_opaque, search
+from overlay.search import LowerFile, find_lower, is_opaque, redirect_of, search
 from overlay.tree import Known, Tree
 
 
@@ -129,7 +129,7 @@ def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
 def _below_upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> tuple[LowerDir, ...]:
     if is_opaque(fd):
         return ()
-    redirect = xattrs.get(fd, xattrs.REDIRECT)
+    redirect = redirect_of(fd)
     if redirect is not None and redirect.startswith(b"/"):
         below = search(tree, tree.root.lowers, components(redirect))
     else:
@@ -144,7 +144,7 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
     entry = tree.index.find(identity.fileid)
     if entry is None and found.st.st_nlink > 1:
         entry = _indexed_by_kernel(tree, found, identity)
-    if isinstance(entry, UpperInode):
+    if isinstance(entry, UpperInode) and is_entry_of(entry, identity):
         return indexed_file(tree, identity, entry, place)
     if entry == GONE:
         return None
@@ -153,6 +153,11 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
     return tree.add_file(
         identity, generation, found.layer, found.fd, found.st.st_mode, place=place, data=data
     )
+
+
+def is_entry_of(entry: UpperInode, identity: Identity) -> bool:
+    """Whether an index entry is this object's, and not one's that had the number before."""
+    return xattrs.get(entry.fd, xattrs.FH) == identity.pack()
 
 
 def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> UpperInode | None:

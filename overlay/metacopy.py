@@ -15,7 +15,7 @@ from index.fd import Fd, components
 from index.identity import Identity
 from overlay.errors import error
 from overlay.node import DirNode, LowerDir, Place
-from overlay.search import LowerFile, search
+from overlay.search import LowerFile, redirect_of, search
 from overlay.tree import Tree
 
 
@@ -47,7 +47,7 @@ def _origin(tree: Tree, identity: Identity) -> Fd | None:
 def _follow(tree: Tree, fd: Fd, bases: tuple[LowerDir, ...], place: Place | None) -> Fd:
     """Go down from one metacopy to the next until there is data."""
     while True:
-        redirect = xattrs.get(fd, xattrs.REDIRECT)
+        redirect = redirect_of(fd)
         if redirect is not None and redirect.startswith(b"/"):
             found = search(tree, bases + tree.data_roots, components(redirect))
         else:

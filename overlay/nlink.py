@@ -15,28 +15,33 @@ moment, and an object is gone exactly when it is zero.
 from __future__ import annotations
 
 import os
+import re
+from typing import Final
 
 from index import xattrs
 from index.identity import Identity
 from overlay.node import FileNode
 from overlay.tree import Tree
 
-_INDEX_LINK = 1
-INITIAL = b"L+0"
+_INDEX_LINK: Final = 1
+INITIAL: Final = b"L+0"
+_FORM: Final = re.compile(rb"[UL][+-]\d+")
 
 
 def count(tree: Tree, identity: Identity, fd: int, st: os.stat_result) -> int:
     """The overlay link count of an indexed upper inode; 0 when the object is gone."""
-    value = xattrs.get(fd, xattrs.NLINK)
-    if value is None:
+    value = xattrs.get(fd, xattrs.NLINK) or b""
+    if _FORM.fullmatch(value) is None:
         return st.st_nlink - _INDEX_LINK
-    if value.startswith(b"U"):
-        return st.st_nlink + int(value[1:])
-    return lower_nlink(tree, identity) + int(value[1:])
+    base = st.st_nlink if value.startswith(b"U") else lower_nlink(tree, identity)
+    return base + int(value[1:])
 
 
-def parse(value: bytes, upper: os.stat_result, lower: os.stat_result) -> int:
-    """The link count that the attribute gives for these two inodes."""
+def kernel_count(fd: int, upper: os.stat_result, lower: os.stat_result) -> int:
+    """The link count of an upper inode that the kernel's overlayfs copied up."""
+    value = xattrs.get(fd, xattrs.NLINK) or b""
+    if _FORM.fullmatch(value) is None:
+        return upper.st_nlink
     return (upper if value.startswith(b"U") else lower).st_nlink + int(value[1:])
 
 

@@ -8,6 +8,7 @@ a redirect says under what name or path the layers below are searched.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from index import xattrs
 from index.fd import Fd, components, is_whiteout, open_name, path_of
 from index.layers import Layer
+from overlay.errors import error
 from overlay.node import LowerDir
 from overlay.tree import Tree
 
@@ -96,7 +98,7 @@ def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes]) -> _Step:
         if not last:
             opaque = xattrs.get(fd, xattrs.OPAQUE)
             stop, xwhiteouts = stop or opaque == b"y", opaque == b"x"
-            value = xattrs.get(fd, xattrs.REDIRECT)
+            value = redirect_of(fd)
             if value is not None:
                 redirect = _replaced(path, depth, value)
     assert st is not None
@@ -123,6 +125,20 @@ def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
     if tree.index.find(identity.fileid) is None:
         with tree.changing():
             tree.index.put_directory(identity, lower=source.identity(), redirect=path_of(target.fd))
+
+
+def redirect_of(fd: int) -> bytes | None:
+    """Where the layers below have what this directory or metacopy shows; raises EIO for nonsense."""
+    value = xattrs.get(fd, xattrs.REDIRECT)
+    if value is not None and not is_redirect(value):
+        raise error(errno.EIO)
+    return value
+
+
+def is_redirect(value: bytes) -> bool:
+    """Whether the kernel takes this for a redirect (ovl_get_redirect_xattr)."""
+    names = value[1:].split(b"/") if value.startswith(b"/") else [value]
+    return all(name not in (b"", b".", b"..") and b"/" not in name for name in names)
 
 
 def is_opaque(fd: int) -> bool:

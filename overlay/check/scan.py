@@ -23,8 +23,7 @@ from index.identity import Identity
 from index.syscalls import RealHandle, handle_of
 from overlay.adopt import kernel_origin
 from overlay.node import LowerDir
-from overlay.search import LowerFile, find_lower, search
-from overlay.search import is_redirect
+from overlay.search import LowerFile, find_lower, is_redirect, search
 from overlay.tree import Tree
 
 Attributes = Mapping[bytes, bytes]
