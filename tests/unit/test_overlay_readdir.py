@@ -1,0 +1,145 @@
+"""Listings in small pieces: what stands throughout is seen exactly once."""
+
+from __future__ import annotations
+
+import os
+import random
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from overlay import readdir
+from overlay.credentials import ROOT, Credentials
+from tests.unit.overlays import Dirs, Served, make_dirs, served
+
+_COUNT = 300
+
+
+@pytest.fixture
+def dirs(tmp_path: Path) -> Dirs:
+    """`d` shows names of the lower and of the upper layer."""
+    dirs = make_dirs(tmp_path)
+    for number in range(_COUNT):
+        (dirs.lower / f"d/low{number}").touch()
+    with served(dirs) as tree:
+        for number in range(_COUNT):
+            tree.create(f"d/up{number}")
+    return dirs
+
+
+@pytest.fixture
+def tree(dirs: Dirs) -> Iterator[Served]:
+    with served(dirs) as overlay:
+        yield overlay
+
+
+def _piece(tree: Served, cookie: int, count: int) -> list[tuple[int, str]]:
+    """The next entries after a cookie, as READDIR finds them."""
+    listing = tree.overlay.readdir(tree.node("d"), ROOT)
+    start = bisect_right(listing.cookies, cookie)
+    pairs = zip(listing.cookies, map(os.fsdecode, listing.names), strict=True)
+    return list(pairs)[start : start + count]
+
+
+def _disturb(tree: Served, chance: random.Random, round_: int) -> None:
+    """Create, remove, rename, copy up and link names that do not count."""
+    tree.create(f"d/new{round_}")
+    tree.chmod(f"d/low{chance.randrange(100, _COUNT)}", 0o600)
+    tree.rename(f"d/new{round_}", f"d/newer{round_}")
+    tree.link(f"d/up{chance.randrange(100, _COUNT)}", f"d/link{round_}")
+    tree.remove(f"d/low{round_}")
+    tree.remove(f"d/up{round_}")
+
+
+def test_what_stands_is_seen_once(dirs: Dirs) -> None:
+    chance = random.Random(1)
+    seen: list[str] = []
+    cookie = 0
+    for round_ in range(80):
+        with served(dirs) as tree:  # a restart between any two pieces
+            piece = _piece(tree, cookie, 17)
+            if not piece:
+                break
+            seen += [name for _, name in piece]
+            cookie = piece[-1][0]
+            _disturb(tree, chance, round_)
+    standing = {f"{kind}{n}" for kind in ("low", "up") for n in range(100, _COUNT)}
+    assert standing | {".", "..", "f", "sub", "b2"} <= set(seen)
+    assert len(seen) == len(set(seen))
+
+
+def test_cookies(dirs: Dirs, tree: Served) -> None:
+    listing = tree.overlay.readdir(tree.node("d"), ROOT)
+    assert listing.cookies[:2] == (1, 2)
+    assert listing.names[:2] == (b".", b"..")
+    assert list(listing.cookies) == sorted(set(listing.cookies))
+    assert 2 < listing.cookies[2] <= listing.cookies[-1] < 1 << 63
+    assert len(listing.names) == 2 * _COUNT + 3 + 2
+    names = set(os.listdir(dirs.lower / "d")) | set(os.listdir(dirs.upper / "d"))
+    assert set(map(os.fsdecode, listing.names[2:])) == names
+
+
+def test_a_name_keeps_its_cookie(dirs: Dirs) -> None:
+    def cookie(tree: Served, name: bytes) -> int:
+        listing = tree.overlay.readdir(tree.node("d"), ROOT)
+        return listing.cookies[listing.names.index(name)]
+
+    with served(dirs) as tree:
+        before = cookie(tree, b"low7")
+        tree.remove("d/low7")
+        tree.create("d/low7")
+        tree.rename("d", "e/d")
+        tree.rename("e/d", "d")
+        assert cookie(tree, b"low7") == before
+    with served(dirs) as tree:
+        assert cookie(tree, b"low7") == before
+
+
+def test_names_of_one_hash_have_cookies_of_their_own(
+    dirs: Dirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readdir, "name_cookie", lambda key, name: 77)
+    with served(dirs) as tree:
+        listing = tree.overlay.readdir(tree.node("d/sub"), ROOT)
+        assert listing.cookies == (1, 2, 77)
+        listing = tree.overlay.readdir(tree.node("d"), ROOT)
+    assert listing.cookies[2:] == tuple(range(77, 77 + len(listing.names) - 2))
+    assert list(listing.names[2:]) == sorted(listing.names[2:])
+
+
+def test_numbers_are_those_of_the_objects(tree: Served) -> None:
+    tree.chmod("d/low1", 0o600)
+    tree.rename("a", "d/a")
+    tree.rename("d/sub", "d/sub2")
+    tree.mkdir("d/new")
+    tree.rename("d", "e/d")
+    for path in ("e/d", "e", "", "e/d/new", "e/d/sub2"):
+        node = tree.node(path)
+        listing = tree.overlay.readdir(node, ROOT)
+        for name, number in zip(listing.names, listing.fileids, strict=True):
+            found = tree.overlay.lookup(node, name, ROOT)
+            assert tree.overlay.getattr(found).fileid == number, (path, name)
+
+
+def test_a_listing_needs_permission_to_read(tree: Served) -> None:
+    nobody = Credentials(1000, 1000)
+    tree.chmod("d", 0o711)
+    with pytest.raises(PermissionError):
+        tree.overlay.readdir(tree.node("d"), nobody)
+    tree.chmod("d", 0o744)
+    assert len(tree.overlay.readdir(tree.node("d"), nobody).names) > _COUNT
+
+
+def test_dropped_caches_change_nothing(tree: Served) -> None:
+    before = tree.overlay.readdir(tree.node("d"), ROOT)
+    Path("/proc/sys/vm/drop_caches").write_text("2")
+    tree.create("d/new")
+    tree.remove("d/new")
+    after = tree.overlay.readdir(tree.node("d"), ROOT)
+    assert (after.cookies, after.names, after.fileids) == (
+        before.cookies,
+        before.names,
+        before.fileids,
+    )
