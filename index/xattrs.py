@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import dataclass
 from typing import Final
 
 from index.fd import proc_path
 
 PREFIX: Final = b"trusted.overlay."
+USER_PREFIX: Final = b"user.overlay."
 
 # The kernel's.
 OPAQUE: Final = PREFIX + b"opaque"
@@ -31,6 +33,43 @@ UPPER: Final = PREFIX + b"upper"
 PATH: Final = PREFIX + b"path"
 LOWER: Final = PREFIX + b"lower"
 
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The kernel's names in one overlay: `trusted.overlay.*`, or `user.overlay.*` (userxattr).
+
+    A mount with `userxattr` follows no redirects and knows no metacopies, so an
+    overlay that is to be shared with one has none.  Our own attributes are
+    always trusted: they are nobody's business but the server's.
+    """
+
+    prefix: bytes = PREFIX
+
+    @property
+    def has_redirects(self) -> bool:
+        return self.prefix == PREFIX
+
+    def on_disk(self, name: bytes) -> bytes:
+        """The name that OPAQUE, ORIGIN, IMPURE or WHITEOUT has in this overlay."""
+        return self.prefix + name.removeprefix(PREFIX) if name in _SHARED else name
+
+    def get(self, fd: int, name: bytes) -> bytes | None:
+        """As `get` below, by the name in this overlay."""
+        return get(fd, self.on_disk(name))
+
+    def put(self, fd: int, name: bytes, value: bytes) -> None:
+        """As `put` below, by the name in this overlay.
+
+        A symbolic link or device has no user attributes: there they are left out.
+        """
+        try:
+            put(fd, self.on_disk(name), value)
+        except PermissionError:
+            if self.prefix != USER_PREFIX or name not in _SHARED:
+                raise
+
+
+_SHARED: Final = (OPAQUE, ORIGIN, IMPURE, WHITEOUT)
 _ABSENT: Final = (errno.ENODATA, errno.EOPNOTSUPP)
 
 

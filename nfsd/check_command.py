@@ -44,14 +44,14 @@ def add_to(commands: Commands) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, required=True)
+    add_layer_options(parser, lower=True, upper=True)
     parser.add_argument("--repair", action="store_true", help="repair what can be repaired")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
     parser.set_defaults(command=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
-    config = overlay_config(options.lowerdir, options.upperdir, options.workdir)
+    config = overlay_config(options)
     problems: list[Problem] = []
     with Progress("checking") as progress:
         for problem in check(config, repair=options.repair, progress=progress):

@@ -20,7 +20,7 @@ from typing import Any, Final
 from nfsd import check_command, index_command, mount, nfs3
 from nfsd.exports import Export, Exports, components
 from nfsd.log import LOGGER
-from nfsd.options import Refusal, overlay_config
+from nfsd.options import Refusal, add_layer_options, overlay_config
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
 from overlay.config import ConfigError, OverlayConfig
@@ -64,16 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    serve.add_argument(
-        "--lowerdir",
-        required=True,
-        metavar="TOP[:NEXT...]",
-        help="read-only layers, the topmost first",
-    )
-    serve.add_argument("--upperdir", metavar="DIR", help="the layer that changes go to")
-    serve.add_argument(
-        "--workdir", metavar="DIR", help="beside the upper, on its filesystem: index and staging"
-    )
+    add_layer_options(serve, lower=True, upper=False)
     serve.add_argument(
         "--export", default="/", metavar="/NAME", help="what clients mount it as (default: /)"
     )
@@ -105,7 +96,7 @@ def _start_logging(verbose: bool) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = overlay_config(options.lowerdir, options.upperdir, options.workdir)
+    config = overlay_config(options)
     path = export_path(options.export)
     family, address = listen_address(options.listen)
     _raise_descriptor_limit()

@@ -47,7 +47,7 @@ def add_to(commands: Commands) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, required=False)
+    add_layer_options(parser, lower=False, upper=False)
     parser.add_argument(
         "--copy-data",
         action="store_true",
@@ -79,7 +79,7 @@ def _config(options: argparse.Namespace) -> OverlayConfig:
         raise Refusal(f"--lowerdir and --upperdir go together: give {missing} too, or neither")
     if options.lowerdir is None:
         return recorded_config(unescape(options.workdir))
-    return overlay_config(options.lowerdir, options.upperdir, options.workdir)
+    return overlay_config(options)
 
 
 def _ask(workdir: str) -> None:

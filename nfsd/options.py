@@ -13,33 +13,55 @@ class Refusal(Exception):  # noqa: N818 - what is said is for the user, not an e
     """The command cannot be carried out; the text is one line with the cure."""
 
 
-def add_layer_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """The layers of an overlay that has an upper one."""
+def add_layer_options(parser: argparse.ArgumentParser, *, lower: bool, upper: bool) -> None:
+    """The layers of an overlay; `lower` and `upper` say whether they must be named."""
     parser.add_argument(
         "--lowerdir",
-        required=required,
-        metavar="TOP[:NEXT...]",
-        help="read-only layers, the topmost first",
+        required=lower,
+        metavar="TOP[:NEXT...][::DATA...]",
+        help="read-only layers, the topmost first; after a double colon data-only layers",
     )
     parser.add_argument(
-        "--upperdir", required=required, metavar="DIR", help="the layer that changes go to"
+        "--upperdir", required=upper, metavar="DIR", help="the layer that changes go to"
     )
     parser.add_argument(
-        "--workdir", required=True, metavar="DIR", help="the directory with the index"
+        "--workdir",
+        required=upper or not lower,
+        metavar="DIR",
+        help="beside the upper, on its filesystem: index and staging",
+    )
+    parser.add_argument(
+        "--userxattr",
+        action="store_true",
+        help="the layers' private attributes are user.overlay.*, not trusted.overlay.*",
     )
 
 
-def overlay_config(lowerdir: str, upperdir: str | None, workdir: str | None) -> OverlayConfig:
+def overlay_config(options: argparse.Namespace) -> OverlayConfig:
     """The layers as the options name them; raises Refusal."""
-    lowers = split_layers(lowerdir)
-    if not all(lowers):
-        raise Refusal(f"--lowerdir {lowerdir}: an empty name between colons: leave it out")
-    if (upperdir is None) != (workdir is None):
-        missing = "--workdir" if workdir is None else "--upperdir"
+    lowers, data = _lower_and_data(options.lowerdir)
+    upper, work = options.upperdir, options.workdir
+    if (upper is None) != (work is None):
+        missing = "--workdir" if work is None else "--upperdir"
         raise Refusal(f"--upperdir and --workdir go together: give {missing} too")
-    if upperdir is None or workdir is None:
-        return OverlayConfig(lowers)
-    return OverlayConfig(lowers, unescape(upperdir), unescape(workdir))
+    return OverlayConfig(
+        lowers,
+        None if upper is None else unescape(upper),
+        None if work is None else unescape(work),
+        data,
+        options.userxattr,
+    )
+
+
+def _lower_and_data(lowerdir: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """The lower layers and, each behind a double colon, the data-only ones."""
+    names = split_layers(lowerdir)
+    lowers = names if b"" not in names else names[: names.index(b"")]
+    rest = names[len(lowers) :]
+    data = rest[1::2]
+    if not lowers or not all(data) or any(rest[::2]) or len(rest) % 2:
+        raise Refusal(f"--lowerdir {lowerdir}: an empty name between colons: leave it out")
+    return lowers, data
 
 
 def split_layers(text: str) -> tuple[bytes, ...]:

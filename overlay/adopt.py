@@ -68,7 +68,7 @@ def _enter(
 
 def _lower_origin(tree: Tree, fd: Fd) -> tuple[Layer, Fd] | None:
     """The lower inode that `overlay.origin` names, if it is in a layer of ours."""
-    value = xattrs.get(fd, xattrs.ORIGIN)
+    value = tree.kernel.get(fd, xattrs.ORIGIN)
     origin = None if value is None else Origin.unpack(value)
     layer = None if origin is None else tree.layers.with_uuid(origin.uuid)
     if origin is None or layer is None:

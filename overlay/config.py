@@ -21,3 +21,4 @@ class OverlayConfig:
     upperdir: bytes | None = None
     workdir: bytes | None = None
     datadirs: tuple[bytes, ...] = ()
+    userxattr: bool = False  # user.overlay.* in place of trusted.overlay.*, as the mount option

@@ -98,7 +98,8 @@ def _copy_file(
         return  # another process was faster
     path = None if place is None else _path_of_place(tree, place)
     # The kernel finds the data of a metacopy by path alone.
-    metacopy = not data and path is not None and stat.S_ISREG(node.mode)
+    possible = tree.kernel.has_redirects and path is not None and stat.S_ISREG(node.mode)
+    metacopy = possible and not data
     name, copy = _make_aside(tree, node)
     try:
         if metacopy:
@@ -115,7 +116,7 @@ def _copy_file(
         }
         for key, value in values.items():
             if value is not None:
-                xattrs.put(copy, key, value)
+                tree.kernel.put(copy, key, value)
         copy_metadata(node.fd, copy)
         if stat.S_ISREG(node.mode) and not metacopy:
             os.fsync(copy)
@@ -204,7 +205,7 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
         node = current_file(tree, node)
         nlink.relate_to_lower(tree, node)
         with times_kept(tree, parent) as upper:
-            mark_impure(upper)
+            mark_impure(tree, upper)
             with suppress(FileExistsError):
                 link_fd(node.fd, upper, place.name)
         path = tree.upper_path(upper)
@@ -240,10 +241,10 @@ def times_kept(tree: Tree, parent: DirNode) -> Iterator[Fd]:
     tree.changed_attributes(parent.fileid)
 
 
-def mark_impure(upper: Fd) -> None:
+def mark_impure(tree: Tree, upper: Fd) -> None:
     """Mark an upper directory that holds entries whose origin is in a lower layer."""
-    if xattrs.get(upper, xattrs.IMPURE) is None:
-        xattrs.put(upper, xattrs.IMPURE, b"y")
+    if tree.kernel.get(upper, xattrs.IMPURE) is None:
+        tree.kernel.put(upper, xattrs.IMPURE, b"y")
 
 
 def copy_up_dir(tree: Tree, node: DirNode) -> DirNode:
@@ -280,11 +281,11 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
         top = node.lowers[0]
         value = top.layer.origin(handle_of(top.fd))
         if value is not None:
-            xattrs.put(copy, xattrs.ORIGIN, value)
+            tree.kernel.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)
         enter_dir(tree, node.identity, copy, node.lowers[-1])
         with times_kept(tree, parent) as upper:
-            mark_impure(upper)
+            mark_impure(tree, upper)
             rename(workdir.staging, name, upper, node.place.name, RENAME_NOREPLACE)
     except OSError:
         workdir.discard(name)

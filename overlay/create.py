@@ -106,7 +106,7 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
             if parent.lowers:
                 # Needed where a whiteout goes; elsewhere it keeps the directory
                 # what it is when a layer that has this name is added later.
-                xattrs.put(made, xattrs.OPAQUE, b"y")
+                tree.kernel.put(made, xattrs.OPAQUE, b"y")
             if mode & (stat.S_ISUID | stat.S_ISGID):
                 os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
             _finish_new(made, changes, cred)

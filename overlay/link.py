@@ -53,7 +53,7 @@ def _link(tree: Tree, node: FileNode, parent: DirNode, name: bytes) -> None:
     upper = upper_of(parent)
     if not node.identity.is_upper:
         nlink.relate_to_upper(node)
-        mark_impure(upper)
+        mark_impure(tree, upper)
     if has_whiteout(parent, name):
         aside = tree.workdir.new_name()
         link_fd(node.fd, tree.workdir.staging, aside)

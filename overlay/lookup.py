@@ -127,9 +127,9 @@ def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
 
 
 def _below_upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> tuple[LowerDir, ...]:
-    if is_opaque(fd):
+    if is_opaque(tree, fd):
         return ()
-    redirect = redirect_of(fd)
+    redirect = redirect_of(tree, fd)
     if redirect is not None and redirect.startswith(b"/"):
         below = search(tree, tree.root.lowers, components(redirect))
     else:

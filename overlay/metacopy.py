@@ -24,19 +24,24 @@ def data_of(tree: Tree, fd: Fd, identity: Identity, place: Place | None) -> Fd |
 
     Raises EIO when the layer with the data is missing.
     """
-    if xattrs.get(fd, xattrs.METACOPY) is None:
+    if not is_metacopy(tree, fd):
         return None
     origin = _origin(tree, identity)
-    if origin is not None and xattrs.get(origin, xattrs.METACOPY) is None:
+    if origin is not None and not is_metacopy(tree, origin):
         return origin
     return _follow(tree, fd, tree.root.lowers, place)
 
 
 def data_of_lower(tree: Tree, found: LowerFile, place: Place | None) -> Fd | None:
     """The inode with the data of a lower file; None if that is its own."""
-    if xattrs.get(found.fd, xattrs.METACOPY) is None:
+    if not is_metacopy(tree, found.fd):
         return None
     return _follow(tree, found.fd, _below(tree, found), place)
+
+
+def is_metacopy(tree: Tree, fd: Fd) -> bool:
+    """Whether a file's data is elsewhere."""
+    return tree.kernel.has_redirects and xattrs.get(fd, xattrs.METACOPY) is not None
 
 
 def _origin(tree: Tree, identity: Identity) -> Fd | None:
@@ -47,14 +52,14 @@ def _origin(tree: Tree, identity: Identity) -> Fd | None:
 def _follow(tree: Tree, fd: Fd, bases: tuple[LowerDir, ...], place: Place | None) -> Fd:
     """Go down from one metacopy to the next until there is data."""
     while True:
-        redirect = redirect_of(fd)
+        redirect = redirect_of(tree, fd)
         if redirect is not None and redirect.startswith(b"/"):
             found = search(tree, bases + tree.data_roots, components(redirect))
         else:
             found = search(tree, _same_directory(tree, bases, place), [redirect or _name(place)])
         if not isinstance(found, LowerFile):
             raise error(errno.EIO)
-        if xattrs.get(found.fd, xattrs.METACOPY) is None:
+        if not is_metacopy(tree, found.fd):
             return found.fd
         fd, bases = found.fd, _below(tree, found)
 

@@ -164,7 +164,7 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
 
 
 def _bury(tree: Tree, node: FileNode) -> None:
-    origin = xattrs.get(node.fd, xattrs.ORIGIN)
+    origin = tree.kernel.get(node.fd, xattrs.ORIGIN)
     tree.index.bury(node.fileid)
     if origin is not None:
         tree.kernel_index.remove(origin)
@@ -182,13 +182,13 @@ def is_empty(tree: Tree, node: DirNode) -> bool:
                 continue
             fd = open_path(real, name)
             st = os.fstat(fd)
-            if not is_whiteout(st) and not (xwhiteouts and is_xattr_whiteout(fd, st)):
+            if not is_whiteout(st) and not (xwhiteouts and is_xattr_whiteout(tree, fd, st)):
                 return False
             hidden.add(name)
     return True
 
 
-def clear_whiteouts(node: DirNode) -> None:
+def clear_whiteouts(tree: Tree, node: DirNode) -> None:
     """Empty the upper directory of a merged directory that shows no entries.
 
     It is made opaque first, so that it goes on showing none.
@@ -197,7 +197,7 @@ def clear_whiteouts(node: DirNode) -> None:
     whiteouts = os.listdir(fd)
     if not whiteouts:
         return
-    xattrs.put(fd, xattrs.OPAQUE, b"y")
+    tree.kernel.put(fd, xattrs.OPAQUE, b"y")
     for name in whiteouts:
         os.unlink(name, dir_fd=fd)
 

@@ -59,10 +59,10 @@ def open_tree(config: OverlayConfig) -> Tree:
     keep_capabilities()
     os.umask(0)  # the client has applied its own
     index = Index(workdir)
+    kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    return Tree(
-        Layers(upper, lowers, tuple(layers[first_data:])), workdir, index, signer, record.root
-    )
+    stack = Layers(upper, lowers, tuple(layers[first_data:]))
+    return Tree(stack, workdir, index, signer, kernel, record.root)
 
 
 def _check_rights() -> None:

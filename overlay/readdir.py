@@ -83,11 +83,12 @@ def _merge(tree: Tree, node: DirNode) -> list[tuple[bytes, int]]:
     seen: dict[bytes, _Seen | None] = {}  # None: a whiteout
     if node.upper is not None:
         assert tree.layers.upper is not None
-        impure = xattrs.get(node.upper, xattrs.IMPURE) is not None
-        _scan(seen, node.upper, tree.layers.upper, impure, merges=impure or bool(node.lowers))
+        impure = tree.kernel.get(node.upper, xattrs.IMPURE) is not None
+        _scan(tree, seen, node.upper, tree.layers.upper, impure, merges=impure or bool(node.lowers))
     bottom = tree.layers.lowers[-1]
     for lower in node.lowers:
         _scan(
+            tree,
             seen,
             lower.fd,
             lower.layer,
@@ -109,6 +110,7 @@ def _merge(tree: Tree, node: DirNode) -> list[tuple[bytes, int]]:
 
 
 def _scan(
+    tree: Tree,
     seen: dict[bytes, _Seen | None],
     fd: Fd,
     layer: Layer,
@@ -125,16 +127,16 @@ def _scan(
             if name in seen:
                 continue
             is_dir = item.is_dir(follow_symlinks=False)
-            if not is_dir and (_is_whiteout(item) or (xwhiteouts and _has_mark(own, item))):
+            if not is_dir and (_is_whiteout(item) or (xwhiteouts and _has_mark(tree, own, item))):
                 seen[name] = None
                 continue
             sure = layer.has_handles and not (merges if is_dir else impure)
             seen[name] = _Seen(layer.fileid(item.inode()), is_dir, sure)
 
 
-def _has_mark(directory: Fd, item: os.DirEntry[str]) -> bool:
+def _has_mark(tree: Tree, directory: Fd, item: os.DirEntry[str]) -> bool:
     fd = open_path(directory, os.fsencode(item.name))
-    return is_xattr_whiteout(fd, os.fstat(fd))
+    return is_xattr_whiteout(tree, fd, os.fstat(fd))
 
 
 def _is_whiteout(item: os.DirEntry[str]) -> bool:

@@ -88,7 +88,7 @@ def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -
     if node.upper is None:
         put_whiteout(tree, parent, name)
         return
-    clear_whiteouts(node)
+    clear_whiteouts(tree, node)
     if not hides:
         os.rmdir(name, dir_fd=upper_of(parent))
         return

@@ -128,13 +128,13 @@ def _rename(
     before = tree.attributes(old_dir), tree.attributes(new_dir)
     _prepare_directory(tree, node, old_dir, old, new_dir)
     if not node.identity.is_upper:
-        mark_impure(upper_of(new_dir))
+        mark_impure(tree, upper_of(new_dir))
     if isinstance(target, FileNode):
         with losing_name(tree, new_dir, new, target):
             _move(tree, old_dir, old, new_dir, new, node)
     else:
         if target is not None and target.upper is not None:
-            clear_whiteouts(target)
+            clear_whiteouts(tree, target)
         _move(tree, old_dir, old, new_dir, new, node)
         if target is not None:
             forget_directory(tree, target)
@@ -165,9 +165,11 @@ def _prepare_directory(
     if not isinstance(node, DirNode):
         return
     if node.lowers:
+        if not tree.kernel.has_redirects:
+            raise error(errno.EXDEV)  # what a mount with userxattr says: copy it
         set_redirect(tree, node, old_dir, old)
     elif new_dir.lowers:
-        xattrs.put(upper_of(node), xattrs.OPAQUE, b"y")
+        tree.kernel.put(upper_of(node), xattrs.OPAQUE, b"y")
 
 
 def _move(

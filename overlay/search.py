@@ -90,15 +90,15 @@ def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes]) -> _Step:
         if found is None:
             return _Step(None, stop, redirect)
         fd, st = found
-        if is_whiteout(st) or (xwhiteouts and is_xattr_whiteout(fd, st)):
+        if is_whiteout(st) or (xwhiteouts and is_xattr_whiteout(tree, fd, st)):
             return _Step(None, True)
         if not stat.S_ISDIR(st.st_mode):
             at_end = depth == len(path) - 1
             return _Step((fd, st), True) if at_end else _Step(None, True)
         if not last:
-            opaque = xattrs.get(fd, xattrs.OPAQUE)
+            opaque = tree.kernel.get(fd, xattrs.OPAQUE)
             stop, xwhiteouts = stop or opaque == b"y", opaque == b"x"
-            value = redirect_of(fd)
+            value = redirect_of(tree, fd)
             if value is not None:
                 redirect = _replaced(path, depth, value)
     assert st is not None
@@ -127,9 +127,9 @@ def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
             tree.index.put_directory(identity, lower=source.identity(), redirect=path_of(target.fd))
 
 
-def redirect_of(fd: int) -> bytes | None:
-    """Where the layers below have what this directory or metacopy shows; raises EIO for nonsense."""
-    value = xattrs.get(fd, xattrs.REDIRECT)
+def redirect_of(tree: Tree, fd: int) -> bytes | None:
+    """Where the layers below have this directory or data; raises EIO for nonsense."""
+    value = xattrs.get(fd, xattrs.REDIRECT) if tree.kernel.has_redirects else None
     if value is not None and not is_redirect(value):
         raise error(errno.EIO)
     return value
@@ -141,13 +141,15 @@ def is_redirect(value: bytes) -> bool:
     return all(name not in (b"", b".", b"..") and b"/" not in name for name in names)
 
 
-def is_opaque(fd: int) -> bool:
+def is_opaque(tree: Tree, fd: int) -> bool:
     """Whether a directory hides what is below it."""
-    return xattrs.get(fd, xattrs.OPAQUE) == b"y"
+    return tree.kernel.get(fd, xattrs.OPAQUE) == b"y"
 
 
-def is_xattr_whiteout(fd: int, st: os.stat_result) -> bool:
+def is_xattr_whiteout(tree: Tree, fd: int, st: os.stat_result) -> bool:
     """Whether an entry of an `opaque=x` directory is a whiteout: an empty file with an xattr."""
     return (
-        stat.S_ISREG(st.st_mode) and st.st_size == 0 and xattrs.get(fd, xattrs.WHITEOUT) is not None
+        stat.S_ISREG(st.st_mode)
+        and st.st_size == 0
+        and tree.kernel.get(fd, xattrs.WHITEOUT) is not None
     )

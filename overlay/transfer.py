@@ -14,6 +14,7 @@ from index import xattrs
 from index.fd import proc_path
 
 _FICLONE: Final = 0x40049409
+_PRIVATE: Final = (xattrs.PREFIX, xattrs.USER_PREFIX)
 _CHUNK: Final = 16 << 20
 _CANNOT_CLONE: Final = (
     errno.EOPNOTSUPP,
@@ -100,8 +101,7 @@ def _public_names(source: int) -> list[str]:
         if problem.errno == errno.EOPNOTSUPP:
             return []
         raise
-    prefix = os.fsdecode(xattrs.PREFIX)
-    return [name for name in names if not name.startswith(prefix)]
+    return [name for name in names if not os.fsencode(name).startswith(_PRIVATE)]
 
 
 def _copy_xattr(source: int, target: int, name: str) -> None:

@@ -74,13 +74,20 @@ class Tree:
     """One overlay, opened."""
 
     def __init__(
-        self, layers: Layers, workdir: Workdir, index: Index, signer: Signer, root_fileid: int
+        self,
+        layers: Layers,
+        workdir: Workdir,
+        index: Index,
+        signer: Signer,
+        kernel: xattrs.Kernel,
+        root_fileid: int,
     ) -> None:
         self.layers = layers
         self.workdir = workdir
         self.index = index
         self.kernel_index = KernelIndex(workdir)
         self.signer = signer
+        self.kernel = kernel
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
         self.cache: Cache[Node] = Cache(descriptor_budget())
@@ -93,10 +100,10 @@ class Tree:
         self.copy_ups = Jobs()
         self._namespace = threading.RLock()
         self.root = self._make_root(root_fileid)
-        self.data_roots = tuple(_root_of(layer) for layer in layers.data)
+        self.data_roots = tuple(self._root_of(layer) for layer in layers.data)
 
     def _make_root(self, fileid: int) -> DirNode:
-        lowers = tuple(_root_of(layer) for layer in self.layers.lowers)
+        lowers = tuple(self._root_of(layer) for layer in self.layers.lowers)
         upper = self.layers.upper
         identity = Identity(ROOT | DIRECTORY, 0, fileid, RealHandle(0, b""))
         handle = self.signer.encode(identity)
@@ -110,6 +117,10 @@ class Tree:
         if self.layers.upper is not None:
             fcntl.flock(self.layers.upper.root, fcntl.LOCK_UN)
         fcntl.flock(self.workdir.root, fcntl.LOCK_UN)
+
+    def _root_of(self, layer: Layer) -> LowerDir:
+        opaque = self.kernel.get(layer.root, xattrs.OPAQUE)
+        return LowerDir(layer, layer.root, opaque == b"x")
 
     def changing(self) -> AbstractContextManager[None]:
         """Hold the namespace lock; on an event loop's thread raise WouldBlock if it is taken."""
@@ -261,10 +272,6 @@ class Tree:
         attributes = attributes_of(st, fileid, nlink, used)
         node.kept = generation, attributes
         return attributes
-
-
-def _root_of(layer: Layer) -> LowerDir:
-    return LowerDir(layer, layer.root, xattrs.get(layer.root, xattrs.OPAQUE) == b"x")
 
 
 def attributes_of(st: os.stat_result, fileid: int, nlink: int, blocks: int) -> Attributes:
