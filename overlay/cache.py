@@ -52,6 +52,11 @@ class Cache(Generic[V]):
             self._weights[key] = weight
             self._weight += weight
 
+    def forget(self, key: bytes) -> None:
+        """Keep nothing for `key`."""
+        with self._lock:
+            self._forget(key)
+
     def clear(self) -> None:
         """Forget everything; nothing but speed is lost."""
         with self._lock:

@@ -22,7 +22,7 @@ from overlay.copy_up import copy_up_data
 from overlay.credentials import Credentials
 from overlay.errors import WouldBlock, error
 from overlay.node import FileNode, Node
-from overlay.setattr import has_privilege, without_privilege
+from overlay.setattr import mode_after_write
 from overlay.tree import Tree
 
 Buffer = bytes | bytearray | memoryview
@@ -97,8 +97,9 @@ def write(
     if stable is not Stable.UNSTABLE:
         may_block()
     fd = file.writer()
-    if has_privilege(before.mode) and not cred.is_root:
-        os.fchmod(fd, without_privilege(before.mode))
+    mode = mode_after_write(before, cred)
+    if mode is not None:
+        os.fchmod(fd, mode)
     try:
         _write(fd, memoryview(data), offset)
     finally:

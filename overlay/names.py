@@ -160,7 +160,7 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
             return
         if not node.identity.is_upper:
             _bury(tree, node)
-    tree.changed_object(node.fileid)
+    tree.gone(node)
 
 
 def _bury(tree: Tree, node: FileNode) -> None:

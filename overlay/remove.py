@@ -102,4 +102,4 @@ def forget_directory(tree: Tree, node: DirNode) -> None:
     """A directory is gone: its handle is stale from now on."""
     if not node.identity.is_upper:
         tree.index.bury(node.fileid)
-    tree.changed_object(node.fileid)
+    tree.gone(node)

@@ -98,22 +98,23 @@ def _without_privilege(had: Attributes, cred: Credentials, changes: Changes) -> 
     mode = changes.mode
     if mode is not None and not cred.in_group(had.gid if changes.gid is None else changes.gid):
         mode &= ~stat.S_ISGID
-    if mode is None and changes.size is not None and has_privilege(had.mode):
-        mode = without_privilege(had.mode)
+    if mode is None and changes.size is not None:
+        mode = mode_after_write(had, cred)
     return replace(changes, mode=mode)
 
 
-def has_privilege(mode: int) -> bool:
-    """Whether running a file of this mode changes the user or group."""
-    return bool(mode & stat.S_ISUID) or (
-        mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP
-    )
+def mode_after_write(had: Attributes, cred: Credentials) -> int | None:
+    """The permission bits a file must get when `cred` changes its data; None if they stay.
 
-
-def without_privilege(mode: int) -> int:
-    """The permission bits that writing by somebody who is not root leaves."""
-    drop = stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)
-    return stat.S_IMODE(mode) & ~drop
+    As setattr_should_drop_suidgid() in Linux: setuid goes, and setgid where the
+    group may execute or the writer is not in it.
+    """
+    if cred.is_root or not had.mode & (stat.S_ISUID | stat.S_ISGID):
+        return None
+    drop = stat.S_ISUID
+    if had.mode & stat.S_IXGRP or not cred.in_group(had.gid):
+        drop |= stat.S_ISGID
+    return stat.S_IMODE(had.mode) & ~drop if had.mode & drop else None
 
 
 def apply(fd: Fd, st: os.stat_result, changes: Changes) -> None:

@@ -180,6 +180,11 @@ class Tree:
         self.objects.bump(fileid)
         self.stats.bump(fileid)
 
+    def gone(self, node: Node) -> None:
+        """The last name of an object went.  No descriptor may keep its space from being freed."""
+        self.cache.forget(node.handle)
+        self.changed_object(node.fileid)
+
     def changed_attributes(self, fileid: int) -> None:
         """Attributes of an object have changed, those of its real inode or its link count."""
         self.stats.bump(fileid)
