@@ -47,19 +47,18 @@ def same_outcome(ours: Outcome, kernels: Outcome) -> bool:
     return False
 
 
-def of_trees(ours: Tree, kernels: Tree, *, crossed: bool = False) -> list[str]:
-    """The lines of `trees.differences` that are not meant.
-
-    `crossed`: one side shows what the other wrote.
-    """
+def of_trees(ours: Tree, kernels: Tree) -> list[str]:
+    """The lines of `trees.differences` that are not meant."""
+    seen = {path: entry.xattrs is not None for path, entry in ours.items()}
     pair = [
-        {path: _comparable(entry, crossed) for path, entry in tree.items()}
+        {path: _comparable(entry, seen.get(path, True)) for path, entry in tree.items()}
         for tree in (ours, kernels)
     ]
     return trees.differences(pair[0], pair[1])
 
 
-def _comparable(entry: Entry, crossed: bool) -> Entry:
+def _comparable(entry: Entry, has_xattrs: bool) -> Entry:
+    """Without what need not agree: a directory's link count, and what the way to it cannot show."""
     if stat.S_ISDIR(entry.type):
-        return entry._replace(nlink=0)
-    return entry
+        entry = entry._replace(nlink=0)
+    return entry if has_xattrs else entry._replace(xattrs=None)

@@ -13,7 +13,7 @@ from tests.property import differences, layers
 from tests.property.handles import Book
 from tests.property.kernel import KernelSide
 from tests.property.layers import Layer
-from tests.property.objects import InProcess
+from tests.property.objects import InProcess, Objects
 from tests.property.operations import (
     DropCaches,
     Event,
@@ -29,6 +29,12 @@ from tests.property.stack import Stack
 from tests.property.trees import Tree, raw
 
 Outcome = tuple[str, object]
+Serve = Callable[[Stack], Objects]
+
+
+def in_process(stack: Stack) -> Objects:
+    """The overlay in this process."""
+    return InProcess(stack.config)
 
 
 def attempt(operation: Operation, side: Side) -> Outcome:
@@ -103,8 +109,9 @@ def run(
     walk_first: bool,
     place: FilePath,
     note: Callable[[str], None],
+    serve: Serve = in_process,
 ) -> None:
-    """Do the sequence in the empty directory `place`."""
+    """Do the sequence in the empty directory `place`, reaching the server by `serve`."""
     mountpoint = place / "mnt"
     mountpoint.mkdir()
     served, mounted = (Stack.make(place / name, len(stack)) for name in ("served", "mounted"))
@@ -115,8 +122,8 @@ def run(
     log: list[str] = []
     try:
         linked = any(item.kind == "link" for layer in stack for item in layer)
-        ours, kernels = both(served, mounted, mountpoint, steps, walk_first, linked, log)
-        _cross(served, mounted, mountpoint, ours, kernels, log)
+        trees = both(served, mounted, mountpoint, steps, walk_first, linked, log, serve)
+        _cross(served, mounted, mountpoint, *trees, log)
         assert before == [raw(lower) for lower in served.lowers], "a lower layer was changed"
     except BaseException:
         note("\n".join(log))
@@ -131,11 +138,12 @@ def both(
     walk_first: bool,
     linked: bool,
     log: list[str],
+    serve: Serve = in_process,
 ) -> tuple[Tree, Tree]:
     """The steps on both sides; returns the trees at the end."""
     with ExitStack() as sides:
         kernel = sides.enter_context(closing(KernelSide(mounted, mountpoint)))
-        ours = ServedSide(sides.enter_context(closing(InProcess(served.config))))
+        ours = ServedSide(sides.enter_context(closing(serve(served))))
         sequence = Sequence(ours, kernel, Book(ours, hidden_links=linked), log)
         if walk_first:
             sequence.take(Inspect())
@@ -160,9 +168,9 @@ def _cross(
     log.append(f"the kernel mounts what the server wrote (data copied: {copied})")
     detach(served.config, copy_data=copied)
     with closing(KernelSide(served, mountpoint, metacopy=not copied)) as kernel:
-        found = differences.of_trees(ours, kernel.tree(), crossed=True)
+        found = differences.of_trees(ours, kernel.tree())
     assert not found, "\n".join(["the kernel shows otherwise what the server wrote:", *found])
     log.append("the server serves what the kernel wrote")
     with closing(InProcess(mounted.config)) as objects:
-        found = differences.of_trees(ServedSide(objects).tree(), kernels, crossed=True)
+        found = differences.of_trees(ServedSide(objects).tree(), kernels)
     assert not found, "\n".join(["the server shows otherwise what the kernel wrote:", *found])

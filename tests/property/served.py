@@ -119,6 +119,6 @@ class ServedSide:
             past(had.atime),
             past(had.mtime),
             content,
-            self.objects.xattrs(handle) or (),
+            self.objects.xattrs(handle),
             same_as,
         )

@@ -77,5 +77,5 @@ def _run(place: Path, stack: tuple[Layer, ...], todo: list[Step]) -> None:
     assert {one.kind for one in check(mounted.config, repair=True)} <= _NEWS
     detach(served.config, copy_data=False)
     with closing(KernelSide(served, mountpoint, metacopy=True)) as kernel:
-        assert differences.of_trees(ours, kernel.tree(), crossed=True) == []
+        assert differences.of_trees(ours, kernel.tree()) == []
     assert before == [raw(lower) for lower in served.lowers]

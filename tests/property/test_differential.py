@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tests.property import sequence
 from tests.property.layers import Layer, stacks
 from tests.property.operations import Step, steps
+from tests.property.over_rpc import OverRpc
+from tests.property.stack import Stack
 
 _counter = itertools.count()
 _LONG = settings(
@@ -27,13 +29,20 @@ _SHORT = settings(
 )
 
 
-def _run(disk: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool) -> None:
+def _run(
+    disk: Path,
+    stack: tuple[Layer, ...],
+    todo: list[Step],
+    walk_first: bool,
+    *,
+    serve: sequence.Serve = sequence.in_process,
+) -> None:
     place = disk / f"sequence{next(_counter)}"
     place.mkdir()
     try:
         for number, layer in enumerate(stack):
             note(f"lower {number}: {layer}")
-        sequence.run(stack, todo, walk_first, place, note)
+        sequence.run(stack, todo, walk_first, place, note, serve)
     finally:
         shutil.rmtree(place)
 
@@ -45,6 +54,30 @@ def test_short_sequences(
     ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
 ) -> None:
     _run(ext4, stack, todo, walk_first)
+
+
+def _over_rpc(stack: Stack) -> OverRpc:
+    return OverRpc(stack, stack.work.parent / "log")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@settings(_SHORT, max_examples=10)
+@given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
+def test_sequences_over_rpc(
+    ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
+) -> None:
+    _run(ext4, stack, todo, walk_first, serve=_over_rpc)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(7200)
+@settings(_LONG, max_examples=_LONG.max_examples // 10)
+@given(stack=stacks, todo=st.lists(steps, min_size=20, max_size=60), walk_first=st.booleans())
+def test_long_sequences_over_rpc(
+    ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
+) -> None:
+    _run(ext4, stack, todo, walk_first, serve=_over_rpc)
 
 
 @pytest.mark.torture

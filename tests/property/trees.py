@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     atime: int | None  # None: now
     mtime: int | None
     content: bytes  # a file's data, a symbolic link's target
-    xattrs: tuple[tuple[bytes, bytes], ...]
+    xattrs: tuple[tuple[bytes, bytes], ...] | None  # None: cannot be seen
     same_as: tuple[bytes, ...]  # the first path of the same object
 
 
