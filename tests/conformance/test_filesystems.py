@@ -5,7 +5,6 @@ Rule: a handle outlives the unmounting of its layer's filesystem, and a fileid i
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from nfsd.xdr.nfs3 import NFS3ERR_STALE
 from tests.conformance.layers import differences, manifest
 from tests.conformance.machine import program
 from tests.conformance.server import Stack
@@ -145,23 +145,49 @@ def test_handles_outlive_a_remount(serve: Serve, volume: Volume, tmp_path: Path)
     wire.close()
 
 
-@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
-def test_copy_up_shares_extents(serve: Serve, tmp_path: Path, kind: str) -> None:
+@pytest.fixture
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A filled filesystem of the kind that the test names, for all layers."""
     image, disk = tmp_path / "image", tmp_path / "disk"
     disk.mkdir()
     (tmp_path / "source").mkdir()
-    IMAGES[kind](tmp_path / "source", image)
-    with contextlib.ExitStack() as cleanup:
-        run("mount", "-o", "loop", image, disk)
-        cleanup.callback(run, "umount", "--lazy", disk)
-        lower = disk / "lower"
-        lower.mkdir()
-        (lower / "file").write_bytes(os.urandom(4 << 20))
-        run("sync", "-f", disk)
-        server = serve(stack=Stack.over([lower], disk))
-        wire = Wire(server.port)
-        wire.write(wire.lookup("file"), b"!", 5)
-        wire.close()
-        server.stop()
-        shared = re.findall(r"\bshared\b", run("filefrag", "-v", disk / "upper" / "file"))
-        assert shared, "the copy has blocks of its own"
+    IMAGES[request.param](tmp_path / "source", image)
+    run("mount", "-o", "loop", image, disk)
+    yield disk
+    run("umount", "--lazy", disk)  # the server may still be there
+
+
+@pytest.mark.parametrize("disk", ["xfs", "btrfs"], indirect=True)
+def test_copy_up_shares_extents(serve: Serve, disk: Path) -> None:
+    lower = disk / "lower"
+    lower.mkdir()
+    (lower / "file").write_bytes(os.urandom(4 << 20))
+    run("sync", "-f", disk)
+    server = serve(stack=Stack.over([lower], disk))
+    wire = Wire(server.port)
+    wire.write(wire.lookup("file"), b"!", 5)
+    wire.close()
+    server.stop()
+    shared = re.findall(r"\bshared\b", run("filefrag", "-v", disk / "upper" / "file"))
+    assert shared, "the copy has blocks of its own"
+
+
+# Of these xfs gives a freed inode number out again at once.
+@pytest.mark.parametrize("disk", ["xfs"], indirect=True)
+def test_stale_when_the_inode_number_is_used_again(serve: Serve, disk: Path) -> None:
+    wire = Wire(serve(stack=Stack.over([disk / "dir"], disk)).port)
+    gone: dict[int, bytes] = {}
+    for number in range(50):
+        handle = wire.create(f"file{number}")
+        gone[wire.attributes(handle).fileid] = handle
+        if number % 2:
+            wire.remove(f"file{number - 1}")
+            wire.remove(f"file{number}")
+    again = 0
+    for number in range(50):
+        fileid = wire.attributes(wire.create(f"new{number}")).fileid
+        if fileid in gone:
+            again += 1
+            assert wire.status("GETATTR", gone[fileid]) == NFS3ERR_STALE
+    assert again, "no inode number was used again: the test shows nothing"
+    wire.close()
