@@ -60,27 +60,46 @@ def _nowhere(tree: Tree, found: Scan, fileid: int, entry: IndexEntry) -> Finding
 def _file(
     tree: Tree, found: Scan, fileid: int, entry: IndexEntry, identity: Identity
 ) -> Iterator[Finding]:
-    alive = tree.open_origin(identity, os.O_PATH) is not None
-    if not alive:
-        yield Finding(Kind.ORIGIN_GONE, entry.where, None, fileid)
     file = found.files.get(entry.st.st_ino)
     upper = [] if file is None else file.paths
-    lower = found.lower_names.get(fileid, []) if alive else []
-    if not upper:
-        recorded = entry.attributes.get(xattrs.REDIRECT, b"")
-        if lower and not _held_by_kernel(tree, entry):
-            mend = partial(repair.link_names, tree, identity, lower)
-            yield Finding(Kind.NOT_LINKED_UP, lower[0], mend, fileid)
-        elif alive and not lower:
-            mend = partial(repair.bury, tree, fileid)
-            yield Finding(Kind.NAMELESS, entry.where, mend, fileid)
-            return
-        elif not alive and found.lower_at.get(recorded, fileid) not in found.entries:
-            mend = partial(repair.link_at, tree, fileid, recorded)
-            yield Finding(Kind.NOT_LINKED_UP, recorded, mend, fileid)
-            return
+    lower = found.lower_names.get(fileid, [])
     if upper or lower:
         yield from _nlink(tree, found, fileid, entry, len(upper) + len(lower))
+    if upper:
+        if tree.open_origin(identity, os.O_PATH) is None:
+            yield _without_origin(tree, found, fileid, entry, len(upper))
+    elif not lower:
+        yield _nameless(tree, found, fileid, entry, identity)
+    elif not _held_by_kernel(tree, entry):
+        mend = partial(repair.link_names, tree, identity, lower)
+        yield Finding(Kind.NOT_LINKED_UP, lower[0], mend, fileid)
+
+
+def _nameless(
+    tree: Tree, found: Scan, fileid: int, entry: IndexEntry, identity: Identity
+) -> Finding:
+    """An upper inode without any name: removed, unless its lower file was.
+
+    Where the layers were copied, or one was taken out, the lower file is not known by its
+    number; it may be there by its path.  What nobody removed is never thrown away.
+    """
+    fd = tree.index.open(fileid)
+    sound = _NLINK.fullmatch(entry.attributes.get(xattrs.NLINK, nlink.INITIAL))
+    gone = sound and fd is not None and nlink.count(tree, identity, fd, entry.st) <= 0
+    if fileid in found.below or gone:
+        return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, fileid), fileid)
+    return _without_origin(tree, found, fileid, entry, 0)
+
+
+def _without_origin(tree: Tree, found: Scan, fileid: int, entry: IndexEntry, names: int) -> Finding:
+    """A file with this many upper names whose lower file is not known by its number any more."""
+    recorded = entry.attributes.get(xattrs.REDIRECT, b"")
+    now = found.recorded.get(recorded, fileid)
+    paths = [] if now in found.entries else found.linked.get(now, [])
+    if not paths:
+        return Finding(Kind.ORIGIN_GONE, entry.where, None, fileid)
+    mend = partial(repair.link_copied, tree, fileid, paths, names + len(paths))
+    return Finding(Kind.NOT_LINKED_UP, paths[0], mend, fileid)
 
 
 def _held_by_kernel(tree: Tree, entry: IndexEntry) -> bool:

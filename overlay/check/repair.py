@@ -43,9 +43,9 @@ def put_upper(tree: Tree, path: bytes, attribute: bytes, value: bytes | None) ->
     """Set or remove a private attribute in the upper layer."""
     fd = open_upper(tree, path)
     if value is None:
-        xattrs.drop(fd, attribute)
+        xattrs.drop(fd, tree.kernel.on_disk(attribute))
     else:
-        xattrs.put(fd, attribute, value)
+        tree.kernel.put(fd, attribute, value)
 
 
 def put_entry(tree: Tree, fileid: int, attribute: bytes, value: bytes) -> None:
@@ -103,7 +103,7 @@ def forget(tree: Tree, fileid: int) -> None:
 def bury(tree: Tree, fileid: int) -> None:
     """Make the handles of an object stale for ever."""
     fd = tree.index.open(fileid)
-    origin = None if fd is None else xattrs.get(fd, xattrs.ORIGIN)
+    origin = None if fd is None else tree.kernel.get(fd, xattrs.ORIGIN)
     tree.index.bury(fileid)
     if origin is not None:
         tree.kernel_index.remove(origin)
@@ -150,7 +150,7 @@ def be_own_object(tree: Tree, path: bytes) -> None:
     """Make a copy of another upper object one of its own."""
     fd = open_upper(tree, path)
     for attribute in _OWN_MARKS:
-        xattrs.drop(fd, attribute)
+        xattrs.drop(fd, tree.kernel.on_disk(attribute))
 
 
 def renew_mark(tree: Tree, found: Scan, path: bytes, bottom: Identity | None) -> None:
@@ -171,7 +171,7 @@ def renew_redirect(tree: Tree, found: Scan, record: UpperDir) -> None:
     if paths:
         xattrs.put(fd, xattrs.REDIRECT, paths[0])
     else:
-        xattrs.put(fd, xattrs.OPAQUE, b"y")
+        tree.kernel.put(fd, xattrs.OPAQUE, b"y")
         xattrs.drop(fd, xattrs.REDIRECT)
 
 
@@ -185,22 +185,31 @@ def link_names(tree: Tree, identity: Identity, paths: list[bytes]) -> None:
             link_up(tree, node, Place(parent.handle, name))
 
 
-def link_at(tree: Tree, fileid: int, path: bytes) -> None:
-    """Give an indexed file whose origin is gone its upper link where the origin's path says."""
-    parent_path, _, name = path.rpartition(b"/")
-    parent, fd = node_at(tree, parent_path), tree.index.open(fileid)
-    if parent is None or fd is None:
-        return
-    upper = copy_up_dir(tree, directory(parent)).upper
-    assert upper is not None
+def link_copied(tree: Tree, fileid: int, paths: list[bytes], names: int) -> None:
+    """Give an indexed file upper links for names of the copy of its lower file.
+
+    In the end it has `names` names.
+    """
+    fd = tree.index.open(fileid)
+    for path in paths:
+        parent_path, _, name = path.rpartition(b"/")
+        parent = node_at(tree, parent_path)
+        if fd is not None and parent is not None:
+            upper = copy_up_dir(tree, directory(parent)).upper
+            assert upper is not None
+            _link(tree, fd, upper, name)
+    identity = None if fd is None else mark_of(attributes_of(tree, fd))
+    if identity is not None:
+        count_names(tree, fileid, identity, names)
+
+
+def _link(tree: Tree, fd: Fd, upper: Fd, name: bytes) -> None:
+    """Add an upper name that clients see already: the directory's times stay."""
     times = os.fstat(upper)
-    mark_impure(upper)
+    mark_impure(tree, upper)
     with contextlib.suppress(FileExistsError):
         link_fd(fd, upper, name)
     os.utime(upper, ns=(times.st_atime_ns, times.st_mtime_ns))
-    identity = mark_of(attributes_of(fd))
-    if identity is not None:
-        count_names(tree, fileid, identity, 1)
 
 
 def drop_leftover(tree: Tree, name: bytes) -> None:

@@ -95,7 +95,7 @@ def _look(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[P
         told = [one for one in stage(tree, found) if one.fileid not in doubtful]
         doubtful.update(one.fileid for one in told if one.fileid is not None)
         yield from (one.problem() for one in told if one.kind in kinds)
-        if any(one.kind in MISLEADING for one in told):
+        if any(one.kind in MISLEADING and one.mend is not None for one in told):
             return
 
 

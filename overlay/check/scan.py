@@ -10,11 +10,12 @@ kept in memory.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import DirectoryEntry, Index, fileid_of, unpack_real
@@ -23,9 +24,21 @@ from index.identity import Identity
 from index.syscalls import RealHandle, handle_of
 from overlay.adopt import kernel_origin
 from overlay.node import LowerDir
-from overlay.search import LowerFile, find_lower, is_redirect, search
+from overlay.search import LowerFile, is_redirect, search
 from overlay.tree import Tree
 
+_NAMES: Final = (
+    xattrs.OPAQUE,
+    xattrs.REDIRECT,
+    xattrs.ORIGIN,
+    xattrs.NLINK,
+    xattrs.IMPURE,
+    xattrs.METACOPY,
+    xattrs.FH,
+    xattrs.UPPER,
+    xattrs.PATH,
+    xattrs.LOWER,
+)
 Attributes = Mapping[bytes, bytes]
 Stack = tuple[LowerDir, ...]
 Progress = Callable[[int], None]
@@ -124,8 +137,11 @@ class Scan:
     # The objects that have a name, by fileid: all that come from the upper layer, and
     # those of the lower ones.
     visible: set[int] = field(default_factory=set)
-    # Lower files shown at a path that an index entry records as its origin's.
-    lower_at: dict[bytes, int] = field(default_factory=dict)
+    # Lower files at a path that an index entry records as its origin's, and the names shown
+    # now of those that have several: to find what is meant where the layers were copied.
+    recorded: dict[bytes, int] = field(default_factory=dict)
+    linked: dict[int, list[bytes]] = field(default_factory=dict)
+    broken: list[bytes] = field(default_factory=list)  # redirected into nonsense by a lower layer
     count: int = 0
 
 
@@ -148,13 +164,18 @@ def scan(tree: Tree, progress: Progress) -> Scan:
         tree.index = index
 
 
-def attributes_of(fd: int) -> Attributes:
-    """The private attributes of an inode."""
+def attributes_of(tree: Tree, fd: int) -> Attributes:
+    """The private attributes of an inode, by the names that a mount without userxattr uses."""
+    had = xattrs.names(fd)
     found = {}
-    for name in xattrs.names(fd):
-        value = xattrs.get(fd, name) if name.startswith(xattrs.PREFIX) else None
+    for name in _NAMES if had else ():
+        on_disk = tree.kernel.on_disk(name)
+        value = xattrs.get(fd, on_disk) if on_disk in had else None
         if value is not None:
             found[name] = value
+    if not tree.kernel.has_redirects:
+        found.pop(xattrs.METACOPY, None)
+        found.pop(xattrs.REDIRECT, None)
     return found
 
 
@@ -193,7 +214,7 @@ class _Scanner:
     def _read_index(self) -> None:
         found = self._scan
         for name, fd, st in self._tree.index.entries():
-            attributes = attributes_of(fd)
+            attributes = attributes_of(self._tree, fd)
             mark = mark_of(attributes)
             entry = IndexEntry(name, fileid_of(name), st, handle_of(fd), attributes, mark)
             if entry.fileid is None:
@@ -230,10 +251,10 @@ class _Scanner:
     def _name(self, place: _Place, name: bytes) -> _Place | None:
         """One name; the place to go down to if there is a directory."""
         path = place.path + b"/" + name
-        merged = find_lower(self._tree, place.lowers, name)
+        merged = self._find(path, place.lowers, [name])
         below = merged
         if place.below is not place.lowers:
-            below = find_lower(self._tree, place.below, name)
+            below = self._find(path, place.below, [name])
         child = _Place(path, None, (), below if isinstance(below, tuple) else (), None)
         found = None if place.upper is None else open_name(place.upper, name)
         if found is None:
@@ -250,26 +271,38 @@ class _Scanner:
         return child if child.upper is not None or child.lowers or child.below else None
 
     def _lower_file(self, path: bytes, found: LowerFile) -> None:
-        fileid = found.layer.identity(found.fd, found.st, is_dir=False).fileid
+        identity = found.layer.identity(found.fd, found.st, is_dir=False)
+        fileid = identity.fileid
         self._scan.visible.add(fileid)
-        if path in self._recorded:
-            self._scan.lower_at[path] = fileid
-        if fileid in self._kept:
+        if path in self._recorded or found.st.st_nlink > 1:
+            self._scan.linked.setdefault(fileid, []).append(path)
+        if fileid in self._kept and self._is_indexed(identity):
             self._scan.lower_names.setdefault(fileid, []).append(path)
 
     def _below(self, path: bytes, below: LowerFile | Stack, *, shown: bool) -> None:
         if isinstance(below, LowerFile):
-            fileid = below.layer.identity(below.fd, below.st, is_dir=False).fileid
+            identity = below.layer.identity(below.fd, below.st, is_dir=False)
+            if path in self._recorded:
+                self._scan.recorded[path] = identity.fileid
         elif below:
-            fileid = below[-1].identity().fileid
+            identity = below[-1].identity()
         else:
             return
-        if not shown or fileid in self._kept:
+        fileid = identity.fileid
+        if (not shown or fileid in self._kept) and self._is_indexed(identity):
             self._scan.below.setdefault(fileid, []).append(path)
 
+    def _is_indexed(self, identity: Identity) -> bool:
+        """Whether the entry of this number, if there is one, is this object's.
+
+        Where the layers were copied another may have got the number.
+        """
+        entry = self._scan.entries.get(identity.fileid)
+        return entry is None or entry.fh is None or entry.fh == identity
+
     def _upper_dir(self, place: _Place, child: _Place, name: bytes, fd: Fd) -> _Place:
-        attributes = attributes_of(fd)
-        lowers = self._lowers_of(place.lowers, name, attributes)
+        attributes = attributes_of(self._tree, fd)
+        lowers = self._lowers_of(child.path, place.lowers, attributes)
         if _same(lowers, child.below):
             lowers = child.below
         bottom = lowers[-1].identity() if lowers else None
@@ -280,7 +313,7 @@ class _Scanner:
         self._note_origin(place, attributes)
         return child._replace(upper=fd, lowers=lowers, record=record)
 
-    def _lowers_of(self, lowers: Stack, name: bytes, attributes: Attributes) -> Stack:
+    def _lowers_of(self, path: bytes, lowers: Stack, attributes: Attributes) -> Stack:
         """What an upper directory merges with."""
         if attributes.get(xattrs.OPAQUE) == b"y":
             return ()
@@ -288,23 +321,33 @@ class _Scanner:
         if redirect is not None and not is_redirect(redirect):
             return ()
         if redirect is not None and redirect.startswith(b"/"):
-            found = search(self._tree, self._tree.root.lowers, components(redirect))
+            found = self._find(path, self._tree.root.lowers, components(redirect))
         else:
-            found = find_lower(self._tree, lowers, redirect or name)
+            found = self._find(path, lowers, [redirect or path.rpartition(b"/")[2]])
         return () if isinstance(found, LowerFile) else found
+
+    def _find(self, path: bytes, bases: Stack, names: list[bytes]) -> LowerFile | Stack:
+        """What the lower layers have; nothing where one has a redirect that means nothing."""
+        try:
+            return search(self._tree, bases, names)
+        except OSError as problem:
+            if problem.errno != errno.EIO:
+                raise
+            self._scan.broken.append(path)
+            return ()
 
     def _note_origin(self, place: _Place, attributes: Attributes) -> None:
         if xattrs.ORIGIN not in attributes and xattrs.FH not in attributes:
             return
         if place.record is not None:
             place.record.holds_origins = True
-        elif xattrs.get(self._tree.root.real, xattrs.IMPURE) is None:
+        elif self._tree.kernel.get(self._tree.root.real, xattrs.IMPURE) is None:
             self._scan.root_impure = False
 
     def _upper_file(self, place: _Place, path: bytes, fd: Fd, st: os.stat_result) -> None:
         file = self._scan.files.get(st.st_ino)
         if file is None:
-            attributes = attributes_of(fd)
+            attributes = attributes_of(self._tree, fd)
             mark = mark_of(attributes)
             origin = None
             if xattrs.FH not in attributes and xattrs.ORIGIN in attributes:
@@ -321,14 +364,13 @@ class _Scanner:
 
     def _look_for_data(self, place: _Place, file: UpperFile) -> None:
         """Whether the data of a metacopy is where the kernel looks, or anywhere."""
-        redirect = file.attributes.get(xattrs.REDIRECT)
+        path, redirect = file.paths[-1], file.attributes.get(xattrs.REDIRECT)
         found: LowerFile | Stack = ()
         if redirect is not None and redirect.startswith(b"/"):
             bases = self._tree.root.lowers + self._tree.data_roots
-            found = search(self._tree, bases, components(redirect))
+            found = self._find(path, bases, components(redirect))
         elif redirect is None or is_redirect(redirect):
-            name = redirect or file.paths[-1].rpartition(b"/")[2]
-            found = find_lower(self._tree, place.lowers, name)
+            found = self._find(path, place.lowers, [redirect or path.rpartition(b"/")[2]])
         origin = file.mark or file.adoptable
         if isinstance(found, LowerFile) and stat.S_ISREG(found.st.st_mode):
             there = found.layer.identity(found.fd, found.st, is_dir=False)

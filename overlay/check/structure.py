@@ -26,6 +26,8 @@ _OPAQUE_VALUES = (b"y", b"x")
 
 def structure_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
     """Problems with `opaque`, `redirect`, `impure`, `origin` and `metacopy`."""
+    for path in dict.fromkeys(found.broken):
+        yield Finding(Kind.REDIRECT_MALFORMED, path, None)
     if not found.root_impure:
         yield _impure(tree, b"")
     for record in found.dirs:

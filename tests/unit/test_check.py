@@ -10,7 +10,9 @@ import errno
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from index.syscalls import handle_of
 from overlay.check.problem import TEXTS, Kind, Problem
 from overlay.check.run import check
 from overlay.credentials import ROOT
+from overlay.data import Stable
+from tests.property.disk import filesystem
 from tests.property.trees import raw
 from tests.unit.overlays import Dirs, Served, kernel_tree, make_dirs, mounted, served
 
@@ -296,6 +300,35 @@ def test_origin_that_is_gone_is_told(base: Base) -> None:
     with served(base.dirs) as at:
         assert at.overlay.resolve(base.handles["a"]).handle == at.node("a").handle
         assert at.read("a").startswith(b"changed")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["beside", "another filesystem"])
+def test_copied_layers(
+    base: Base, tmp_path_factory: pytest.TempPathFactory, elsewhere: bool
+) -> None:
+    """Handles of what is in the index outlive a copy of all the layers, and nothing is lost."""
+    with served(base.dirs) as at:  # by handle alone, so that only the index has the contents
+        k = at.overlay.resolve(base.handles["k"])
+        at.overlay.write(k, ROOT, 0, b"by handle", Stable.UNSTABLE)
+        tree = at.tree()
+    place = tmp_path_factory.mktemp("copied")
+    with filesystem("ext4", place) if elsewhere else nullcontext(place) as target:
+        subprocess.run(["cp", "-a", f"{base.dirs.place}/.", target], check=True)
+        dirs = Dirs(target)
+        shutil.rmtree(base.dirs.place)
+        kinds = {one.kind for one in found(dirs)}
+        assert kinds >= {Kind.ENTRY_UPPER_OTHER, Kind.DIRECTORY_UPPER_STALE}
+        found(dirs, repair=True)
+        assert [one for one in found(dirs) if one.repairable] == []
+        with served(dirs) as at:
+            now = at.tree()
+            assert now.keys() == tree.keys()
+            assert {path: seen[5] for path, seen in now.items()} == {
+                path: seen[5] for path, seen in tree.items()
+            }
+            for path in ("a", "cc", "d", "d/f", "far", "far/g", "b", "b3", "k"):
+                handle = base.handles[path]
+                assert at.overlay.resolve(handle).handle == at.node(path).handle == handle
 
 
 def test_every_kind_is_tested() -> None:
