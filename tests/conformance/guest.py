@@ -45,7 +45,7 @@ class GuestResult:
     def check(self) -> str:
         """The output, of a script that had to succeed."""
         if self.status != 0:
-            raise GuestError(f"exit status {self.status} in the guest:\n{self.output}")
+            raise GuestError(f"exit status {self.status} in the guest:\n{self.output[-4000:]}")
         return self.output
 
 
