@@ -164,7 +164,8 @@ def _step_down(tree: Tree, parent: DirNode, name: bytes, real: LowerDir) -> DirN
     if entry == GONE:
         return None
     node: Node | None = None
-    if isinstance(entry, DirectoryEntry):
+    # A note of a redirect only says that this very path leads there.
+    if isinstance(entry, DirectoryEntry) and entry.lower is None:
         node = _from_entry(tree, entry)
     if node is None:
         node = lookup(tree, parent, name)

@@ -95,12 +95,18 @@ def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes]) -> _Step:
         if not stat.S_ISDIR(st.st_mode):
             at_end = depth == len(path) - 1
             return _Step((fd, st), True) if at_end else _Step(None, True)
-        if not last:
-            opaque = tree.kernel.get(fd, xattrs.OPAQUE)
-            stop, xwhiteouts = stop or opaque == b"y", opaque == b"x"
-            value = redirect_of(tree, fd)
-            if value is not None:
-                redirect = _replaced(path, depth, value)
+        if last:
+            continue  # nothing below to merge with
+        opaque = tree.kernel.get(fd, xattrs.OPAQUE)
+        xwhiteouts = opaque == b"x"
+        if opaque == b"y":
+            stop = True
+            continue
+        value = redirect_of(tree, fd)
+        if value is not None:
+            redirect = _replaced(path, depth, value)
+            # An absolute path leads out from below an opaque ancestor.
+            stop = stop and not value.startswith(b"/")
     assert st is not None
     return _Step((fd, st), stop, redirect, xwhiteouts)
 
