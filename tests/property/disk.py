@@ -1,6 +1,6 @@
 """Real filesystems to test on, each in an image that lies in memory and is mounted for the session.
 
-Rule: what is mounted here is unmounted here.
+Rule: what is mounted here is unmounted here, and goes with the process if that is killed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.property.syscalls import mount, unmount
+from tests.property.syscalls import mount, private_mounts, unmount
 
 _MAKE = {
     "ext4": ("mkfs.ext4", "-q", "-F", "-O", "^has_journal"),
@@ -25,6 +25,7 @@ KINDS = ("ext4", "xfs", "btrfs", "tmpfs")
 @contextlib.contextmanager
 def filesystem(kind: str, place: Path) -> Iterator[Path]:
     """An empty filesystem of `kind`, mounted below the empty directory `place`."""
+    private_mounts()
     memory = place / "memory"
     memory.mkdir()
     mount(b"test", os.fsencode(memory), b"tmpfs", b"size=1g")

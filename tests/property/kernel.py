@@ -24,7 +24,6 @@ from tests.property.stack import Stack
 from tests.property.trees import Entry, Tree, past, public_xattrs
 
 T = TypeVar("T")
-_THREAD: Final = ThreadPoolExecutor(1, "kernel", initializer=syscalls.plain_root_rules)
 _OPTIONS: Final = b"index=on,nfs_export=off,redirect_dir=on,xino=off"
 
 
@@ -87,14 +86,17 @@ class KernelSide:
     """A mount of the layers, until `close`."""
 
     def __init__(self, stack: Stack, mountpoint: FilePath, *, metacopy: bool = False) -> None:
+        syscalls.private_mounts()
+        self._thread = ThreadPoolExecutor(1, "kernel", initializer=syscalls.plain_root_rules)
         self._mountpoint = os.fsencode(mountpoint)
         arguments = b"oracle", self._mountpoint, b"overlay", _options(stack, metacopy)
-        _THREAD.submit(syscalls.mount, *arguments).result()
+        self._thread.submit(syscalls.mount, *arguments).result()
         self._root = os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY)
 
     def close(self) -> None:
         os.close(self._root)
-        _THREAD.submit(syscalls.unmount, self._mountpoint).result()
+        self._thread.submit(syscalls.unmount, self._mountpoint).result()
+        self._thread.shutdown()
 
     def _run(self, path: Path, cred: Credentials, work: Callable[[int], T]) -> T:
         """Have `work` done, as the user, on a descriptor of the object."""
@@ -103,7 +105,7 @@ class KernelSide:
             with acting(cred), opened(self._root, path) as fd:
                 return work(fd)
 
-        return _THREAD.submit(job).result()
+        return self._thread.submit(job).result()
 
     def create(self, path: Path, cred: Credentials, mode: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

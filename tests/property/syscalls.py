@@ -6,6 +6,7 @@ Rule: nothing here comes from the code under test.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import struct
 from typing import Final
@@ -14,6 +15,9 @@ UTIME_NOW: Final = (1 << 30) - 1
 UTIME_OMIT: Final = (1 << 30) - 2
 _MS_NOATIME: Final = 1024
 _MNT_DETACH: Final = 2
+_CLONE_NEWNS: Final = 0x20000
+_MS_REC: Final = 0x4000
+_MS_PRIVATE: Final = 1 << 18
 _PR_SET_SECUREBITS: Final = 28
 _CAPABILITY_VERSION: Final = 0x20080522
 _CAP_FOWNER: Final = 1 << 3
@@ -25,6 +29,13 @@ def _check(result: int) -> None:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+@functools.cache
+def private_mounts() -> None:
+    """Let the calling thread, and what it starts, see mounts that go with it, however it ends."""
+    _check(_libc.unshare(_CLONE_NEWNS))
+    _check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None))
 
 
 def mount(source: bytes, target: bytes, kind: bytes, options: bytes) -> None:
