@@ -123,7 +123,12 @@ class Book:
     def check_all(self) -> None:
         """Every handle ever taken leads to its object, or is stale."""
         for handle in self._known.keys() - self._dead:
-            self._check(handle, None)
+            try:
+                self._check(handle, None)
+            except OSError as problem:
+                paths = [path for path, found in self._at.items() if found == handle]
+                problem.add_note(f"by handle {handle.hex()} of {paths}, {self._known[handle]}")
+                raise
         self._are_stale(self._dead)
 
     def _are_stale(self, handles: Iterable[Handle]) -> None:

@@ -108,7 +108,6 @@ def run(
     steps: list[Step],
     walk_first: bool,
     place: FilePath,
-    note: Callable[[str], None],
     serve: Serve = in_process,
 ) -> None:
     """Do the sequence in the empty directory `place`, reaching the server by `serve`."""
@@ -125,8 +124,8 @@ def run(
         trees = both(served, mounted, mountpoint, steps, walk_first, linked, log, serve)
         _cross(served, mounted, mountpoint, *trees, log)
         assert before == [raw(lower) for lower in served.lowers], "a lower layer was changed"
-    except BaseException:
-        note("\n".join(log))
+    except BaseException as problem:
+        problem.add_note("\n".join(["after these operations:", *log]))
         raise
 
 

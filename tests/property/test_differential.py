@@ -42,7 +42,7 @@ def _run(
     try:
         for number, layer in enumerate(stack):
             note(f"lower {number}: {layer}")
-        sequence.run(stack, todo, walk_first, place, note, serve)
+        sequence.run(stack, todo, walk_first, place, serve)
     finally:
         shutil.rmtree(place)
 
