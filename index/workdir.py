@@ -76,6 +76,10 @@ class Workdir:
         rename(self.staging, temporary, self.identity, name)
         os.fsync(self.identity)
 
+    def open_state(self, name: bytes) -> Fd:
+        """A file in `identity/` to read and write in place, made empty if it is not there."""
+        return open_at(self.identity, name, os.O_RDWR | os.O_CREAT, 0o600)
+
     def new_name(self) -> bytes:
         """A name in `staging/` that nothing else uses."""
         return b"%d.%d" % (os.getpid(), next(self._counter))

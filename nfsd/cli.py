@@ -1,4 +1,4 @@
-"""The command line: `overlay-nfsd serve ...`, `check`, `index detach`.
+"""The command line: `overlay-nfsd serve ...`, `check`, `index detach`, `torture`.
 
 Each subcommand adds its own parser.  A refusal is one line on stderr that says
 what to do about it, and exit status 2.
@@ -21,8 +21,10 @@ from nfsd import check_command, index_command, mount, nfs3
 from nfsd.exports import Export, Exports, components
 from nfsd.log import LOGGER
 from nfsd.options import Refusal, add_layer_options, overlay_config
+from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
+from nfsd.torture import command as torture_command
 from overlay.config import ConfigError, OverlayConfig
 from overlay.filesystem import Overlay
 
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=_serve)
     check_command.add_to(commands)
     index_command.add_to(commands)
+    torture_command.add_to(commands)
     return parser
 
 
@@ -104,7 +107,8 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         exports = Exports([Export(path, overlay)])
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        dispatcher = Dispatcher(programs)
+        replays = None if overlay.read_only else ReplayCache(overlay.open_state(b"replies"))
+        dispatcher = Dispatcher(programs, replays)
         dispatcher.trace = options.verbose
         server = Server(dispatcher)
         try:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from nfsd import nfs3_attributes, nfs3_data, nfs3_directory, nfs3_names
+from nfsd import nfs3_again, nfs3_attributes, nfs3_data, nfs3_directory, nfs3_names
 from nfsd.attributes import failed_wcc, post_op_attr_of
 from nfsd.exports import Exports
+from nfsd.nfs3_again import Again
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.status import nfsstat3_of
 from nfsd.xdr import nfs3 as xdr
-from nfsd.xdr.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
+from nfsd.xdr.nfs3 import NFS3_OK, NFS3ERR_JUKEBOX, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
 
 Handler: TypeAlias = Callable[[Exports, Caller, Any], Any]
 Failure: TypeAlias = Callable[[Exports, Any], Any]
@@ -30,6 +31,7 @@ class Row(NamedTuple):
     result: Callable[..., Any]
     effect: Effect
     failure: Failure | None
+    again: Again | None = None
 
 
 def _of_object(exports: Exports, handle: bytes) -> bytes | None:
@@ -69,20 +71,20 @@ _ONCE: Final = Effect.MUTATES | Effect.REPLAY_CACHED
 # In the order of the procedures' numbers, from GETATTR on.
 _ROWS: Final = (
     Row(nfs3_attributes.getattr, xdr.GETATTR3res, _READS, None),
-    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, _wcc_of_first),
+    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, _wcc_of_first, nfs3_again.SETATTR),
     Row(nfs3_names.lookup, xdr.LOOKUP3res, _READS, _of_first),
     Row(nfs3_attributes.access, xdr.ACCESS3res, _READS, _of_first),
     Row(nfs3_data.readlink, xdr.READLINK3res, _READS, _of_object),
     Row(nfs3_data.read, xdr.READ3res, _READS, _of_first),
     Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _wcc_of_first),
-    Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _wcc_of_where),
-    Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _wcc_of_where),
-    Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _wcc_of_where),
-    Row(nfs3_names.mknod, xdr.MKNOD3res, _ONCE, _wcc_of_where),
-    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, _wcc_of_first),
-    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _wcc_of_first),
-    Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _of_rename),
-    Row(nfs3_names.link, xdr.LINK3res, _ONCE, _of_link),
+    Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _wcc_of_where, nfs3_again.CREATE),
+    Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _wcc_of_where, nfs3_again.MKDIR),
+    Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _wcc_of_where, nfs3_again.SYMLINK),
+    Row(nfs3_names.mknod, xdr.MKNOD3res, _ONCE, _wcc_of_where, nfs3_again.MKNOD),
+    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, _wcc_of_first, nfs3_again.REMOVE),
+    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _wcc_of_first, nfs3_again.RMDIR),
+    Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _of_rename, nfs3_again.RENAME),
+    Row(nfs3_names.link, xdr.LINK3res, _ONCE, _of_link, nfs3_again.LINK),
     Row(nfs3_directory.readdir, xdr.READDIR3res, _READS, _of_first),
     Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _READS, _of_first),
     Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _of_object),
@@ -96,13 +98,35 @@ def program(exports: Exports) -> Program:
     """NFSv3 on `exports`."""
     procedures = [Procedure.of(NFS_V3_SIGNATURES[0], null)]
     for signature, row in zip(NFS_V3_SIGNATURES[1:], _ROWS, strict=True):
-        procedures.append(Procedure.of(signature, _answering(exports, row), row.effect))
+        run = _answering(exports, row, row.handler)
+        again = None
+        if row.again is not None:
+            again = _answering(exports, row, _repeating(row.handler, row.again))
+        procedures.append(Procedure.of(signature, run, row.effect, again, _is_final))
     return Program(NFS_PROGRAM, NFS_V3, tuple(procedures))
 
 
-def _answering(exports: Exports, row: Row) -> Callable[[Caller, Any], Any]:
-    """A row's handler, bound to the exports, with the reply made of what it returns or raises."""
-    handler, result, _, failure = row
+def _is_final(result: Any) -> bool:  # noqa: ANN401 - the row's own type
+    return bool(result.status != NFS3ERR_JUKEBOX)
+
+
+def _repeating(handler: Handler, again: Again) -> Handler:
+    """A row's handler for a call that may have been made before."""
+
+    def run(exports: Exports, caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's
+        try:
+            return handler(exports, caller, arguments)
+        except OSError as problem:
+            if problem.errno != again.errno:
+                raise
+            return again.done(exports, caller, arguments)
+
+    return run
+
+
+def _answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller, Any], Any]:
+    """A handler of a row, bound to the exports; its reply is made of what it returns or raises."""
+    result, failure = row.result, row.failure
 
     def run(caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's own types
         try:

@@ -49,9 +49,21 @@ class Procedure:
     run: Handler
     pack: Callable[[Any, Parts], None]
     effect: Effect
+    # As `run`, for a call that a process may have made before it died.  Every
+    # procedure whose replies are kept (REPLAY_CACHED) has it.
+    again: Handler | None = None
+    # Whether a result is an answer to keep, not one that says "ask again later".
+    is_final: Callable[[Any], bool] = lambda _: True
 
     @classmethod
-    def of(cls, signature: Signature, run: Handler, effect: Effect = Effect.NONE) -> Procedure:
+    def of(
+        cls,
+        signature: Signature,
+        run: Handler,
+        effect: Effect = Effect.NONE,
+        again: Handler | None = None,
+        is_final: Callable[[Any], bool] = lambda _: True,
+    ) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(
             signature.number,
@@ -60,6 +72,8 @@ class Procedure:
             run,
             signature.pack_results,
             effect,
+            again,
+            is_final,
         )
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.program import Caller, Procedure, Program
+from nfsd.replay import Fate, ReplayCache
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode, encode
 from nfsd.xdr.rpc import (
     AUTH_BADCRED,
@@ -89,7 +90,8 @@ class _NoCallError(Exception):
 class Dispatcher:
     """Answers calls to any of `programs`."""
 
-    def __init__(self, programs: Iterable[Program]) -> None:
+    def __init__(self, programs: Iterable[Program], replays: ReplayCache | None = None) -> None:
+        self._replays = replays
         self._procedures: dict[bytes, Procedure] = {}
         self._versions: dict[int, list[int]] = {}
         for program in programs:
@@ -114,8 +116,11 @@ class Dispatcher:
                 arguments = decode(procedure.unpack, record, at)
             except XdrError as error:
                 raise _accepted(f"{procedure.name}: {error}", GARBAGE_ARGS) from error
-            parts.append(head[:4] + _SUCCESS)
-            procedure.pack(procedure.run(caller, arguments), parts)
+            if procedure.again is not None and self._replays is not None:
+                self._answer_once(self._replays, procedure, caller, arguments, record, parts)
+            else:
+                parts.append(head[:4] + _SUCCESS)
+                procedure.pack(procedure.run(caller, arguments), parts)
         except _Refused as refused:
             if ONCE.first(peer.address, refused.body):
                 LOGGER.warning("%s: a call is refused: %s", peer.address, refused)
@@ -135,6 +140,38 @@ class Dispatcher:
         if self.trace:
             self._log(head, peer, size, time.perf_counter() - begun)
         return size
+
+    def _answer_once(
+        self,
+        replays: ReplayCache,
+        procedure: Procedure,
+        caller: Caller,
+        arguments: Any,  # noqa: ANN401 - by procedure
+        record: Buffer,
+        parts: Parts,
+    ) -> None:
+        """Answer a call that must not be made twice (nfsd.replay)."""
+        entry = replays.begin(caller.address, record)
+        if entry.fate is Fate.DONE:
+            parts.append(entry.reply)
+            return
+        if entry.fate is Fate.RUNNING:
+            return
+        run = procedure.run
+        if entry.fate is Fate.UNKNOWN and procedure.again is not None:
+            run = procedure.again
+        try:
+            result = run(caller, arguments)
+        except BaseException:
+            replays.cancel(entry)
+            raise
+        begin = len(parts)
+        parts.append(bytes(record[:4]) + _SUCCESS)
+        procedure.pack(result, parts)
+        if procedure.is_final(result):
+            replays.finish(entry, b"".join(parts[begin:]))
+        else:
+            replays.cancel(entry)
 
     def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts) -> int:
         """The same on a thread that may wait, for a call that would block elsewhere."""

@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 
+from index.fd import Fd
 from overlay import (
     create,
     data,
@@ -77,6 +78,10 @@ class Overlay:
     def write_verifier(self) -> bytes:
         """8 bytes that change when data written unstable may have been lost."""
         return self._tree.verifier.value
+
+    def open_state(self, name: bytes) -> Fd:
+        """A file of the server's own beside the index, made empty if it is not there."""
+        return self._tree.workdir.open_state(name)
 
     def resolve(self, handle: bytes) -> Node:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""

@@ -1,0 +1,107 @@
+"""NFSv3: calls that come again after the server died, perhaps in the middle of them.
+
+Each is made again as if it were new.  If that fails in the one way in which it
+must fail after it was done (REMOVE finds no such name, MKDIR finds the name
+taken, by a directory), then it was done, and the client is told so.  The caller
+knows that the call had been begun (nfsd.replay); without that, such an error is
+an error.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from nfsd.attributes import failed_wcc, known_attributes
+from nfsd.exports import Exports
+from nfsd.program import Caller
+from nfsd.xdr.nfs3 import (
+    CREATE3args,
+    CREATE3resok,
+    LINK3args,
+    LINK3resok,
+    MKDIR3args,
+    MKDIR3resok,
+    MKNOD3args,
+    MKNOD3resok,
+    RENAME3args,
+    RENAME3resok,
+    SETATTR3args,
+    SYMLINK3args,
+    SYMLINK3resok,
+    diropargs3,
+    wcc_data,
+)
+from overlay.errors import error
+
+Done: TypeAlias = Callable[[Exports, Caller, Any], Any]
+
+
+class Again(NamedTuple):
+    """The errno that a call's own success explains, and the `resok` it then gets."""
+
+    errno: int
+    done: Done
+
+
+def _setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> wcc_data:
+    return failed_wcc(exports, arguments.object)
+
+
+def _gone(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:
+    return failed_wcc(exports, what.dir)
+
+
+def _made(
+    exports: Exports, caller: Caller, where: diropargs3, type_: int | None
+) -> tuple[bytes, bytes | None, wcc_data]:
+    """What the reply to a call that made an object says; raises EEXIST for another object."""
+    overlay, directory = exports.resolve(where.dir)
+    node = overlay.lookup(directory, where.name, caller.credentials)
+    if type_ is not None and node.type != type_:
+        raise error(errno.EEXIST)
+    return node.handle, known_attributes(overlay, node), failed_wcc(exports, where.dir)
+
+
+def _create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3resok:
+    return CREATE3resok(*_made(exports, caller, arguments.where, stat.S_IFREG))
+
+
+def _mkdir(exports: Exports, caller: Caller, arguments: MKDIR3args) -> MKDIR3resok:
+    return MKDIR3resok(*_made(exports, caller, arguments.where, stat.S_IFDIR))
+
+
+def _symlink(exports: Exports, caller: Caller, arguments: SYMLINK3args) -> SYMLINK3resok:
+    return SYMLINK3resok(*_made(exports, caller, arguments.where, stat.S_IFLNK))
+
+
+def _mknod(exports: Exports, caller: Caller, arguments: MKNOD3args) -> MKNOD3resok:
+    return MKNOD3resok(*_made(exports, caller, arguments.where, None))
+
+
+def _rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3resok:
+    old, new = arguments
+    overlay, directory = exports.resolve(new.dir)
+    overlay.lookup(directory, new.name, caller.credentials)
+    return RENAME3resok(failed_wcc(exports, old.dir), failed_wcc(exports, new.dir))
+
+
+def _link(exports: Exports, caller: Caller, arguments: LINK3args) -> LINK3resok:
+    handle, where = arguments
+    made, attributes, wcc = _made(exports, caller, where, None)
+    if made != handle:
+        raise error(errno.EEXIST)
+    return LINK3resok(attributes, wcc)
+
+
+SETATTR: Final = Again(errno.ECANCELED, _setattr)
+CREATE: Final = Again(errno.EEXIST, _create)
+MKDIR: Final = Again(errno.EEXIST, _mkdir)
+SYMLINK: Final = Again(errno.EEXIST, _symlink)
+MKNOD: Final = Again(errno.EEXIST, _mknod)
+REMOVE: Final = Again(errno.ENOENT, _gone)
+RMDIR: Final = Again(errno.ENOENT, _gone)
+RENAME: Final = Again(errno.ENOENT, _rename)
+LINK: Final = Again(errno.EEXIST, _link)
