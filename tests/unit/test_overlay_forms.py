@@ -179,6 +179,12 @@ _FORMS: dict[str, list[Operation]] = {
         Unlink(_names("full/x"), ROOT),
         Rename(_names("new"), _names("full"), ROOT),
     ],
+    "pure upper directory out of another over a lower one": [
+        Mkdir(_names("new"), ROOT, 0o755),
+        Mkdir(_names("new/new"), ROOT, 0o755),
+        Unlink(_names("full/x"), ROOT),
+        Rename(_names("new/new"), _names("full"), ROOT),
+    ],
     "file over a file": [Rename(_names("single"), _names("dir/file"), ROOT)],
     "copy-up with data": [Write(_names("single"), ROOT, 2, b"x")],
     "copy-up by truncation": [Truncate(_names("single"), ROOT, 0)],
