@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nfsd.xdr.nfs3 import NFS3ERR_STALE
 from tests.conformance import walk
 from tests.conformance.guest import Guest
 from tests.conformance.layers import (
@@ -18,10 +19,13 @@ from tests.conformance.layers import (
     differences,
     kernel_view,
     manifest,
+    mounted,
     source_tarball,
 )
+from tests.conformance.machine import command
 from tests.conformance.server import Server, Stack
 from tests.conftest import Serve
+from tests.wire import Wire
 
 pytestmark = [
     pytest.mark.conformance,
@@ -241,6 +245,57 @@ def test_a_diskless_machine(
     assert not any(name.startswith("usr/src/") for name in cleaned.entries)
     check_identities(cleaned)
     check_against_kernel(cleaned, server, tmp_path)
+
+
+BY_KERNEL = """
+set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive
+cd "$1"
+chroot . dpkg --install /tmp/tree.deb
+rm tmp/tree.deb etc/motd
+chmod 640 etc/issue
+mv usr/share/perl5 srv/perl5-moved
+mv etc/skel etc/skel.old && mkdir etc/skel && mv etc/skel.old/.bashrc etc/skel/
+ln usr/bin/perl usr/local/bin/perl-again
+rm -r usr/share/doc/adduser
+echo changed >>etc/bash.bashrc
+"""
+
+
+@pytest.mark.usefixtures("unchanged_lowers")
+def test_what_the_kernel_wrote_is_served(serve: Serve, real_layers: Layers, tmp_path: Path) -> None:
+    """The server, the kernel and the server again work on one upper layer."""
+    server = serve(real_layers.lowers)
+    wire = Wire(server.port)
+    wire.write(wire.lookup("etc/hosts"), b"127.0.0.1 localhost\n")
+    wire.rename("usr/share/doc/libc6", "usr/share/doc/glibc")
+    known = {
+        name: wire.facts(name)
+        for name in ("etc/hosts", "usr/share/doc/glibc", "etc/issue", "usr/share/perl5")
+    }
+    gone = wire.facts("usr/share/doc/adduser/copyright")
+    wire.close()
+    server.stop()
+    upper, work = server.stack.upper, server.stack.work
+    lowers = ":".join(map(str, real_layers.lowers))
+    options = f"lowerdir={lowers},upperdir={upper},workdir={work},redirect_dir=on,metacopy=on"
+    (tmp_path / "rw").mkdir()
+    with mounted("overlay", tmp_path / "rw", options + ",index=on") as view:
+        (package,) = real_layers.packages.glob("tree_*.deb")
+        (view / "tmp" / "tree.deb").write_bytes(package.read_bytes())
+        command(["sh", "-c", BY_KERNEL, "sh", view], timeout=120)
+    server.start()
+    wire = Wire(server.port)
+    for name, facts in known.items():
+        now = "srv/perl5-moved" if name == "usr/share/perl5" else name
+        assert wire.facts(now) == wire.of(facts.handle) == facts, name
+    assert wire.status("GETATTR", gone.handle) == NFS3ERR_STALE
+    wire.close()
+    with Guest(server.port) as guest:
+        found = see(guest)
+        guest.run(PREFIX + "in_root tree --version").check()
+    check_identities(found)
+    check_against_kernel(found, server, tmp_path)
 
 
 OPEN_FILES = """
