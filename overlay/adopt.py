@@ -74,11 +74,14 @@ def _lower_origin(tree: Tree, fd: Fd) -> tuple[Layer, Fd] | None:
     if origin is None or layer is None:
         return None
     try:
-        return layer, layer.open_handle(origin.real, os.O_PATH)
+        lower = layer.open_handle(origin.real, os.O_PATH)
     except OSError as problem:
         if problem.errno != errno.ESTALE:
             raise
         return None
+    # Several layers may have that uuid: btrfs subvolumes, each with inode numbers of its own.
+    layer = tree.layers.on_device(os.fstat(lower).st_dev)
+    return None if layer is None else (layer, lower)
 
 
 def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:

@@ -55,6 +55,10 @@ class Layers:
             (one for one in self.lowers if one.filesystem == number and one.has_handles), None
         )
 
+    def on_device(self, device: int) -> Layer | None:
+        """Any lower layer whose inodes have this st_dev."""
+        return next((one for one in self.lowers if os.fstat(one.root).st_dev == device), None)
+
     def with_uuid(self, uuid: bytes) -> Layer | None:
         """Any lower layer on the filesystem that `overlay.origin` names."""
         return next((one for one in self.lowers if one.uuid == uuid and one.has_handles), None)

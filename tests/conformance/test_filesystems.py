@@ -191,3 +191,44 @@ def test_stale_when_the_inode_number_is_used_again(serve: Serve, disk: Path) -> 
             assert wire.status("GETATTR", gone[fileid]) == NFS3ERR_STALE
     assert again, "no inode number was used again: the test shows nothing"
     wire.close()
+
+
+@pytest.mark.parametrize("disk", ["btrfs"], indirect=True)
+def test_subvolumes_with_the_same_inode_numbers(serve: Serve, disk: Path) -> None:
+    for name in ("top", "bottom", "own"):
+        run("btrfs", "subvolume", "create", disk / name)
+    for name in ("top", "bottom"):
+        (disk / name / name).write_bytes(name.encode())
+        (disk / name / "dir").mkdir()
+        (disk / name / "dir" / name).write_bytes(name.encode())
+    assert (disk / "top" / "top").stat().st_ino == (disk / "bottom" / "bottom").stat().st_ino
+    lowers = [disk / "top", disk / "bottom"]
+    session = Session(serve(stack=Stack.over(lowers, disk / "own")))
+    wire = session.wire
+    names = ["top", "bottom", "dir", "dir/top", "dir/bottom"]
+    known = {name: wire.facts(name) for name in names}
+    assert len({facts.fileid for facts in known.values()}) == len(names)
+    entries, _ = wire.page(wire.root)
+    numbers = {entry.name.decode(): entry.fileid for entry in entries}
+    assert all(numbers[name] == known[name].fileid for name in ("top", "bottom", "dir"))
+    wire.write(known["bottom"].handle, b"B")
+    # What the kernel copies up meanwhile keeps its identity too.
+    wire.close()
+    session.server.stop()
+    stack = session.server.stack
+    view = disk / "view"
+    view.mkdir()
+    lowerdir = ":".join(map(str, lowers))
+    options = f"lowerdir={lowerdir},upperdir={stack.upper},workdir={stack.work}"
+    run("mount", "-t", "overlay", "overlay", "-o", options, view)
+    try:
+        (view / "dir" / "bottom").write_bytes(b"by the kernel")
+        (view / "top").rename(view / "dir" / "moved")
+    finally:
+        run("umount", view)
+    session.server.start()
+    session.wire = Wire(session.server.port)
+    session.check(known["dir/bottom"], "dir/bottom", b"by the kernel")
+    session.check(known["top"], "dir/moved", b"top")
+    session.check(known["bottom"], "bottom", b"Bottom")
+    session.wire.close()
