@@ -1,0 +1,153 @@
+"""Operations that make objects: files, directories, symbolic links, FIFOs, hard links.
+
+Each is a function that plans: it draws from the scenario's random numbers,
+changes the model, and returns the task that makes the calls; or None when
+nothing fits in this wave.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nfsd.torture import calls
+from nfsd.torture.calls import Call, Task
+from nfsd.torture.model import Name, Object
+from nfsd.torture.work import Work
+from nfsd.xdr.nfs3 import (
+    NF3DIR,
+    NF3FIFO,
+    NF3LNK,
+    NF3REG,
+    NFS3ERR_EXIST,
+    fattr3,
+)
+
+_FILES: Final = 250  # living objects of one scenario, besides those of lower layers
+_DIRECTORIES: Final = 40
+_DEEP: Final = 8
+_LINKS: Final = 6
+
+
+def file(work: Work) -> Task | None:
+    """A file with content, in any directory."""
+    return _anywhere(work, NF3REG)
+
+
+def other_kind(work: Work) -> Task | None:
+    """A symbolic link or a FIFO."""
+    return _anywhere(work, work.world.random.choice((NF3LNK, NF3LNK, NF3FIFO)))
+
+
+def directory(work: Work) -> Task | None:
+    """A directory, not too deep."""
+    return _anywhere(work, NF3DIR)
+
+
+def hard_link(work: Work) -> Task | None:
+    """One more name for a file, in any directory."""
+    return link_of(work, work.world.any_file())
+
+
+def link_of(work: Work, found: Object | None) -> Task | None:
+    """One more name for this file."""
+    parent = work.world.any_parent()
+    if found is None or parent is None or len(found.names) >= _LINKS:
+        return None
+    place = work.world.new_name(parent)
+    if place is None:
+        return None
+    work.take(found, place)
+    work.world.bind(found, *place)
+    work.world.note(found, f"LINK to {place[1]!r} in object {parent.number}")
+    return _link(work, found, place)
+
+
+def _anywhere(work: Work, kind: int) -> Task | None:
+    world = work.world
+    parent = world.any_parent()
+    own = (len(world.files) - len(world.fresh)) if kind != NF3DIR else len(world.directories)
+    if parent is None or own >= (_DIRECTORIES if kind == NF3DIR else _FILES):
+        return None
+    if kind == NF3DIR and world.depth(parent) >= _DEEP:
+        return None
+    place = world.new_name(parent)
+    return None if place is None else at(work, kind, place)
+
+
+def at(work: Work, kind: int, place: Name) -> Task:
+    """An object of this kind at this name."""
+    found = planned(work, kind, place)
+    return making(work, found, place)
+
+
+def planned(work: Work, kind: int, place: Name) -> Object:
+    """The model's part of it."""
+    world = work.world
+    found = world.new(kind)
+    if kind == NF3REG:
+        found.content = work.content(found, world.wave)
+    elif kind == NF3LNK:
+        found.content = b"target of object %d of %s" % (
+            found.number,
+            work.ledger.scenario.encode(),
+        )
+    elif kind == NF3DIR:
+        found.mode = 0o755
+        world.closed.add(found)
+    work.take(found, place)
+    world.bind(found, *place)
+    world.note(found, f"made as {place[1]!r} in object {place[0].number}")
+    return found
+
+
+def _make_call(found: Object, place: Name) -> Call:
+    parent, name = place
+    if found.kind == NF3DIR:
+        return calls.mkdir(parent.handle, name)
+    if found.kind == NF3LNK:
+        return calls.symlink(parent.handle, name, found.content)
+    if found.kind == NF3FIFO:
+        return calls.mkfifo(parent.handle, name)
+    return calls.create(parent.handle, name)
+
+
+def making(work: Work, found: Object, place: Name) -> Task:
+    """The calls that make an object, learn its handle, and fill it."""
+    parent, name = place
+    call = _make_call(found, place)
+    reply = yield call
+    if not work.done(reply, f"{call.procedure} of {name!r}", (parent, found), NFS3ERR_EXIST):
+        work.world.give_up(found)
+        return
+    handle, about = (reply.ok.obj, reply.ok.obj_attributes) if reply.good else (None, None)
+    if handle is None or not isinstance(about, fattr3):
+        reply = yield calls.lookup(parent.handle, name)
+        if not work.done(reply, f"LOOKUP of {name!r} just made", (found,)):
+            return
+        handle, about = reply.ok.object, reply.ok.obj_attributes
+    if not isinstance(about, fattr3):
+        reply = yield calls.getattr_(handle)
+        if not work.done(reply, "GETATTR of what was just made", (found,)):
+            return
+        about = reply.ok
+    work.learn(found, handle, about)
+    if found.is_file and found.content:
+        yield from writing(work, found, 0, found.content)
+
+
+def writing(work: Work, found: Object, offset: int, data: bytes) -> Task:
+    """Write all of `data`, also if the server takes less than it is given."""
+    at_byte = 0
+    for _ in range(100):
+        reply = yield calls.write(found.handle, offset + at_byte, data[at_byte:])
+        if not work.done(reply, f"WRITE of {len(data) - at_byte} bytes", (found,)):
+            return
+        at_byte += reply.ok.count
+        if at_byte >= len(data):
+            return
+
+
+def _link(work: Work, found: Object, place: Name) -> Task:
+    parent, name = place
+    reply = yield calls.link(found.handle, parent.handle, name)
+    work.done(reply, f"LINK to {name!r}", (found,), NFS3ERR_EXIST)

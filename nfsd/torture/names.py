@@ -1,0 +1,274 @@
+"""Operations that change what objects are called: rename, remove, and what goes with them.
+
+Each plans from the scenario's random numbers, changes the model and returns a
+task, or None when nothing fits in this wave.  A directory changes its parent at
+most once in a wave: two such renames could meet in an order that makes a loop.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nfsd.torture import calls, checks
+from nfsd.torture.calls import Task
+from nfsd.torture.create import making, planned
+from nfsd.torture.model import Name, Object
+from nfsd.torture.work import Work
+from nfsd.xdr.nfs3 import NF3REG, NFS3ERR_NOENT
+
+_FEW: Final = 30  # objects below which nothing is removed
+_FAMILY: Final = 12  # children with which a directory is removed
+
+
+def rename_within(work: Work) -> Task | None:
+    """A file gets a new name in its directory."""
+    found = work.world.any_file()
+    old = None if found is None else work.world.any_name(found)
+    if found is None or old is None:
+        return None
+    return _to(work, found, old, work.world.new_name(old[0]))
+
+
+def rename_across(work: Work) -> Task | None:
+    """A file goes to another directory."""
+    found, parent = work.world.any_file(), work.world.any_parent()
+    old = None if found is None else work.world.any_name(found)
+    if found is None or old is None or parent is None:
+        return None
+    return _to(work, found, old, work.world.new_name(parent))
+
+
+def rename_directory(work: Work) -> Task | None:
+    """A directory gets a new name or another parent, with work going on below it."""
+    world = work.world
+    found = world.any_directory()
+    old = None if found is None else world.any_name(found)
+    if found is None or old is None:
+        return None
+    parent: Object | None = old[0]
+    if world.random.random() < 0.6:
+        parent = world.any_parent()
+    if parent is None or not _may_move(work, found, parent):
+        return None
+    place = world.new_name(parent)
+    if place is None:
+        return None
+    world.moving = world.moving or parent is not old[0]
+    return _to(work, found, old, place)
+
+
+def _may_move(work: Work, found: Object, parent: Object) -> bool:
+    if parent is found.names[0][0]:
+        return True
+    if work.world.moving or work.world.depth(parent) > 8:
+        return False
+    return not work.world.below(parent, found)
+
+
+def rename_over(work: Work) -> Task | None:
+    """A file takes the place of another."""
+    world = work.world
+    found, target = world.any_file(), world.any_file()
+    if found is None or target is None or found is target:
+        return None
+    old, place = world.any_name(found), world.any_name(target)
+    if old is None or place is None or _too_few(work):
+        return None
+    return _over(work, found, old, target, place)
+
+
+def rename_over_directory(work: Work) -> Task | None:
+    """A directory takes the place of an empty one."""
+    world = work.world
+    found, target = world.any_directory(), world.any_directory()
+    if found is None or target is None or found is target or not _empty(work, target):
+        return None
+    old, place = world.any_name(found), world.any_name(target)
+    if old is None or place is None or not _may_move(work, found, place[0]):
+        return None
+    world.moving = world.moving or place[0] is not old[0]
+    world.closed.add(target)
+    return _over(work, found, old, target, place)
+
+
+def rename_onto_link(work: Work) -> Task | None:
+    """Between two names of one file a rename does nothing."""
+    found = work.world.any_file()
+    if found is None or len(found.names) < 2:
+        return None
+    old, new = found.names[0], found.names[-1]
+    if not work.world.free(old, new) or {old[0], new[0]} & work.world.closed:
+        return None
+    work.take(found, old, new)
+    work.world.changed(found)
+    work.world.note(found, f"RENAME of {old[1]!r} onto its own link {new[1]!r}")
+    return _rename(work, (found,), old, new)
+
+
+def remove(work: Work) -> Task | None:
+    """A name goes; with the last one the file."""
+    if _too_few(work):
+        return None
+    found = work.world.any_file()
+    old = None if found is None else work.world.any_name(found)
+    if found is None or old is None:
+        return None
+    return _remove(work, [_gone(work, found, old)])
+
+
+def remove_all_but_one(work: Work) -> Task | None:
+    """All names of a file go but one, which need not be the first."""
+    world = work.world
+    found = world.any_file()
+    if found is None or len(found.names) < 2:
+        return None
+    names = [each for each in found.names if world.free(each) and each[0] not in world.closed]
+    if len(names) < len(found.names):
+        return None
+    names.remove(world.random.choice(names))
+    return _remove(work, [_gone(work, found, each) for each in names])
+
+
+def rmdir(work: Work) -> Task | None:
+    """An empty directory goes."""
+    found = work.world.any_directory()
+    if found is None or not _empty(work, found) or len(work.world.directories) < 5:
+        return None
+    old = work.world.any_name(found)
+    if old is None:
+        return None
+    work.world.closed.add(found)
+    return _remove(work, [_gone(work, found, old)])
+
+
+def remove_family(work: Work) -> Task | None:
+    """A directory goes with all that is in it; what has a name elsewhere stays."""
+    world = work.world
+    found = world.any_directory()
+    old = None if found is None else world.any_name(found)
+    if found is None or old is None or world.users[found] or not 0 < len(found.children) < _FAMILY:
+        return None
+    children = list(found.children.items())
+    for name, child in children:
+        if child.is_dir or child.lost or not world.free(child, (found, name)) or not child.handle:
+            return None
+    world.closed.add(found)
+    gone = [_gone(work, child, (found, name)) for name, child in children]
+    gone.append(_gone(work, found, old))
+    return _remove(work, gone)
+
+
+def recreate(work: Work) -> Task | None:
+    """A file or empty directory goes, and another object gets its name at once."""
+    world = work.world
+    found = world.any_directory() if world.random.random() < 0.2 else world.any_file()
+    if found is None or len(found.names) != 1 or (found.is_dir and not _empty(work, found)):
+        return None
+    old = world.any_name(found)
+    if old is None:
+        return None
+    if found.is_dir:
+        world.closed.add(found)
+    gone = _gone(work, found, old)
+    kind = found.kind if found.is_dir else NF3REG
+    return _recreate(work, gone, planned(work, kind, old))
+
+
+def burst(work: Work) -> Task | None:
+    """Files come and go at one name, so that the filesystem uses their inode numbers again."""
+    parent = work.world.any_parent()
+    place = None if parent is None else work.world.new_name(parent)
+    if place is None:
+        return None
+    steps: list[tuple[Object, _Gone]] = []
+    for _ in range(6):
+        found = planned(work, NF3REG, place)
+        steps.append((found, _gone(work, found, place)))
+    return _burst(work, steps, place)
+
+
+_Gone = tuple[Object, Name]
+
+
+def _too_few(work: Work) -> bool:
+    return len(work.world.files) < _FEW
+
+
+def _empty(work: Work, found: Object) -> bool:
+    return not found.children and not work.world.users[found]
+
+
+def _gone(work: Work, found: Object, old: Name) -> _Gone:
+    """The model's part of removing a name."""
+    work.take(found, old)
+    work.world.changed(found)
+    work.world.note(found, f"{_remover(found)} of {old[1]!r} in object {old[0].number}")
+    work.world.unbind(found, *old)
+    return found, old
+
+
+def _remover(found: Object) -> str:
+    return "RMDIR" if found.is_dir else "REMOVE"
+
+
+def _to(work: Work, found: Object, old: Name, new: Name | None) -> Task | None:
+    """A rename to a name that is free."""
+    if new is None:
+        return None
+    work.take(found, old, new)
+    work.world.changed(found)
+    work.world.note(
+        found,
+        f"RENAME of {old[1]!r} in object {old[0].number} to {new[1]!r} in object {new[0].number}",
+    )
+    work.world.bind(found, *new)
+    work.world.unbind(found, *old)
+    return _rename(work, (found,), old, new)
+
+
+def _over(work: Work, found: Object, old: Name, target: Object, place: Name) -> Task:
+    """A rename over what is there."""
+    work.take(found, old, place)
+    work.take(target)
+    for each in (found, target):
+        work.world.changed(each)
+        text = f"object {found.number} {old[1]!r} over object {target.number} {place[1]!r}"
+        work.world.note(each, f"RENAME of {text}")
+    work.world.unbind(target, *place)
+    work.world.bind(found, *place)
+    work.world.unbind(found, *old)
+    return _rename(work, (found, target), old, place)
+
+
+def _rename(work: Work, touched: tuple[Object, ...], old: Name, new: Name) -> Task:
+    reply = yield calls.rename(old[0].handle, old[1], new[0].handle, new[1])
+    work.done(reply, f"RENAME of {old[1]!r} to {new[1]!r}", touched, NFS3ERR_NOENT)
+
+
+def _remove(work: Work, gone: list[_Gone]) -> Task:
+    """Remove names one after the other."""
+    for found, (parent, name) in gone:
+        call = (calls.rmdir if found.is_dir else calls.remove)(parent.handle, name)
+        reply = yield call
+        if not work.done(reply, f"{call.procedure} of {name!r}", (found,), NFS3ERR_NOENT):
+            for each, _ in gone:
+                work.world.give_up(each)
+            return
+
+
+def _recreate(work: Work, gone: _Gone, successor: Object) -> Task:
+    found, place = gone
+    yield from _remove(work, [gone])
+    if found.lost:
+        work.world.give_up(successor)
+        return
+    yield from making(work, successor, place)
+    yield from checks.dead(work, found)
+
+
+def _burst(work: Work, steps: list[tuple[Object, _Gone]], place: Name) -> Task:
+    for found, gone in steps:
+        yield from making(work, found, place)
+        if found.lost:
+            return
+        yield from _remove(work, [gone])

@@ -1,0 +1,140 @@
+"""What a run found, as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.table import Table
+
+from nfsd.torture.ledger import Column, Ledger
+
+_GOOD: Final = "0"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One scenario's line."""
+
+    ledger: Ledger
+    live: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is to be said about a run."""
+
+    target: str
+    seed: int
+    seconds: float
+    lines: Sequence[Line]
+    calls: int
+    resent: int
+    delayed: int
+    events: dict[str, int]
+    skipped: Sequence[str]
+
+    @property
+    def checks(self) -> int:
+        """Handle checks of all scenarios."""
+        return sum(line.ledger.checks for line in self.lines)
+
+    @property
+    def wrong(self) -> int:
+        """Errors of all scenarios."""
+        return sum(line.ledger.wrong for line in self.lines)
+
+    def table(self) -> Table:
+        """One line a scenario, one column a way to be wrong."""
+        title = f"{self.target}  seed {self.seed}  {self.seconds:.0f} s"
+        table = Table(title=title, title_justify="left", header_style="bold", show_footer=True)
+        table.add_column("scenario", footer="all", no_wrap=True)
+        for name, total in (
+            ("alive", sum(line.live for line in self.lines)),
+            ("dead", sum(line.dead for line in self.lines)),
+            ("operations", sum(line.ledger.operations for line in self.lines)),
+            ("checks", self.checks),
+        ):
+            table.add_column(name, footer=f"{total:,}", justify="right")
+        for column in Column:
+            total = sum(line.ledger.errors[column] for line in self.lines)
+            table.add_column(column.replace(" ", "\n", 1), footer=_red(total), justify="right")
+        for line in self.lines:
+            ledger = line.ledger
+            numbers = (line.live, line.dead, ledger.operations, ledger.checks)
+            errors = (_red(ledger.errors[column]) for column in Column)
+            table.add_row(ledger.scenario, *(f"{each:,}" for each in numbers), *errors)
+        return table
+
+    def summary(self) -> str:
+        """What does not fit into the table."""
+        happened = ", ".join(f"{count} x {kind}" for kind, count in self.events.items() if count)
+        replays = sum(line.ledger.replays for line in self.lines)
+        reused = sum(line.ledger.reused for line in self.lines)
+        text = (
+            f"{self.checks:,} checks, {self.checks / max(self.seconds, 0.001):,.0f} a second; "
+            f"{self.calls:,} calls, {self.resent:,} resent, {self.delayed:,} asked to come later, "
+            f"{replays:,} found done before; {reused:,} inode numbers used again"
+        )
+        if happened:
+            text += f"; {happened}"
+        if self.skipped:
+            text += f"\nnot run: {', '.join(self.skipped)}"
+        verdict = f"{self.wrong:,} ERRORS" if self.wrong else "no errors"
+        return f"{text}\n{verdict}; --seed {self.seed} does the same operations again"
+
+    def faults(self) -> str:
+        """The first errors of each kind, in full."""
+        return "\n".join(str(fault) for line in self.lines for fault in line.ledger.faults)
+
+    def json(self) -> str:
+        """All of it as one object."""
+        return json.dumps(
+            {
+                "target": self.target,
+                "seed": self.seed,
+                "seconds": round(self.seconds, 3),
+                "checks": self.checks,
+                "errors": self.wrong,
+                "calls": self.calls,
+                "resent": self.resent,
+                "delayed": self.delayed,
+                "events": self.events,
+                "skipped": list(self.skipped),
+                "scenarios": [_row(line) for line in self.lines],
+                "faults": [
+                    {
+                        "scenario": fault.scenario,
+                        "column": fault.column.value,
+                        "subject": fault.subject,
+                        "expected": fault.expected,
+                        "came": fault.came,
+                        "history": list(fault.history),
+                    }
+                    for line in self.lines
+                    for fault in line.ledger.faults
+                ],
+            }
+        )
+
+
+def _red(number: int) -> str:
+    return f"[bold red]{number:,}[/]" if number else _GOOD
+
+
+def _row(line: Line) -> dict[str, object]:
+    ledger = line.ledger
+    counted = {column.value: ledger.errors[column] for column in Column}
+    return {
+        "scenario": ledger.scenario,
+        "alive": line.live,
+        "dead": line.dead,
+        "operations": ledger.operations,
+        "checks": ledger.checks,
+        "replays": ledger.replays,
+        "reused": ledger.reused,
+        **counted,
+    }

@@ -1,0 +1,80 @@
+"""What operations and checks have in common: claims, judging answers, learning handles."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nfsd.torture.calls import Reply
+from nfsd.torture.ledger import Column, Ledger
+from nfsd.torture.model import Name, Object, World
+from nfsd.xdr.nfs3 import NFS3_OK, NFS3ERR_STALE, fattr3
+
+_CONTENTS: Final = (0, 1, 1, 1, 2, 5, 20)  # how often the line is repeated
+_LARGE: Final = 1500  # the same for a large file, some 64 KiB
+
+
+class Work:
+    """One scenario at work: its model and its counters."""
+
+    def __init__(self, world: World, ledger: Ledger, *, expect_replay: bool) -> None:
+        self.world = world
+        self.ledger = ledger
+        self._expect_replay = expect_replay
+
+    def fail(self, column: Column, found: Object, expected: str, came: str) -> None:
+        """Count an object's first error, and expect nothing of it any more."""
+        if found.lost:
+            return
+        self.ledger.fail(column, str(found), list(found.history), expected, came)
+        self.world.give_up(found)
+
+    def done(
+        self, reply: Reply, what: str, touched: tuple[Object, ...], replayed: int = NFS3_OK
+    ) -> bool:
+        """Whether an operation was done; `replayed` is the status if it had been done before."""
+        self.ledger.operations += 1
+        if reply.good:
+            return True
+        if reply.resent and reply.status == replayed and not self._expect_replay:
+            self.ledger.replays += 1
+            return True
+        column = Column.STALE_ALIVE if reply.status == NFS3ERR_STALE else Column.OTHER
+        expected = f"{what}: NFS3_OK"
+        if reply.resent and reply.status == replayed:
+            expected += " again: the call was resent, and its first answer was promised"
+        self.fail(column, touched[0], expected, str(reply))
+        for each in touched[1:]:
+            self.world.give_up(each)
+        return False
+
+    def learn(self, found: Object, handle: bytes, attributes: fattr3) -> None:
+        """A new object's handle and fileid, which no other object may have."""
+        found.handle = handle
+        found.fileid = attributes.fileid
+        before = self.world.registry.fileids.get(found.fileid)
+        other = self.world.registry.learn(found)
+        if other is None:
+            return
+        if other.handle == handle:
+            column = Column.WRONG_OBJECT if other.alive else Column.ALIVE_DEAD
+            self.fail(column, found, "a handle of its own", f"the handle of {other}")
+        elif before is not None and before.alive and not before.lost:
+            self.fail(Column.WRONG_OBJECT, found, "a fileid of its own", f"that of {before}")
+        elif before is not None:
+            self.ledger.reused += 1
+
+    def content(self, found: Object, wave: int) -> bytes:
+        """Data that says whose it is."""
+        random = self.world.random
+        times = _LARGE if random.random() < 0.01 else random.choice(_CONTENTS)
+        scenario = self.ledger.scenario
+        return f"object {found.number} of {scenario}, wave {wave}\n".encode() * times
+
+    def use(self, *parents: Object) -> None:
+        """Calls are on their way below these directories."""
+        self.world.users.update(parents)
+
+    def take(self, found: Object, *names: Name) -> None:
+        """Claim an object and names for one operation."""
+        self.world.claim(found, *names)
+        self.use(*(parent for parent, _ in names))
