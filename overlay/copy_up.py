@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
@@ -49,30 +50,31 @@ def copy_up_file(tree: Tree, node: FileNode) -> FileNode:
     A regular file becomes a metacopy: owner, mode, times and attributes are in
     the upper layer, the data stays in the lower one until it is first written.
     """
-    if node.is_upper:
-        return node
-    return _copied_up(tree, node, data=False, size=None)
+    while not node.is_upper:
+        node = _copied_up(tree, node, data=False, size=None)
+    return node
 
 
 def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> FileNode:
     """As `copy_up_file`, with the data; only so much of it as truncating to `size` leaves."""
-    if node.is_upper and node.data is None:
-        return node
-    if node.is_upper:
-        may_block()
-        tree.copy_ups.do(node.fileid, lambda: _complete(tree, node.handle, size))
-        return _file(resolve(tree, node.handle))
-    node = _copied_up(tree, node, data=True, size=size)
-    return copy_up_data(tree, node, size=size)  # somebody else may have copied no data
+    while not node.is_upper or node.data is not None:
+        if node.is_upper:
+            may_block()
+            tree.copy_ups.do(node.fileid, partial(_complete, tree, node.handle, size))
+            node = _file(resolve(tree, node.handle))
+        else:
+            node = _copied_up(tree, node, data=True, size=size)
+    return node
 
 
 def _copied_up(tree: Tree, node: FileNode, *, data: bool, size: int | None) -> FileNode:
+    """One step towards that: the job that is under way may be somebody else's."""
     require_upper(tree)
     may_block()
     place = node.place or find_place(tree, node.layer, node.fd)
     tree.copy_ups.do(node.fileid, lambda: _copy_file(tree, node, place, data, size))
     copied = _file(resolve(tree, node.handle))
-    return copied if place is None else link_up(tree, copied, place)
+    return link_up(tree, copied, place) if place is not None and copied.is_upper else copied
 
 
 def _file(node: Node) -> FileNode:

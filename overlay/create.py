@@ -169,6 +169,9 @@ def _new_name(
     tree: Tree, parent: DirNode, name: bytes, cred: Credentials
 ) -> Iterator[tuple[DirNode, Attributes]]:
     """Hold the namespace with `name` known to be free: the parent copied up, and its attributes."""
+    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
+    if lookup(tree, parent, name) is not None:
+        raise error(errno.EEXIST)
     parent = writable_parent(tree, parent, cred)
     with tree.changing():
         parent = refreshed(tree, parent)

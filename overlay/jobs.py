@@ -28,23 +28,26 @@ class Jobs:
         self._lock = threading.RLock()  # a job may be done before its callback is set
 
     def do(self, number: int, work: Callable[[], None]) -> None:
-        """Have `work` done for object `number`, or join the job that does it already.
+        """Have `work` done for object `number`, or join the job under way for it.
 
-        Raises what the work raised, or EAGAIN when it takes longer than `PATIENCE`.
+        That may have been other work: the caller looks whether what it needs is
+        done now.  Raises what the work raised, or EAGAIN when it takes longer than
+        `PATIENCE`.
         """
         with self._lock:
             job = self._running.get(number)
-            if job is None:
+            if job is None or job.done():
                 job = self._running[number] = self._pool.submit(work)
-                job.add_done_callback(lambda _: self._finished(number))
+                job.add_done_callback(lambda done: self._finished(number, done))
         try:
             job.result(PATIENCE)
         except TimeoutError:
             raise error(errno.EAGAIN) from None
 
-    def _finished(self, number: int) -> None:
+    def _finished(self, number: int, job: Future[None]) -> None:
         with self._lock:
-            del self._running[number]
+            if self._running.get(number) is job:  # else another was begun since
+                del self._running[number]
 
     def close(self) -> None:
         """Wait for what is under way; take no more."""

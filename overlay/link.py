@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from index.syscalls import link_fd, rename
-from overlay import nlink
+from overlay import nlink, permission
 from overlay.attributes import Change
 from overlay.copy_up import copy_up_file, mark_impure
 from overlay.credentials import Credentials
@@ -32,9 +32,10 @@ def link(tree: Tree, node: Node, parent: DirNode, name: bytes, cred: Credentials
     check_new_name(name)
     if isinstance(node, DirNode):
         raise error(errno.EPERM)
-    parent = writable_parent(tree, parent, cred)
+    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
     if lookup(tree, parent, name) is not None:
         raise error(errno.EEXIST)
+    parent = writable_parent(tree, parent, cred)
     copied = copy_up_file(tree, node)
     with tree.changing():
         parent = refreshed(tree, parent)

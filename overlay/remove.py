@@ -68,19 +68,26 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
     Raises ENOTDIR, ENOTEMPTY, or EPERM where the sticky bit forbids it.
     """
     check_old_name(name)
+    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
+    _removable_directory(tree, parent, name, cred)  # a refusal writes nothing
     parent = writable_parent(tree, parent, cred)
     with tree.changing():
         parent = refreshed(tree, parent)
-        node = existing(tree, parent, name)
-        if not isinstance(node, DirNode):
-            raise error(errno.ENOTDIR)
+        node = _removable_directory(tree, parent, name, cred)
         before = tree.attributes(parent)
-        permission.require_unsticky(before, tree.attributes(node), cred)
-        if not is_empty(tree, node):
-            raise error(errno.ENOTEMPTY)
         _remove_directory(tree, parent, name, node)
         forget_directory(tree, node)
         return renamed(tree, parent, name, before, None)
+
+
+def _removable_directory(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> DirNode:
+    node = existing(tree, parent, name)
+    if not isinstance(node, DirNode):
+        raise error(errno.ENOTDIR)
+    permission.require_unsticky(tree.attributes(parent), tree.attributes(node), cred)
+    if not is_empty(tree, node):
+        raise error(errno.ENOTEMPTY)
+    return node
 
 
 def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -> None:

@@ -90,15 +90,16 @@ def check_owner_change(uid: int, gid: int, changes: Changes, cred: Credentials) 
 def _without_privilege(had: Attributes, cred: Credentials, changes: Changes) -> Changes:
     """What the kernel makes of a change by somebody who is not root.
 
-    Truncating takes setuid and setgid away; so does setting a setgid mode from
-    outside the file's group, of setgid.
+    Truncating and giving away take setuid and setgid; setting a setgid mode from
+    outside the file's group leaves setgid out.
     """
     if cred.is_root:
         return changes
     mode = changes.mode
     if mode is not None and not cred.in_group(had.gid if changes.gid is None else changes.gid):
         mode &= ~stat.S_ISGID
-    if mode is None and changes.size is not None:
+    owner = changes.uid is not None or changes.gid is not None
+    if mode is None and (changes.size is not None or (owner and not had.is_dir)):
         mode = mode_after_write(had, cred)
     return replace(changes, mode=mode)
 

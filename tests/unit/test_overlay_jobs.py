@@ -1,0 +1,71 @@
+"""Jobs: one at a time for an object, none forgotten, none waited for without end."""
+
+from __future__ import annotations
+
+import errno
+import threading
+
+import pytest
+
+from overlay import jobs
+from overlay.jobs import Jobs
+
+
+def test_work_begun_after_other_work_is_done_is_done_too() -> None:
+    running = Jobs()
+    done = 0
+
+    def work() -> None:
+        nonlocal done
+        done += 1
+
+    for _ in range(5000):
+        running.do(7, work)
+    assert done == 5000
+    running.close()
+
+
+def test_who_comes_meanwhile_joins() -> None:
+    running = Jobs()
+    gate, begun = threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def work() -> None:
+        begun.set()
+        gate.wait(10)
+        done.append(1)
+
+    first = threading.Thread(target=running.do, args=(7, work))
+    first.start()
+    assert begun.wait(10)
+    second = threading.Thread(target=running.do, args=(7, lambda: done.append(2)))
+    second.start()
+    running.do(8, lambda: done.append(3))  # another object waits for nobody
+    gate.set()
+    first.join()
+    second.join()
+    assert done == [3, 1]
+    running.close()
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
+    running = Jobs()
+    gate = threading.Event()
+    with pytest.raises(OSError, match="temporarily unavailable") as late:
+        running.do(7, lambda: gate.wait(10) and None)
+    assert late.value.errno == errno.EAGAIN
+    gate.set()
+    running.close()
+
+
+def test_what_the_work_raises_is_raised() -> None:
+    running = Jobs()
+
+    def work() -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="full"):
+            running.do(7, work)
+    running.close()
