@@ -52,8 +52,12 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "PATIENCE", 0.05)
     running = Jobs()
     gate = threading.Event()
+
+    def work() -> None:
+        gate.wait(10)
+
     with pytest.raises(OSError, match="temporarily unavailable") as late:
-        running.do(7, lambda: gate.wait(10) and None)
+        running.do(7, work)
     assert late.value.errno == errno.EAGAIN
     gate.set()
     running.close()
