@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +13,16 @@ from overlay import jobs
 from overlay.jobs import Jobs
 
 
+@pytest.fixture
+def often_switching() -> Iterator[None]:
+    """Threads change so often that what can happen between two steps does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("often_switching")
 def test_work_begun_after_other_work_is_done_is_done_too() -> None:
     running = Jobs()
     done = 0
