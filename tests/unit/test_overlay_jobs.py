@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-import sys
 import threading
-from collections.abc import Iterator
+import time
+from concurrent.futures import Future
+from functools import partial
 
 import pytest
 
@@ -13,27 +14,20 @@ from overlay import jobs
 from overlay.jobs import Jobs
 
 
-@pytest.fixture
-def often_switching() -> Iterator[None]:
-    """Threads change so often that what can happen between two steps does."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
+def test_work_is_not_taken_for_done_because_other_work_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the end of one job and its removal from the books another may be asked for."""
+    finished = Jobs._finished
 
+    def late(self: Jobs, number: int, job: Future[None]) -> None:
+        time.sleep(0.02)
+        finished(self, number, job)
 
-@pytest.mark.usefixtures("often_switching")
-def test_work_begun_after_other_work_is_done_is_done_too() -> None:
+    monkeypatch.setattr(Jobs, "_finished", late)
     running = Jobs()
-    done = 0
-
-    def work() -> None:
-        nonlocal done
-        done += 1
-
-    for _ in range(5000):
-        running.do(7, work)
-    assert done == 5000
+    done: list[int] = []
+    for number in range(20):
+        running.do(7, partial(done.append, number))
+    assert done == list(range(20))
     running.close()
 
 
