@@ -93,6 +93,7 @@ class World:
     """The objects of one scenario, and which of them have something on its way."""
 
     def __init__(self, scenario: str, seed: int, registry: Registry) -> None:
+        self.scenario = scenario
         self.random = random.Random(f"{seed} {scenario}")
         self.registry = registry
         self.roots: list[Object] = []

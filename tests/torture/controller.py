@@ -1,0 +1,65 @@
+"""What `--restart-command` runs in tests: it asks the test's process, which holds the server.
+
+Rule: one connection, one word, one answer.  The server is started by the thread that runs the test:
+it dies with the thread that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.conformance.server import Server
+
+_LIMIT = 60.0
+_SCRIPT = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60) as sock:
+    sock.sendall(sys.argv[2].encode())
+    sys.exit(sock.recv(100) != b"done")
+"""
+
+
+class Controller:
+    """Restarts, kills and drops caches on demand; `command` is what to run for it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(0.1)
+
+    def __enter__(self) -> Controller:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._listener.close()
+
+    def command(self, directory: Path) -> str:
+        """A command line that hands its last word on."""
+        script = directory / "control.py"
+        script.write_text(_SCRIPT)
+        return f"{sys.executable} {script} {self._listener.getsockname()[1]}"
+
+    def attend(self, process: subprocess.Popen[str], seconds: float) -> None:
+        """Do what is asked until `process` ends; it is killed after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+            with contextlib.suppress(TimeoutError):
+                sock, _ = self._listener.accept()
+                with sock:
+                    sock.settimeout(_LIMIT)
+                    self._answer(sock)
+
+    def _answer(self, sock: socket.socket) -> None:
+        word = sock.recv(100).decode()
+        if word == "drop":
+            Path("/proc/sys/vm/drop_caches").write_text("2")
+        else:
+            self._server.restart(crash=word == "kill")
+        sock.sendall(b"done")
