@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -19,7 +20,13 @@ from typing import Any, Final
 
 from nfsd.xdr.codec import Parts, Signature, decode, encode
 from nfsd.xdr.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
-from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
+from nfsd.xdr.nfs3 import (
+    NFS3_OK,
+    NFS3ERR_JUKEBOX,
+    NFS_PROGRAM,
+    NFS_V3,
+    NFS_V3_SIGNATURES,
+)
 from nfsd.xdr.rpc import (
     AUTH_NONE,
     AUTH_SYS,
@@ -39,6 +46,8 @@ from nfsd.xdr.rpc import (
 
 NFS: Final = {each.name.removeprefix("NFSPROC3_"): each for each in NFS_V3_SIGNATURES}
 MOUNT: Final = {each.name.removeprefix("MOUNTPROC3_"): each for each in MOUNT_V3_SIGNATURES}
+_JUKEBOX_TRIES: Final = 100
+_JUKEBOX_SECONDS: Final = 0.2
 NO_AUTH: Final = opaque_auth(AUTH_NONE, b"")
 
 
@@ -107,8 +116,17 @@ class Client:
             self.cred = before
 
     def nfs(self, name: str, arguments: Any = None) -> Any:  # noqa: ANN401 - by procedure
-        """Call an NFSv3 procedure by its name without prefix; returns its decoded result."""
-        return self.call(NFS_PROGRAM, NFS_V3, NFS[name], arguments)
+        """Call an NFSv3 procedure by its name without prefix; returns its decoded result.
+
+        Told NFS3ERR_JUKEBOX it asks again, as the Linux client does; a busy disk
+        can make any copy-up take that long.
+        """
+        for _ in range(_JUKEBOX_TRIES):
+            result = self.call(NFS_PROGRAM, NFS_V3, NFS[name], arguments)
+            if getattr(result, "status", NFS3_OK) != NFS3ERR_JUKEBOX:
+                break
+            time.sleep(_JUKEBOX_SECONDS)
+        return result
 
     def mount(self, path: str | bytes = "/") -> bytes:
         """The root handle of an export; raises MountError."""

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import pytest
 
+from overlay import jobs
 from tests.conformance import guest_image
 from tests.conformance.layers import Layers, layers
 from tests.conformance.machine import UnavailableError, program
@@ -41,6 +42,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         return (yield)
     except UnavailableError as error:
         _give_up(error)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patience() -> Iterator[None]:
+    """An overlay in this process has no client that asks again when a busy disk takes long."""
+    before, jobs.PATIENCE = jobs.PATIENCE, 60.0  # type: ignore[misc]  # Final elsewhere
+    yield
+    jobs.PATIENCE = before  # type: ignore[misc]
 
 
 @pytest.fixture(autouse=True)
