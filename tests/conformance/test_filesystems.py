@@ -183,6 +183,7 @@ def test_stale_when_the_inode_number_is_used_again(serve: Serve, disk: Path) -> 
         if number % 2:
             wire.remove(f"file{number - 1}")
             wire.remove(f"file{number}")
+    os.sync()  # freed by now at the latest
     again = 0
     for number in range(50):
         fileid = wire.attributes(wire.create(f"new{number}")).fileid

@@ -36,6 +36,7 @@ _SHORT = settings(
 _NEWS = {Kind.HIDDEN}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @_SHORT
 @given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24))

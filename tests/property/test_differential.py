@@ -19,7 +19,7 @@ from tests.property.stack import Stack
 
 _counter = itertools.count()
 _LONG = settings(
-    max_examples=int(os.environ.get("OVERLAY_SEQUENCES", "2000")),
+    max_examples=int(os.environ.get("OVERLAY_SEQUENCES", "60")),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
@@ -47,6 +47,7 @@ def _run(
         shutil.rmtree(place)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @settings(_SHORT)
 @given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
