@@ -69,6 +69,7 @@ def content(work: Work, found: Object, offset: int) -> Task:
         found,
         f"READ at {offset}: {len(wanted)} bytes, from byte {at} {wanted[at : at + 60]!r}",
         f"{len(data)} bytes, from byte {at} {data[at : at + 60]!r}",
+        "content",
     )
 
 
@@ -122,7 +123,8 @@ def listing(work: Work, wanted: Listing) -> Task:
         if not entries:
             break
         cookie, verifier = entries[-1].cookie, reply.ok.cookieverf
-    work.fail(Column.OTHER, wanted.directory, "a listing that ends", "one that does not")
+    expected, came = "entries, or the end of the listing", f"neither, behind cookie {cookie:#x}"
+    work.fail(Column.OTHER, wanted.directory, expected, came, "listing")
 
 
 def _entry(work: Work, found: Object, entry: object, *, plus: bool) -> bool:
@@ -145,12 +147,13 @@ def _complete(work: Work, wanted: Listing, seen: dict[bytes, int]) -> None:
     for each, found in wanted.standing.items():
         count = seen.get(each, 0)
         if count != 1:
-            work.fail(Column.OTHER, found, f"its name {each!r} once in a listing", f"{count} times")
+            expected = f"its name {each!r} once in a listing"
+            work.fail(Column.OTHER, found, expected, f"{count} times", "listing")
     known = wanted.standing.keys() | wanted.changing | {b".", b".."}
     strange = sorted(seen.keys() - known)
     if strange:
         text = f"{len(strange)} more: {strange[:5]}"
-        work.fail(Column.OTHER, wanted.directory, "the names that are there", text)
+        work.fail(Column.OTHER, wanted.directory, "the names that are there", text, "listing")
 
 
 def alive(work: Work, found: Object, reply: Reply, what: str) -> bool:
@@ -160,7 +163,7 @@ def alive(work: Work, found: Object, reply: Reply, what: str) -> bool:
     if found.alive and not found.lost:
         gone = reply.status in (NFS3ERR_STALE, NFS3ERR_BADHANDLE)
         column = Column.STALE_ALIVE if gone else Column.OTHER
-        work.fail(column, found, f"{what}: NFS3_OK", str(reply))
+        work.fail(column, found, f"{what}: NFS3_OK", str(reply), str(reply).split(":")[0])
     return False
 
 
@@ -168,7 +171,7 @@ def _stale(work: Work, found: Object, reply: Reply, what: str) -> None:
     if reply.status == NFS3ERR_STALE:
         return
     column = Column.ALIVE_DEAD if reply.good else Column.OTHER
-    work.fail(column, found, f"{what}: NFS3ERR_STALE", str(reply))
+    work.fail(column, found, f"{what}: NFS3ERR_STALE", str(reply), f"{reply} when dead")
 
 
 def same(work: Work, found: Object, about: fattr3) -> bool:
@@ -176,17 +179,13 @@ def same(work: Work, found: Object, about: fattr3) -> bool:
     if not constant(work, found, about):
         return False
     if not found.is_link and about.mode & 0o7777 != found.mode:
-        came = f"mode {about.mode & 0o7777:o}"
-        work.fail(Column.OTHER, found, f"mode {found.mode:o}", came)
-        return False
+        work.differs(found, "mode", f"{found.mode:o}", f"{about.mode & 0o7777:o}")
     if found.is_dir:
         return True
     if len(found.names) != about.nlink:
-        work.fail(Column.OTHER, found, f"nlink {len(found.names)}", f"nlink {about.nlink}")
-        return False
+        work.differs(found, "nlink", str(len(found.names)), str(about.nlink))
     if (found.is_file or found.is_link) and len(found.content) != about.size:
-        work.fail(Column.OTHER, found, f"size {len(found.content)}", f"size {about.size}")
-        return False
+        work.differs(found, "size", str(len(found.content)), str(about.size))
     return True
 
 

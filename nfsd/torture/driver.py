@@ -21,7 +21,8 @@ from nfsd.torture.work import Work
 
 _LIVE: Final = 40  # objects that have their turn in a wave
 _DEAD: Final = 16
-_PAGES: Final = (400, 600, 1024, 4096)
+_PAGES: Final = (512, 800, 1500, 4096)
+_PLUS_PAGES: Final = (1500, 3000, 8192)  # handles and attributes take their place
 
 
 class Driver:
@@ -160,7 +161,8 @@ class Driver:
             standing = {
                 name: child for name, child in found.children.items() if name not in changing
             }
-            page, plus = self._random.choice(_PAGES), self._random.random() < 0.4
+            plus = self._random.random() < 0.4
+            page = self._random.choice(_PLUS_PAGES if plus else _PAGES)
             yield checks.listing(
                 self.work, Listing(found, standing, frozenset(changing), page, plus)
             )

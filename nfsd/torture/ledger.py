@@ -6,6 +6,7 @@ and what was done to the object before.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -55,6 +56,7 @@ class Ledger:
     replays: int = 0  # work found done by a call whose answer was lost
     reused: int = 0  # inode numbers that a dead object had before
     errors: dict[Column, int] = field(default_factory=lambda: dict.fromkeys(Column, 0))
+    kinds: Counter[str] = field(default_factory=Counter)  # of other errors
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -63,10 +65,12 @@ class Ledger:
         return sum(self.errors.values())
 
     def fail(
-        self, column: Column, subject: str, history: list[str], expected: str, came: str
+        self, column: Column, subject: str, history: list[str], expected: str, came: str, kind: str
     ) -> None:
         """Count an error, and keep the first ones."""
         self.errors[column] += 1
+        if column == Column.OTHER:
+            self.kinds[kind] += 1
         if self.errors[column] <= _KEPT:
             fault = Fault(self.scenario, column, subject, expected, came, tuple(history))
             self.faults.append(fault)

@@ -36,6 +36,7 @@ class Object:
     # After an error nothing exact can be said of it any more.
     lost: bool = False
     pristine: bool = False  # of a lower layer and not changed by us
+    told: set[str] = field(default_factory=set)  # errors that leave it as it is
     names: list[Name] = field(default_factory=list)
     children: dict[bytes, Object] = field(default_factory=dict)
     history: deque[str] = field(default_factory=lambda: deque(maxlen=_HISTORY))

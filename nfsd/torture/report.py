@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -79,8 +80,12 @@ class Report:
             f"{self.calls:,} calls, {self.resent:,} resent, {self.delayed:,} asked to come later, "
             f"{replays:,} found done before; {reused:,} inode numbers used again"
         )
+        kinds = sum((line.ledger.kinds for line in self.lines), Counter[str]())
+        if kinds:
+            told = ", ".join(f"{count:,} x {kind}" for kind, count in kinds.most_common())
+            text += f"\nother errors: {told}"
         if happened:
-            text += f"; {happened}"
+            text += f"\n{happened}"
         if self.skipped:
             text += f"\nnot run: {', '.join(self.skipped)}"
         verdict = f"{self.wrong:,} ERRORS" if self.wrong else "no errors"
@@ -136,5 +141,6 @@ def _row(line: Line) -> dict[str, object]:
         "checks": ledger.checks,
         "replays": ledger.replays,
         "reused": ledger.reused,
+        "kinds": dict(ledger.kinds),
         **counted,
     }

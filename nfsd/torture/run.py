@@ -86,7 +86,9 @@ class Run:
             self._engine.run()
             self._last_event()
         except LostError as error:
-            self._server.fail(Column.OTHER, str(self._plan.target), [], "an answer", str(error))
+            self._server.fail(
+                Column.OTHER, str(self._plan.target), [], "an answer", str(error), "no answer"
+            )
         finally:
             self._going = False
             self._end = time.monotonic()

@@ -21,12 +21,23 @@ class Work:
         self.ledger = ledger
         self._expect_replay = expect_replay
 
-    def fail(self, column: Column, found: Object, expected: str, came: str) -> None:
+    def fail(
+        self, column: Column, found: Object, expected: str, came: str, kind: str = "answer"
+    ) -> None:
         """Count an object's first error, and expect nothing of it any more."""
         if found.lost:
             return
-        self.ledger.fail(column, str(found), list(found.history), expected, came)
+        self.ledger.fail(column, str(found), list(found.history), expected, came, kind)
         self.world.give_up(found)
+
+    def differs(self, found: Object, what: str, expected: str, came: str) -> None:
+        """Count an attribute that is wrong; the handle still is what it was, so go on."""
+        if found.lost or what in found.told:
+            return
+        found.told.add(what)
+        history = list(found.history)
+        expected, came = f"{what} {expected}", f"{what} {came}"
+        self.ledger.fail(Column.OTHER, str(found), history, expected, came, what)
 
     def done(
         self, reply: Reply, what: str, touched: tuple[Object, ...], replayed: int = NFS3_OK
@@ -42,7 +53,7 @@ class Work:
         expected = f"{what}: NFS3_OK"
         if reply.resent and reply.status == replayed:
             expected += " again: the call was resent, and its first answer was promised"
-        self.fail(column, touched[0], expected, str(reply))
+        self.fail(column, touched[0], expected, str(reply), str(reply).split(":")[0])
         for each in touched[1:]:
             self.world.give_up(each)
         return False
