@@ -168,7 +168,8 @@ def test_stale_also_when_the_inode_number_is_used_again(kind: str, tmp_path: Pat
             tree.create("new")
             number, handle = tree.attributes("new").fileid, tree.node("new").handle
             tree.remove("new")
-            _let_inodes_go(disk)
+            if kind == "xfs":
+                _let_inodes_go(disk)
             names = [f"new{attempt}" for attempt in range(100)]
             for name in names:
                 tree.create(name)
