@@ -49,7 +49,7 @@ def open_tree(config: OverlayConfig) -> Tree:
     else:
         work = _state_directory(config)
     opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
-    workdir = _open_workdir(work)
+    workdir = _open_workdir(work, read_only=config.upperdir is None)
     if config.upperdir is not None:
         _check_upper(opened[0], workdir)
     first_data = len(opened) - len(config.datadirs)
@@ -153,14 +153,19 @@ def _state_directory(config: OverlayConfig) -> Fd:
     return Fd(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
 
 
-def _open_workdir(work: Fd) -> Workdir:
+def _open_workdir(work: Fd, *, read_only: bool) -> Workdir:
     try:
         return Workdir(work)
     except OSError as problem:
         if problem.errno == errno.EBUSY:
+            cure = (
+                "set STATE_DIRECTORY to another directory"
+                if read_only
+                else "use another upper and workdir"
+            )
             raise ConfigError(
-                "the workdir is in use by another server: "
-                "stop that one, or use another upper and workdir"
+                f"the {'bottommost layer' if read_only else 'workdir'} is in use by another "
+                f"server: stop that one, or {cure}"
             ) from problem
         raise ConfigError(f"cannot use the workdir: {problem.strerror}") from problem
 

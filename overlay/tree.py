@@ -34,7 +34,7 @@ from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.verifier import WriteVerifier
 
 _KNOWN_NAMES: Final = 100_000  # about 300 bytes each
-_KEPT_ENTRIES: Final = 2_000_000  # directory entries held in memory, about 150 bytes each
+_KEPT_ENTRIES: Final = 200_000  # directory entries held in memory, about 150 bytes each
 
 
 @dataclass(frozen=True, slots=True)
