@@ -158,8 +158,14 @@ class KernelSide:
 
     def rename(self, path: Path, new: Path, cred: Credentials) -> None:
         def work(fd: int) -> None:
+            before = os.fstat(fd)
             with opened(self._root, new[:-1]) as parent:
-                os.rename(path[-1], new[-1], src_dir_fd=fd, dst_dir_fd=parent)
+                try:
+                    os.rename(path[-1], new[-1], src_dir_fd=fd, dst_dir_fd=parent)
+                except OSError as problem:
+                    if problem.errno == errno.ENOTEMPTY:
+                        _restore_times(fd, before)
+                    raise
 
         self._run(path[:-1], cred, work)
 
@@ -251,6 +257,13 @@ def _time(when: When) -> int:
     if when is None:
         return syscalls.UTIME_OMIT
     return syscalls.UTIME_NOW if isinstance(when, Now) else when
+
+
+def _restore_times(directory: int, before: os.stat_result) -> None:
+    """Undo what ext4 does to the old parent before it finds that the target is not empty."""
+    if os.fstat(directory).st_mtime_ns != before.st_mtime_ns:
+        syscalls.become(0, 0, frozenset())
+        syscalls.set_times(directory, before.st_atime_ns, before.st_mtime_ns)
 
 
 def _names(fd: int) -> tuple[bytes, ...]:
