@@ -53,13 +53,33 @@ def add_to(commands: Commands) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_target(parser)
+    _add_disturbance(parser)
+    add = parser.add_argument
+    add("--seconds", type=float, default=60.0, metavar="N", help="how long (default: 60)")
+    add("--seed", type=int, metavar="S", help="do the same operations as another run")
+    add("--keep", action="store_true", help="leave the directory as it is at the end")
+    add("--json", action="store_true", help="one JSON object instead of a table")
+    add("--list", action="store_true", help="the scenarios, a line each")
+    add("--prepare", type=Path, metavar="DIRECTORY", help="fill a directory for a lower layer")
+    add("--files", type=int, default=400, metavar="N", help="for --prepare: a scenario (400)")
+    parser.set_defaults(command=_torture)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    """What is tested."""
     add = parser.add_argument
     add("url", nargs="?", metavar="nfs://HOST[:PORT]/EXPORT", help="the export (port: 2049)")
     add("--mountport", type=int, metavar="P", help="default: the same port, else the portmapper's")
     add("--scenario", nargs="+", action="extend", metavar="NAME", help="only these (see --list)")
-    add("--seconds", type=float, default=60.0, metavar="N", help="how long (default: 60)")
-    add("--seed", type=int, metavar="S", help="do the same operations as another run")
     add("--lower", metavar="DIR", help="a prepared directory of the export; it is used up")
+    add("--uid", type=int, default=os.geteuid(), help="AUTH_SYS user (default: yours)")
+    add("--gid", type=int, default=os.getegid(), help="AUTH_SYS group (default: yours)")
+
+
+def _add_disturbance(parser: argparse.ArgumentParser) -> None:
+    """What happens to the server meanwhile."""
+    add = parser.add_argument
     add(
         "--restart-command",
         metavar="CMD",
@@ -77,14 +97,6 @@ def add_to(commands: Commands) -> None:
         action="store_true",
         help="the server promises the first answer to a call that is sent again",
     )
-    add("--uid", type=int, default=os.geteuid(), help="AUTH_SYS user (default: yours)")
-    add("--gid", type=int, default=os.getegid(), help="AUTH_SYS group (default: yours)")
-    add("--keep", action="store_true", help="leave the directory as it is at the end")
-    add("--json", action="store_true", help="one JSON object instead of a table")
-    add("--list", action="store_true", help="the scenarios, a line each")
-    add("--prepare", type=Path, metavar="DIRECTORY", help="fill a directory for a lower layer")
-    add("--files", type=int, default=400, metavar="N", help="for --prepare: a scenario (400)")
-    parser.set_defaults(command=_torture)
 
 
 def _torture(options: argparse.Namespace) -> int:
