@@ -150,7 +150,9 @@ def _run(plan: Plan, *, json: bool, keep: bool) -> int:
         _go(run)
     else:
         with Live(console=console, transient=True, auto_refresh=False) as live:
-            run = Run(plan, lambda run: live.update(run.report().table(), refresh=True))
+            run = Run(
+                plan, lambda run: live.update(run.report().table(console.width), refresh=True)
+            )
             _go(run)
     report = run.report()
     if not keep and not run.clean_up():
@@ -160,7 +162,7 @@ def _run(plan: Plan, *, json: bool, keep: bool) -> int:
     else:
         if report.wrong:
             print(report.faults())
-        console.print(report.table())
+        console.print(report.table(console.width))
         print(report.summary())
     return _WRONG if report.wrong else _HELD
 

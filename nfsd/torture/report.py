@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich import box
 from rich.table import Table
 
 from nfsd.torture.ledger import Column, Ledger
 
 _GOOD: Final = "0"
+_WIDE: Final = 105  # columns of a terminal that take the whole table
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +50,31 @@ class Report:
         """Errors of all scenarios."""
         return sum(line.ledger.wrong for line in self.lines)
 
-    def table(self) -> Table:
-        """One line a scenario, one column a way to be wrong."""
+    def table(self, width: int = 140) -> Table:
+        """One line a scenario, one column a way to be wrong; a narrow one leaves out the rest."""
         title = f"{self.target}  seed {self.seed}  {self.seconds:.0f} s"
-        table = Table(title=title, title_justify="left", header_style="bold", show_footer=True)
-        table.add_column("scenario", footer="all", no_wrap=True)
-        for name, total in (
-            ("alive", sum(line.live for line in self.lines)),
-            ("dead", sum(line.dead for line in self.lines)),
-            ("operations", sum(line.ledger.operations for line in self.lines)),
-            ("checks", self.checks),
-        ):
-            table.add_column(name, footer=f"{total:,}", justify="right")
+        table = Table(
+            title=title,
+            title_justify="left",
+            header_style="bold",
+            show_footer=True,
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("scenario", no_wrap=True)
+        narrow = width < _WIDE
+        for name in ("checks",) if narrow else ("alive", "dead", "operations", "checks"):
+            table.add_column(name, justify="right", no_wrap=True)
         for column in Column:
-            total = sum(line.ledger.errors[column] for line in self.lines)
-            table.add_column(column.replace(" ", "\n", 1), footer=_red(total), justify="right")
-        for line in self.lines:
-            ledger = line.ledger
-            numbers = (line.live, line.dead, ledger.operations, ledger.checks)
-            errors = (_red(ledger.errors[column]) for column in Column)
-            table.add_row(ledger.scenario, *(f"{each:,}" for each in numbers), *errors)
+            table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+        rows = [_cells(line, narrow) for line in self.lines]
+        for line, row in zip(self.lines, rows, strict=True):
+            cells = [*(f"{each:,}" for each in row), *map(_red, line.ledger.errors.values())]
+            table.add_row(line.ledger.scenario, *cells)
+        sums = [f"{sum(numbers):,}" for numbers in zip(*rows, strict=True)]
+        wrong = [_red(sum(line.ledger.errors[each] for line in self.lines)) for each in Column]
+        for each, footer in zip(table.columns, ["all", *sums, *wrong], strict=False):
+            each.footer = footer
         return table
 
     def summary(self) -> str:
@@ -124,6 +131,12 @@ class Report:
                 ],
             }
         )
+
+
+def _cells(line: Line, narrow: bool) -> tuple[int, ...]:
+    """A line's numbers that are no errors."""
+    ledger = line.ledger
+    return (ledger.checks,) if narrow else (line.live, line.dead, ledger.operations, ledger.checks)
 
 
 def _red(number: int) -> str:
