@@ -158,6 +158,12 @@ class World:
         if found.pristine:
             self.changed(found)
 
+    def spoil(self, found: Object, *places: Name) -> None:
+        """Names of which nobody knows whether they are there: never use them again."""
+        self.give_up(found)
+        for parent, name in places:
+            parent.children.setdefault(name, found)
+
     def next_wave(self) -> None:
         """All that was on its way has ended."""
         self.wave += 1

@@ -242,7 +242,8 @@ def _over(work: Work, found: Object, old: Name, target: Object, place: Name) -> 
 
 def _rename(work: Work, touched: tuple[Object, ...], old: Name, new: Name) -> Task:
     reply = yield calls.rename(old[0].handle, old[1], new[0].handle, new[1])
-    work.done(reply, f"RENAME of {old[1]!r} to {new[1]!r}", touched, NFS3ERR_NOENT)
+    if not work.done(reply, f"RENAME of {old[1]!r} to {new[1]!r}", touched, NFS3ERR_NOENT):
+        work.world.spoil(touched[0], old, new)
 
 
 def _remove(work: Work, gone: list[_Gone]) -> Task:
@@ -251,8 +252,8 @@ def _remove(work: Work, gone: list[_Gone]) -> Task:
         call = (calls.rmdir if found.is_dir else calls.remove)(parent.handle, name)
         reply = yield call
         if not work.done(reply, f"{call.procedure} of {name!r}", (found,), NFS3ERR_NOENT):
-            for each, _ in gone:
-                work.world.give_up(each)
+            for each, place in gone:
+                work.world.spoil(each, place)
             return
 
 
