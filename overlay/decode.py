@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from index.entries import GONE, DirectoryEntry, UpperInode
 from index.fd import DIR_FLAGS, Fd, components, path_of
@@ -37,7 +38,7 @@ def resolve(tree: Tree, handle: bytes) -> Node:
     identity = tree.signer.decode(handle)
     found: Node | None
     if identity.is_dir:
-        found = _directory(tree, identity)
+        found = _settled(tree, lambda: _directory(tree, identity))
     elif identity.is_upper:
         found = _pure_upper_file(tree, identity)
     else:
@@ -67,6 +68,25 @@ def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
         return None
     layer, fd = opened
     return lower_file(tree, LowerFile(layer, fd, os.fstat(fd)), None)
+
+
+def _settled(tree: Tree, find: Callable[[], DirNode | None]) -> DirNode | None:
+    """What a walk finds, whatever is being renamed on its way.
+
+    A walk takes no lock, so it may see a rename half done: the names changed, but
+    not yet what is known of them.  Before it calls a directory gone it looks
+    again when nothing is being changed.
+    """
+    try:
+        found = find()
+    except OSError as problem:
+        if problem.errno not in (errno.ESTALE, errno.ENOENT, errno.ENOTDIR):
+            raise
+        found = None
+    if found is None:
+        with tree.changing():
+            found = find()
+    return found
 
 
 def _directory(tree: Tree, identity: Identity) -> DirNode | None:
@@ -192,7 +212,10 @@ def parent_of(tree: Tree, node: DirNode) -> DirNode:
         return tree.root
     found: Node | None
     if node.upper is not None:
-        found = from_upper(tree, Fd(os.open(b"..", DIR_FLAGS, dir_fd=node.upper)))
+        upper = node.upper
+        found = _settled(
+            tree, lambda: from_upper(tree, Fd(os.open(b"..", DIR_FLAGS, dir_fd=upper)))
+        )
     else:
         assert node.place is not None
         found = resolve(tree, node.place.parent)
