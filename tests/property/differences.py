@@ -26,7 +26,8 @@ def is_comparable(operation: Operation, kernel: KernelSide) -> bool:
         case Chmod(path):
             return kernel.type(path) != stat.S_IFLNK
         case Rename(path, new, cred):
-            return cred.is_root or kernel.number(path) != kernel.number(new)
+            number = kernel.number(path)
+            return cred.is_root or number is None or number != kernel.number(new)
         case Utimes(_, cred, atime, mtime):
             return cred.is_root or {atime, mtime} != {None, NOW}
         case _:
