@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from index.entries import GONE, DirectoryEntry, UpperInode
 from index.fd import DIR_FLAGS, Fd, components, path_of
@@ -156,40 +157,62 @@ def _walk(tree: Tree, names: list[bytes]) -> DirNode | None:
     return node if isinstance(node, DirNode) else None
 
 
+class _Step(NamedTuple):
+    """A directory of a lower layer on the way down to another: its name and what it is part of."""
+
+    name: bytes
+    real: LowerDir
+    origin: int  # fileid of the merged directory that the lower layers alone would show
+
+
 def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
     """The merged directory whose stack has this directory of a lower layer.
 
-    Walks the lower path from the layer's root, staying at each step with the
-    merged directory that the lower one belongs to, wherever that is now.
+    From the nearest ancestor that is indexed, or else from the root, down by
+    names: an ancestor may have been renamed, or removed after what is below it
+    was moved away.
     """
-    real = layer.root
-    node = tree.root
-    for name in components(path_of(fd)):
-        real = Fd(os.open(name, DIR_FLAGS, dir_fd=real))
-        below = _step_down(tree, node, name, LowerDir(layer, real))
-        if below is None:
+    start, steps = _way_down(tree, layer, components(path_of(fd)))
+    for position in reversed(range(len(steps))):
+        entry = tree.index.find(steps[position].origin)
+        if entry == GONE:
             return None
-        node = below
-    return node
+        # A note of a redirect only says that this very path leads there.
+        if isinstance(entry, DirectoryEntry) and entry.lower is None:
+            indexed = _from_entry(tree, entry)
+            if indexed is not None:
+                start, steps = indexed, steps[position + 1 :]
+                break
+    node: Node | None = start
+    for step in steps:
+        node = lookup(tree, node, step.name) if isinstance(node, DirNode) else None
+        if not isinstance(node, DirNode) or not _has(node.lowers, step.real):
+            return None
+    return node if isinstance(node, DirNode) else None
 
 
-def _step_down(tree: Tree, parent: DirNode, name: bytes, real: LowerDir) -> DirNode | None:
-    """The merged directory of `real`, which the layer has as `name` below one of `parent`'s."""
-    stack = find_lower(tree, parent.lowers, name)
-    if isinstance(stack, LowerFile) or not _has(stack, real):
-        # Not by this name: a redirect of a higher layer may lead to it.
-        return _from_note(tree, real)
-    bottom = stack[-1]
-    entry = tree.index.find(bottom.identity().fileid)
-    if entry == GONE:
-        return None
-    node: Node | None = None
-    # A note of a redirect only says that this very path leads there.
-    if isinstance(entry, DirectoryEntry) and entry.lower is None:
-        node = _from_entry(tree, entry)
-    if node is None:
-        node = lookup(tree, parent, name)
-    return node if isinstance(node, DirNode) and _has(node.lowers, real) else None
+def _way_down(tree: Tree, layer: Layer, names: list[bytes]) -> tuple[DirNode | None, list[_Step]]:
+    """The steps by `names` as the lower layers alone have them, and where they start from.
+
+    That is the root, or the directory of a higher layer whose redirect leads to
+    one on the way; None when there is no such way any more.
+    """
+    real, stack = layer.root, tree.root.lowers
+    start: DirNode = tree.root
+    steps: list[_Step] = []
+    for name in names:
+        real = Fd(os.open(name, DIR_FLAGS, dir_fd=real))
+        here = LowerDir(layer, real)
+        below = find_lower(tree, stack, name)
+        if isinstance(below, LowerFile) or not _has(below, here):
+            redirected = _from_note(tree, here)
+            if redirected is None:
+                return None, []
+            start, stack, steps = redirected, redirected.lowers, []
+        else:
+            stack = below
+            steps.append(_Step(name, here, below[-1].identity().fileid))
+    return start, steps
 
 
 def _from_note(tree: Tree, real: LowerDir) -> DirNode | None:
