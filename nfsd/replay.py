@@ -69,7 +69,9 @@ class ReplayCache:
     """
 
     def __init__(self, fd: int) -> None:
-        os.ftruncate(fd, SIZE)
+        if os.fstat(fd).st_size != SIZE:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
         self._map = mmap.mmap(fd, SIZE)
         self._process = secrets.randbits(64)
         self._lock = threading.Lock()
