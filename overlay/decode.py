@@ -3,9 +3,9 @@
 A non-directory needs no path: its index entry, or its own inode, is all there
 is to find.  A directory must be connected to the merged tree, because what it
 merges with depends on where it is: one that was copied up is walked to by its
-upper path, one that was not by the path of its lower inode, crossing over at
-every ancestor that moved.  Each step of a walk must meet the very object that
-it is meant to meet, else the handle is stale.
+upper path, one that was not from its nearest ancestor that was, by the names of
+its lower path.  Each step of a walk must meet the very object that it is meant
+to meet, else the handle is stale.
 """
 
 from __future__ import annotations
