@@ -7,9 +7,10 @@ is not idempotent is kept in a file that is mapped into memory: what was stored
 outlives the process, whatever kills it.
 
 A call is entered before it is made.  Found entered but not answered, it is
-under way in this process, and the repetition is dropped; or it was under way in
-one that died, and nobody knows how far it got.  It is then made again, and an
-error that only its own success explains is that success (`Procedure.again`).
+under way in this process, and the repetition waits for the same answer, as the
+first connection may be dead; or it was under way in a process that died, and
+nobody knows how far it got.  It is then made again, and an error that only its
+own success explains is that success (`Procedure.again`).
 
 A call is known by a digest of the client's address, without the port, and of the
 whole record: xid, procedure, credentials and arguments.
@@ -32,6 +33,7 @@ from nfsd.xdr.codec import Buffer
 
 SIZE: Final = 8 << 20  # bytes of the file
 AGE_MAX: Final = 120 * 10**9  # nanoseconds; Linux gives a call up after about as long
+WAIT: Final = 20.0  # seconds that a repetition waits for a call under way
 _SLOT: Final = 512
 _WAYS: Final = 8  # slots that one call may be in
 _HEAD: Final = struct.Struct("<16sQQHH")  # digest, process, time, state, length
@@ -74,14 +76,14 @@ class ReplayCache:
             os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
         self._map = mmap.mmap(fd, SIZE)
         self._process = secrets.randbits(64)
-        self._lock = threading.Lock()
+        self._changed = threading.Condition(threading.RLock())
 
     def begin(self, address: str, record: Buffer) -> Entry:
         """Enter a call, unless it is known already."""
         digest = blake2b(address.encode() + b"\0" + record, digest_size=16).digest()
         first = int.from_bytes(digest[:4], "little") % _SETS * _WAYS
         now = time.time_ns()
-        with self._lock:
+        with self._changed:
             oldest, oldest_time = first, now + 1
             for slot in range(first, first + _WAYS):
                 known, process, when, state, length = _HEAD.unpack_from(self._map, slot * _SLOT)
@@ -94,6 +96,16 @@ class ReplayCache:
             self._write(oldest, digest, _BEGUN, b"")
             return Entry(digest, oldest, Fate.NEW)
 
+    def begin_after(self, address: str, record: Buffer) -> Entry:
+        """As `begin`, once the call under way has its answer; it may take `WAIT` seconds."""
+        deadline = time.monotonic() + WAIT
+        with self._changed:
+            entry = self.begin(address, record)
+            while entry.fate is Fate.RUNNING and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+                entry = self.begin(address, record)
+        return entry
+
     def _known(self, digest: bytes, slot: int, process: int, state: int, length: int) -> Entry:
         if state == _DONE:
             begin = slot * _SLOT + _HEAD.size
@@ -105,16 +117,19 @@ class ReplayCache:
 
     def finish(self, entry: Entry, reply: bytes) -> None:
         """Keep the answer to a call that was begun."""
-        if self._is_still(entry):
-            if len(reply) <= _REPLY_MAX:
-                self._write(entry.slot, entry.digest, _DONE, reply)
-            else:
+        with self._changed:
+            if len(reply) > _REPLY_MAX:
                 self.cancel(entry)
+            elif self._is_still(entry):
+                self._write(entry.slot, entry.digest, _DONE, reply)
+            self._changed.notify_all()
 
     def cancel(self, entry: Entry) -> None:
         """Forget a call that did nothing, so that it is made when it comes again."""
-        if self._is_still(entry):
-            self._write(entry.slot, bytes(16), _FREE, b"")
+        with self._changed:
+            if self._is_still(entry):
+                self._write(entry.slot, bytes(16), _FREE, b"")
+            self._changed.notify_all()
 
     def _is_still(self, entry: Entry) -> bool:
         begin = entry.slot * _SLOT

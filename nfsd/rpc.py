@@ -49,6 +49,7 @@ from nfsd.xdr.rpc import (
     unpack_authsys_parms,
     unpack_rpc_msg,
 )
+from overlay.blocking import may_block
 from overlay.credentials import Credentials
 from overlay.errors import WouldBlock
 
@@ -152,6 +153,9 @@ class Dispatcher:
     ) -> None:
         """Answer a call that must not be made twice (nfsd.replay)."""
         entry = replays.begin(caller.address, record)
+        if entry.fate is Fate.RUNNING:
+            may_block()
+            entry = replays.begin_after(caller.address, record)
         if entry.fate is Fate.DONE:
             parts.append(entry.reply)
             return
@@ -160,14 +164,14 @@ class Dispatcher:
         run = procedure.run
         if entry.fate is Fate.UNKNOWN and procedure.again is not None:
             run = procedure.again
+        begin = len(parts)
         try:
             result = run(caller, arguments)
+            parts.append(bytes(record[:4]) + _SUCCESS)
+            procedure.pack(result, parts)
         except BaseException:
             replays.cancel(entry)
             raise
-        begin = len(parts)
-        parts.append(bytes(record[:4]) + _SUCCESS)
-        procedure.pack(result, parts)
         if procedure.is_final(result):
             replays.finish(entry, b"".join(parts[begin:]))
         else:

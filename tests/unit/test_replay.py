@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,3 +72,16 @@ def test_the_file_stays_its_size_and_the_newest_stay_in_it(file: int) -> None:
     newest = calls[-1000:]
     kept = [cache.begin("a", call).reply == call for call in newest]
     assert sum(kept) > 990
+
+
+def test_a_repetition_waits_for_the_first_answer(file: int) -> None:
+    cache = ReplayCache(file)
+    entry = cache.begin("a", b"call")
+    found: list[replay.Entry] = []
+    waiting = threading.Thread(target=lambda: found.append(cache.begin_after("a", b"call")))
+    waiting.start()
+    time.sleep(0.1)
+    assert not found
+    cache.finish(entry, b"answer")
+    waiting.join(10)
+    assert [one.reply for one in found] == [b"answer"]
