@@ -211,9 +211,10 @@ class Tree:
         assert self.layers.upper is not None
         prefix = self.layers.upper.prefix
         path = path_of(fd)
-        if path == prefix or prefix == b"/":
-            return path.removeprefix(prefix) if prefix != b"/" else path
-        return path.removeprefix(prefix) if path.startswith(prefix + b"/") else None
+        if prefix == b"/":
+            return path
+        inside = path == prefix or path.startswith(prefix + b"/")
+        return path.removeprefix(prefix) if inside else None
 
     def open_origin(self, identity: Identity, flags: int) -> tuple[Layer, Fd] | None:
         """The lower inode that an object comes from, and a layer of its filesystem.
