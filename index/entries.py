@@ -40,6 +40,7 @@ class Gone:
 
 
 GONE: Final = Gone()
+_LONGEST_LINK: Final = 1000  # bytes; XFS allows 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Removal:
 
     fileid: int
     parent: RealHandle
+    path: bytes | None  # of the parent, should the upper layer be copied before the next start
     name: bytes
 
 
@@ -165,6 +167,13 @@ class Index:
                 xattrs.put(entry, key, value)
         rename(self._workdir.staging, name, self._inodes, _entry_name(identity.fileid))
 
+    def place_directory(self, fileid: int, upper: RealHandle, path: bytes) -> None:
+        """Let the entry of an indexed directory lead to another inode."""
+        found = open_name(self._inodes, _entry_name(fileid))
+        if found is not None and stat.S_ISDIR(found[1].st_mode):
+            xattrs.put(found[0], xattrs.PATH, path)
+            xattrs.put(found[0], xattrs.UPPER, pack_real(upper))
+
     def move_directory(self, fileid: int, path: bytes) -> None:
         """Record the new path of an indexed directory; `upper` stays what counts."""
         found = open_name(self._inodes, _entry_name(fileid))
@@ -229,11 +238,10 @@ class Index:
 
     def begin_removal(self, removal: Removal) -> None:
         """Note that the last name of an uncopied lower non-directory is about to go."""
-        target = b"%d:%s/%s" % (
-            removal.parent.type,
-            removal.parent.data.hex().encode(),
-            removal.name,
-        )
+        parent = b"%d:%s" % (removal.parent.type, removal.parent.data.hex().encode())
+        target = parent + (removal.path or b"") + b"/" + removal.name
+        if len(target) > _LONGEST_LINK:
+            target = parent + b"/" + removal.name
         os.symlink(target, REMOVING + b"%d" % removal.fileid, dir_fd=self._workdir.staging)
 
     def end_removal(self, fileid: int) -> None:
@@ -250,8 +258,11 @@ class Index:
         removals = []
         for name in self._workdir.leftovers():
             if name.startswith(REMOVING):
-                head, _, removed = os.readlink(name, dir_fd=self._workdir.staging).partition(b"/")
-                handle_type, _, data = head.partition(b":")
+                target = os.readlink(name, dir_fd=self._workdir.staging)
+                where, _, removed = target.rpartition(b"/")
+                handle, slash, path = where.partition(b"/")
+                handle_type, _, data = handle.partition(b":")
                 parent = RealHandle(int(handle_type), bytes.fromhex(data.decode()))
-                removals.append(Removal(int(name.removeprefix(REMOVING)), parent, removed))
+                fileid = int(name.removeprefix(REMOVING))
+                removals.append(Removal(fileid, parent, slash + path or None, removed))
         return removals

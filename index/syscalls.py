@@ -92,9 +92,18 @@ def handle_of(fd: int) -> RealHandle:
 
     Raises EOPNOTSUPP where the filesystem has none.
     """
+    return _handle(fd, b"", AT_EMPTY_PATH)
+
+
+def handle_at(directory: int, name: bytes) -> RealHandle:
+    """The kernel file handle of what is called `name`, never following a link."""
+    return _handle(directory, name, 0)
+
+
+def _handle(fd: int, name: bytes, flags: int) -> RealHandle:
     handle = _FileHandle(handle_bytes=MAX_HANDLE)
     mount_id = ctypes.c_int()
-    _check(_name_to_handle_at(fd, b"", handle, mount_id, AT_EMPTY_PATH))
+    _check(_name_to_handle_at(fd, name, handle, mount_id, flags))
     return RealHandle(handle.handle_type, bytes(handle.f_handle[: handle.handle_bytes]))
 
 

@@ -26,6 +26,8 @@ from index.syscalls import RENAME_NOREPLACE, rename
 
 KEY_SIZE: Final = 32
 REMOVING: Final = b"removing#"
+LAST_MOUNT: Final = b"kernel-work"  # in identity/: the kernel mount that was last seen
+COPIED: Final = b"copied"  # in its place: layers were copied that were not sealed
 _WHITEOUT: Final = b"whiteout"
 _RETIRED: Final = b"detached"
 
@@ -115,6 +117,12 @@ class Workdir:
             rename(self.staging, name, self.staging, _WHITEOUT, RENAME_NOREPLACE)
         except FileExistsError:
             os.unlink(name, dir_fd=self.staging)
+
+    def tidy(self) -> None:
+        """Throw away what was being made, but for the intents of removals."""
+        for name in self.leftovers():
+            if not name.startswith(REMOVING):
+                self.discard(name)
 
     def leftovers(self) -> list[bytes]:
         """The names in `staging/`: what an earlier process was making when it died."""

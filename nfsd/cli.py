@@ -21,6 +21,7 @@ from nfsd import check_command, index_command, mount, nfs3
 from nfsd.exports import Export, Exports, components
 from nfsd.log import LOGGER
 from nfsd.options import Refusal, add_layer_options, overlay_config
+from nfsd.progress import Progress
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
@@ -103,7 +104,8 @@ def _serve(options: argparse.Namespace) -> int:
     path = export_path(options.export)
     family, address = listen_address(options.listen)
     _raise_descriptor_limit()
-    overlay = Overlay.open(config)
+    with Progress("finding objects again") as progress:
+        overlay = Overlay.open(config, progress)
     try:
         exports = Exports([Export(path, overlay)])
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]

@@ -1,4 +1,4 @@
-"""`overlay-nfsd index detach`: take the index away and leave layers for the kernel."""
+"""`overlay-nfsd index`: seal the layers before they are copied, or take the index away."""
 
 from __future__ import annotations
 
@@ -11,11 +11,33 @@ from nfsd.options import Refusal, add_layer_options, overlay_config, unescape
 from nfsd.progress import Progress
 from overlay.config import OverlayConfig
 from overlay.detach import detach, recorded_config
+from overlay.sealing import seal_overlay
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_DESCRIPTION: Final = """\
+_SEAL: Final = """\
+Seal an overlay that no server has open: record which object every name of the
+lower layers is, and mark the objects of the upper layer. From then on the layers
+can be copied: lowers, upper and workdir, together or each by itself, to another
+place, filesystem or machine. The next start finds every object again, and the file
+handles that clients hold go on working, with the same inode numbers.
+
+Once is enough. Seal again after a lower layer was added.
+"""
+_SEAL_EPILOG: Final = """\
+Stop the server, copy with everything that belongs to files, start it with the new
+paths:
+  rsync -aHAX --numeric-ids /srv/ /new/srv/
+  tar --xattrs --xattrs-include='*' --acls -C /srv -c . | tar --xattrs \\
+    --xattrs-include='*' --acls -C /new/srv -x
+The upper layer and the workdir share hard links, so copy them at once; links that
+a copy lost are made again.
+
+example:
+  overlay-nfsd index seal --workdir /srv/work
+"""
+_DETACH: Final = """\
 Take the index away, so that clean layers for the kernel's overlayfs remain: a
 kernel mount (with index=on,metacopy=on,redirect_dir=on) then shows the same tree
 with the same inode numbers and link counts.
@@ -23,7 +45,7 @@ with the same inode numbers and link counts.
 EVERY FILE HANDLE THAT CLIENTS HOLD BECOMES VOID, for good: unmount the clients
 first. The layers can be served again, with new handles.
 """
-_EPILOG: Final = """\
+_DETACH_EPILOG: Final = """\
 The layers are those that were last served with the work directory, unless they
 are named with --lowerdir and --upperdir.
 
@@ -38,13 +60,22 @@ EVERY FILE HANDLE THAT CLIENTS HOLD BECOMES VOID: unmount the clients first.
 
 def add_to(commands: Commands) -> None:
     """Add the subcommand to the command line."""
-    index = commands.add_parser("index", help="take the index away")
+    index = commands.add_parser("index", help="seal the layers, or take the index away")
     actions = index.add_subparsers(metavar="ACTION", required=True)
+    parser = actions.add_parser(
+        "seal",
+        help="let the layers be copied without a handle becoming stale",
+        description=_SEAL,
+        epilog=_SEAL_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_layer_options(parser, lower=False, upper=False)
+    parser.set_defaults(command=_seal)
     parser = actions.add_parser(
         "detach",
         help="leave clean layers for the kernel's overlayfs",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        description=_DETACH,
+        epilog=_DETACH_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_layer_options(parser, lower=False, upper=False)
@@ -56,6 +87,13 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.set_defaults(command=_detach)
+
+
+def _seal(options: argparse.Namespace) -> int:
+    with Progress("sealing") as progress:
+        done = seal_overlay(_config(options), progress=progress)
+    print(f"sealed: {done.lower:,} names of lower layers, {done.upper:,} of the upper layer")
+    return 0
 
 
 def _detach(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
@@ -46,7 +47,7 @@ def kernel_origin(tree: Tree, fd: Fd, st: os.stat_result) -> tuple[Identity, os.
     layer, lower = found
     lower_st = os.fstat(lower)
     identity = layer.identity(lower, lower_st, is_dir=False)
-    origin = layer.origin(identity.real)
+    origin = layer.origin(lower)
     if lower_st.st_nlink > 1:
         indexed = None if origin is None else tree.kernel_index.find(origin)
         if indexed is None or not os.path.samestat(os.fstat(indexed), st):
@@ -84,16 +85,37 @@ def _lower_origin(tree: Tree, fd: Fd) -> tuple[Layer, Fd] | None:
     return None if layer is None else (layer, lower)
 
 
+def own_identity(tree: Tree, fd: Fd, st: os.stat_result) -> Identity:
+    """The identity of an upper inode that comes from no lower one and has no mark.
+
+    In a sealed overlay it is marked before anybody has a handle of it, so that it
+    is known again when the layers were copied.
+    """
+    assert tree.layers.upper is not None
+    identity = tree.layers.upper.identity(fd, st, is_dir=stat.S_ISDIR(st.st_mode))
+    if tree.sealed:
+        xattrs.put(fd, xattrs.FH, identity.pack())
+        tree.changed_attributes(identity.fileid)
+    return identity
+
+
+def is_copy(fd: Fd, identity: Identity) -> bool:
+    """Whether an upper inode is not the one that its identity names.
+
+    Its handle then leads to it by the index alone.
+    """
+    return identity.is_upper and identity.real != handle_of(fd)
+
+
 def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
     """The identity of an upper directory without our mark, entered if it merges."""
-    assert tree.layers.upper is not None
     if not lowers:
-        return tree.layers.upper.identity(fd, os.fstat(fd), is_dir=True)
+        return own_identity(tree, fd, os.fstat(fd))
     identity = lowers[-1].identity()
     with tree.changing():
         if tree.index.find(identity.fileid) == GONE:
             # What it seems to merge with was removed: it is on its own.
-            return tree.layers.upper.identity(fd, os.fstat(fd), is_dir=True)
+            return own_identity(tree, fd, os.fstat(fd))
         enter_dir(tree, identity, fd, lowers[-1])
     return identity
 

@@ -112,7 +112,7 @@ def _copy_file(
             xattrs.FH: node.identity.pack(),
             xattrs.UPPER: pack_real(handle_of(copy)),
             xattrs.NLINK: nlink.INITIAL,
-            xattrs.ORIGIN: node.layer.origin(node.identity.real),
+            xattrs.ORIGIN: node.layer.origin(node.fd),
             xattrs.REDIRECT: path,
             xattrs.METACOPY: b"" if metacopy else None,
         }
@@ -281,7 +281,7 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
     copy = open_dir(workdir.staging, name)
     try:
         top = node.lowers[0]
-        value = top.layer.origin(handle_of(top.fd))
+        value = top.layer.origin(top.fd)
         if value is not None:
             tree.kernel.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)

@@ -53,9 +53,25 @@ def _pure_upper_file(tree: Tree, identity: Identity) -> FileNode | None:
     upper = tree.layers.upper
     if upper is None:
         return None
-    fd = upper.open_handle(identity.real, os.O_PATH)
-    st = os.fstat(fd)
-    return upper_file(tree, fd, st, None) if st.st_nlink else None
+    if not upper.has_made(identity):
+        entry = tree.index.find(identity.fileid)
+        return _indexed(tree, identity, entry) if isinstance(entry, UpperInode) else None
+    fd = _open_upper(upper, identity.real, os.O_PATH)
+    st = None if fd is None else os.fstat(fd)
+    return upper_file(tree, fd, st, None) if fd is not None and st and st.st_nlink else None
+
+
+def _open_upper(upper: Layer, real: RealHandle, flags: int) -> Fd | None:
+    try:
+        return upper.open_handle(real, flags)
+    except OSError as problem:
+        if problem.errno != errno.ESTALE:
+            raise
+        return None
+
+
+def _indexed(tree: Tree, identity: Identity, entry: UpperInode) -> FileNode | None:
+    return indexed_file(tree, identity, entry, None) if is_entry_of(entry, identity) else None
 
 
 def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
@@ -63,7 +79,7 @@ def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
     if entry == GONE:
         return None
     if isinstance(entry, UpperInode):
-        return indexed_file(tree, identity, entry, None) if is_entry_of(entry, identity) else None
+        return _indexed(tree, identity, entry)
     opened = tree.open_origin(identity, os.O_PATH)
     if opened is None:
         return None
@@ -91,8 +107,11 @@ def _settled(tree: Tree, find: Callable[[], DirNode | None]) -> DirNode | None:
 
 
 def _directory(tree: Tree, identity: Identity) -> DirNode | None:
-    if identity.is_upper:
-        return _from_upper_handle(tree, identity.real)
+    upper = tree.layers.upper
+    if identity.is_upper and upper is not None and upper.has_made(identity):
+        node = _from_upper_handle(tree, identity.real)
+        if node is not None and node.identity == identity:
+            return node
     entry = tree.index.find(identity.fileid)
     if entry == GONE:
         return None
@@ -100,6 +119,8 @@ def _directory(tree: Tree, identity: Identity) -> DirNode | None:
         node = _from_entry(tree, entry)
         if node is not None:
             return node
+    if identity.is_upper:
+        return None
     opened = tree.open_origin(identity, DIR_FLAGS)
     return None if opened is None else from_lower(tree, *opened)
 
@@ -121,14 +142,9 @@ def _from_entry(tree: Tree, entry: DirectoryEntry) -> DirNode | None:
 
 
 def _from_upper_handle(tree: Tree, real: RealHandle) -> DirNode | None:
-    assert tree.layers.upper is not None
-    try:
-        fd = tree.layers.upper.open_handle(real, DIR_FLAGS)
-    except OSError as problem:
-        if problem.errno != errno.ESTALE:
-            raise
-        return None
-    return from_upper(tree, fd)
+    upper = tree.layers.upper
+    fd = None if upper is None else _open_upper(upper, real, DIR_FLAGS)
+    return None if fd is None else from_upper(tree, fd)
 
 
 def from_upper(tree: Tree, fd: Fd) -> DirNode | None:

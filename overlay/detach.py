@@ -74,7 +74,7 @@ def detach(
 
     Raises ConfigError if the layers cannot be opened, are in use, or would lose something.
     """
-    tree = open_tree(config)
+    tree = open_tree(config, progress=progress)
     try:
         files = 0
         if not tree.workdir.is_retired:

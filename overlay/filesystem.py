@@ -33,6 +33,7 @@ from overlay.errors import error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
+from overlay.moved import Progress
 from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
@@ -47,12 +48,12 @@ class Overlay:
         self._tree = tree
 
     @classmethod
-    def open(cls, config: OverlayConfig) -> Overlay:
-        """Open the layers, own the upper one, mend what a crash or a kernel mount left.
+    def open(cls, config: OverlayConfig, progress: Progress = lambda _: None) -> Overlay:
+        """Open the layers, own the upper one, mend what a crash, a copy or a kernel mount left.
 
         Raises ConfigError.
         """
-        tree = open_tree(config)
+        tree = open_tree(config, progress=progress)
         recover(tree)
         mend_kernel_work(tree)
         return cls(tree)

@@ -14,11 +14,11 @@ import os
 from collections import Counter
 from typing import Final
 
+from index.workdir import COPIED, LAST_MOUNT
 from overlay.check.run import KERNEL_WORK, check_tree
 from overlay.tree import Tree
 
 _LOGGER: Final = logging.getLogger("overlay-nfsd.start")
-_RECORD: Final = b"kernel-work"
 _KERNELS: Final = b"work"
 
 
@@ -26,13 +26,13 @@ def mend_kernel_work(tree: Tree) -> None:
     """Bring the index up to date if the kernel mounted these layers since the last start."""
     if tree.layers.upper is None:
         return
-    seen, now = tree.workdir.read(_RECORD), _last_mount(tree)
+    seen, now = tree.workdir.read(LAST_MOUNT), _last_mount(tree)
     if seen == now:
         return
     # Before the first start nobody had a handle that could be wrong.
     if seen is not None or next(tree.index.entries(), None) is not None:
-        _mend(tree)
-    tree.workdir.write(_RECORD, now)
+        _mend(tree, seen)
+    tree.workdir.write(LAST_MOUNT, now)
 
 
 def _last_mount(tree: Tree) -> bytes:
@@ -43,12 +43,13 @@ def _last_mount(tree: Tree) -> bytes:
     return b"%d %d" % (st.st_ino, st.st_ctime_ns)
 
 
-def _mend(tree: Tree) -> None:
+def _mend(tree: Tree, seen: bytes | None) -> None:
     found = Counter(
         problem.kind.value for problem in check_tree(tree, repair=True, kinds=KERNEL_WORK)
     )
     said = ", ".join(f"{number} {kind}" for kind, number in sorted(found.items()))
     _LOGGER.info(
-        "the kernel mounted these layers since the last start; mended in the index: %s",
+        "%s since the last start; mended in the index: %s",
+        "layers were copied" if seen == COPIED else "the kernel mounted these layers",
         said or "nothing to mend",
     )

@@ -16,7 +16,7 @@ from index.entries import GONE, UpperInode
 from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
 from overlay import nlink
-from overlay.adopt import adopt_dir, adopt_file
+from overlay.adopt import adopt_dir, adopt_file, is_copy, own_identity
 from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.search import LowerFile, find_lower, is_opaque, redirect_of, search
@@ -71,19 +71,20 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
         if identity is not None:
             st = os.fstat(fd)
     if identity is None:
-        identity = tree.layers.upper.identity(fd, st, is_dir=False)
-        generation = tree.objects.of(identity.fileid)
-        data = _data(tree, fd, st, identity, place)
-        return tree.add_file(
-            identity, generation, tree.layers.upper, fd, st.st_mode, place=place, data=data
-        )
-    return indexed_file(tree, identity, UpperInode(fd, st), place)
+        identity = own_identity(tree, fd, st)
+    elif not identity.is_upper or is_copy(fd, identity):
+        return indexed_file(tree, identity, UpperInode(fd, st), place)
+    generation = tree.objects.of(identity.fileid)
+    data = _data(tree, fd, st, identity, place)
+    return tree.add_file(
+        identity, generation, tree.layers.upper, fd, st.st_mode, place=place, data=data
+    )
 
 
 def new_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode:
-    """The node of an upper non-directory that comes from no lower one."""
+    """The node of an upper non-directory that comes from no lower one and has no attributes."""
     assert tree.layers.upper is not None
-    identity = tree.layers.upper.identity(fd, st, is_dir=False)
+    identity = own_identity(tree, fd, st)
     generation = tree.objects.of(identity.fileid)
     return tree.add_file(identity, generation, tree.layers.upper, fd, st.st_mode, place=place)
 
@@ -106,6 +107,7 @@ def indexed_file(
         nlink_adjust=visible - inode.st.st_nlink,
         place=place,
         data=_data(tree, inode.fd, inode.st, identity, place),
+        was_copied=identity.is_upper,
     )
 
 
@@ -123,7 +125,8 @@ def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
     if identity is None:
         identity = adopt_dir(tree, fd, lowers)
     generation = tree.objects.of(identity.fileid)
-    return tree.add_dir(identity, generation, fd, lowers, None)
+    was_copied = is_copy(fd, identity)
+    return tree.add_dir(identity, generation, fd, lowers, None, was_copied=was_copied)
 
 
 def _below_upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> tuple[LowerDir, ...]:
@@ -162,7 +165,7 @@ def is_entry_of(entry: UpperInode, identity: Identity) -> bool:
 
 def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> UpperInode | None:
     """The upper inode of a lower one with several names, from the kernel's index."""
-    origin = found.layer.origin(identity.real)
+    origin = found.layer.origin(found.fd)
     fd = None if origin is None else tree.kernel_index.find(origin)
     if fd is None or adopt_file(tree, fd, os.fstat(fd)) != identity:
         return None

@@ -45,7 +45,7 @@ def is_metacopy(tree: Tree, fd: Fd) -> bool:
 
 
 def _origin(tree: Tree, identity: Identity) -> Fd | None:
-    opened = None if identity.is_upper else tree.open_origin(identity, os.O_PATH)
+    opened = tree.open_origin(identity, os.O_PATH)
     return None if opened is None else opened[1]
 
 

@@ -145,7 +145,9 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
     (index.entries, overlay.nlink).
     """
     if not node.is_upper:
-        tree.index.begin_removal(Removal(node.fileid, handle_of(upper_of(parent)), name))
+        upper = upper_of(parent)
+        removal = Removal(node.fileid, handle_of(upper), tree.upper_path(upper), name)
+        tree.index.begin_removal(removal)
         try:
             yield
         except OSError:
@@ -158,7 +160,7 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
         if os.fstat(node.fd).st_nlink + node.nlink_adjust > 0:
             tree.changed_attributes(node.fileid)
             return
-        if not node.identity.is_upper:
+        if node.is_indexed:
             _bury(tree, node)
     tree.gone(node)
 

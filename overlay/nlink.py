@@ -30,6 +30,8 @@ _FORM: Final = re.compile(rb"[UL][+-]\d+")
 
 def count(tree: Tree, identity: Identity, fd: int, st: os.stat_result) -> int:
     """The overlay link count of an indexed upper inode; 0 when the object is gone."""
+    if identity.is_upper:
+        return st.st_nlink - _INDEX_LINK
     value = xattrs.get(fd, xattrs.NLINK) or b""
     if _FORM.fullmatch(value) is None:
         return st.st_nlink - _INDEX_LINK

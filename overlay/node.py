@@ -51,6 +51,13 @@ class _Object:
     place: Place | None
     # The attributes last read, and the counter as it stood before.
     kept: tuple[int, Attributes] | None = field(default=None, init=False)
+    # An upper object whose inode is a copy of the one that its identity names.
+    was_copied: bool = field(default=False, kw_only=True)
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether an object of the upper layer has an index entry."""
+        return self.was_copied or not self.identity.is_upper
 
     @property
     def fileid(self) -> int:

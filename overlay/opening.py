@@ -13,7 +13,9 @@ from index import xattrs
 from index.entries import Index
 from index.fd import Fd, components, open_dir
 from index.identity import Signer
-from index.layers import Opened, identify
+from index.layers import Opened, load_record, make_layers, save_record
+from index.recognise import recognise
+from index.seal import Seal, open_seal
 from index.syscalls import (
     FUSE_MAGIC,
     clone_mount,
@@ -24,16 +26,21 @@ from index.syscalls import (
 )
 from index.workdir import Workdir
 from overlay.config import ConfigError, OverlayConfig
+from overlay.moved import Progress, mend_copied
 from overlay.tree import Layers, Tree
 
 # Where an export without an upper layer keeps its key and its layers' ids.
 STATE_DIRECTORY: Final = Path("/var/lib/overlay-nfsd")
 
 
-def open_tree(config: OverlayConfig) -> Tree:
+def open_tree(
+    config: OverlayConfig, *, mend: bool = True, progress: Progress = lambda _: None
+) -> Tree:
     """Open the layers and the work directory, held until the tree is dropped.
 
-    Raises ConfigError, a line that says what is wrong and how to mend it.
+    If layers were copied since the last time their objects are found again, which
+    is refused without `mend`.  Raises ConfigError, a line that says what is wrong and
+    how to mend it.
     """
     _check_rights()
     if not config.lowerdirs:
@@ -53,7 +60,17 @@ def open_tree(config: OverlayConfig) -> Tree:
     if config.upperdir is not None:
         _check_upper(opened[0], workdir)
     first_data = len(opened) - len(config.datadirs)
-    record, layers = identify(workdir, opened, bottom=first_data - 1)
+    seal = open_seal(workdir.identity)
+    known = load_record(workdir)
+    recognised = recognise(known, opened, seal, bottom=first_data - 1)
+    if recognised.copied and not mend:
+        raise ConfigError(
+            "layers were copied since they were last served: start the server once, "
+            "which finds their objects again"
+        )
+    if recognised.copied and seal is None:
+        seal = Seal(workdir.identity)
+    record, layers = recognised.record, make_layers(opened, recognised.known, seal)
     upper = layers[0] if config.upperdir is not None else None
     lowers = tuple(layers[1 if upper else 0 : first_data])
     keep_capabilities()
@@ -61,8 +78,20 @@ def open_tree(config: OverlayConfig) -> Tree:
     index = Index(workdir)
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    stack = Layers(upper, lowers, tuple(layers[first_data:]))
-    return Tree(stack, workdir, index, signer, kernel, record.root)
+    stack = Layers(upper, lowers, tuple(layers[first_data:]), seal)
+    tree = Tree(stack, workdir, index, signer, kernel, record)
+    if recognised.copied:
+        workdir.tidy()
+        # Nothing is known of data-only layers but paths, which stay.
+        copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
+        try:
+            mend_copied(tree, copied, progress)
+        except BaseException:
+            tree.close()
+            raise
+    if record != known:
+        save_record(workdir, record)
+    return tree
 
 
 def _check_rights() -> None:

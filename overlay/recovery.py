@@ -10,7 +10,7 @@ import errno
 import os
 
 from index.entries import Removal
-from index.fd import DIR_FLAGS
+from index.fd import DIR_FLAGS, Fd
 from overlay.tree import Tree
 
 
@@ -25,12 +25,18 @@ def recover(tree: Tree) -> None:
 
 def _happened(tree: Tree, removal: Removal) -> bool:
     """Whether the upper layer covers the lower name, by a whiteout or what was renamed over it."""
-    assert tree.layers.upper is not None
+    upper = tree.layers.upper
+    assert upper is not None
     try:
-        parent = tree.layers.upper.open_handle(removal.parent, DIR_FLAGS)
-        os.stat(removal.name, dir_fd=parent, follow_symlinks=False)
+        parent: Fd | None = upper.open_handle(removal.parent, DIR_FLAGS)
     except OSError as problem:
-        if problem.errno in (errno.ENOENT, errno.ESTALE):
-            return False
-        raise
+        if problem.errno != errno.ESTALE:
+            raise
+        parent = None if removal.path is None else upper.open_path(removal.path, DIR_FLAGS)
+    if parent is None:
+        return False
+    try:
+        os.stat(removal.name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
     return True

@@ -107,6 +107,6 @@ def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -
 
 def forget_directory(tree: Tree, node: DirNode) -> None:
     """A directory is gone: its handle is stale from now on."""
-    if not node.identity.is_upper:
+    if node.is_indexed:
         tree.index.bury(node.fileid)
     tree.gone(node)

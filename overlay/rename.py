@@ -188,7 +188,7 @@ def _move(
 
 def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
     """Note where an indexed object is now; it may lag behind after a crash, `upper` counts."""
-    if node.identity.is_upper:
+    if not node.is_indexed:
         return
     parent = tree.upper_path(upper_of(new_dir))
     if parent is None:

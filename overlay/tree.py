@@ -17,10 +17,11 @@ from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import Index
-from index.fd import Fd, components, open_at, open_dir, path_of
+from index.fd import Fd, path_of
 from index.identity import DIRECTORY, ROOT, Identity, Signer
 from index.kernel import KernelIndex
-from index.layers import Layer
+from index.layers import NO_HANDLE, Layer, Record
+from index.seal import Seal
 from index.syscalls import RealHandle
 from index.workdir import Workdir
 from overlay.attributes import Attributes
@@ -44,6 +45,7 @@ class Layers:
     upper: Layer | None
     lowers: tuple[Layer, ...]
     data: tuple[Layer, ...] = ()  # data-only layers, reached by the redirects of metacopies
+    seal: Seal | None = None  # where to find what was copied
 
     def by_id(self, layer_id: int) -> Layer | None:
         """The layer a directory's handle names; None when it was taken out of the stack."""
@@ -84,7 +86,7 @@ class Tree:
         index: Index,
         signer: Signer,
         kernel: xattrs.Kernel,
-        root_fileid: int,
+        record: Record,
     ) -> None:
         self.layers = layers
         self.workdir = workdir
@@ -92,6 +94,7 @@ class Tree:
         self.kernel_index = KernelIndex(workdir)
         self.signer = signer
         self.kernel = kernel
+        self.sealed = record.sealed
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
         self.cache: Cache[Node] = Cache(descriptor_budget())
@@ -103,7 +106,7 @@ class Tree:
         self.stats = Generations()  # attributes of an object
         self.copy_ups = Jobs()
         self._namespace = threading.RLock()
-        self.root = self._make_root(root_fileid)
+        self.root = self._make_root(record.root)
         self.data_roots = tuple(self._root_of(layer) for layer in layers.data)
 
     def _make_root(self, fileid: int) -> DirNode:
@@ -118,6 +121,8 @@ class Tree:
         """Wait for copy-ups under way, forget what is cached, give up the exclusive hold."""
         self.copy_ups.close()
         self.cache.clear()
+        if self.layers.seal is not None:
+            self.layers.seal.close()
         if self.layers.upper is not None:
             fcntl.flock(self.layers.upper.root, fcntl.LOCK_UN)
         fcntl.flock(self.workdir.root, fcntl.LOCK_UN)
@@ -148,6 +153,7 @@ class Tree:
         nlink_adjust: int = 0,
         place: Place | None = None,
         data: Fd | None = None,
+        was_copied: bool = False,
     ) -> FileNode:
         """Make a node for a non-directory and keep it at hand."""
         handle = self.signer.encode(identity)
@@ -161,6 +167,7 @@ class Tree:
             mode=mode,
             nlink_adjust=nlink_adjust,
             data=data,
+            was_copied=was_copied,
         )
         self.cache.put(handle, node, 1)
         return node
@@ -172,10 +179,20 @@ class Tree:
         upper: Fd | None,
         lowers: tuple[LowerDir, ...],
         place: Place | None,
+        *,
+        was_copied: bool = False,
     ) -> DirNode:
         """Make a node for a directory and keep it at hand."""
         handle = self.signer.encode(identity)
-        node = DirNode(identity, handle, generation, place, upper=upper, lowers=lowers)
+        node = DirNode(
+            identity,
+            handle,
+            generation,
+            place,
+            upper=upper,
+            lowers=lowers,
+            was_copied=was_copied,
+        )
         self.cache.put(handle, node, len(lowers) + 1)
         return node
 
@@ -221,16 +238,31 @@ class Tree:
 
         None if it is in no layer any more.
         """
+        if identity.is_upper:
+            return None
+        copied = None if self.layers.seal is None else self.layers.seal.place_of(identity)
+        if copied is not None:
+            return self._open_copied(*copied, flags)
         if identity.is_by_path:
             return self._open_by_path(identity, flags)
         if identity.is_dir:
             layer = self.layers.by_id(identity.source)
         else:
             layer = self.layers.on_filesystem(identity.source)
-        if layer is None:
+        return None if layer is None else self._open_real(layer, identity.real, flags)
+
+    def _open_copied(self, layer_id: int, real: RealHandle, flags: int) -> tuple[Layer, Fd] | None:
+        layer = self.layers.by_id(layer_id)
+        if layer is None or layer.has_handles == (real.type == NO_HANDLE):
             return None
+        if layer.has_handles:
+            return self._open_real(layer, real, flags)
+        fd = layer.open_path(real.data, flags)
+        return None if fd is None else (layer, fd)
+
+    def _open_real(self, layer: Layer, real: RealHandle, flags: int) -> tuple[Layer, Fd] | None:
         try:
-            return layer, layer.open_handle(identity.real, flags)
+            return layer, layer.open_handle(real, flags)
         except OSError as problem:
             if problem.errno != errno.ESTALE:
                 raise
@@ -239,17 +271,8 @@ class Tree:
     def _open_by_path(self, identity: Identity, flags: int) -> tuple[Layer, Fd] | None:
         layer = self.layers.by_id(identity.source)
         path = self.index.lower_path(identity.fileid)
-        if layer is None or path is None:
-            return None
-        fd, names = layer.root, components(path)
-        try:
-            for name in names[:-1]:
-                fd = open_dir(fd, name)
-            for name in names[-1:]:
-                fd = open_at(fd, name, flags)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return layer, fd
+        fd = None if layer is None or path is None else layer.open_path(path, flags)
+        return None if layer is None or fd is None else (layer, fd)
 
     def remember(self, identity: Identity, fd: Fd) -> None:
         """Record the path of a lower object that cannot be found by handle."""

@@ -66,7 +66,7 @@ def _file(
     if upper or lower:
         yield from _nlink(tree, found, fileid, entry, len(upper) + len(lower))
     if upper:
-        if tree.open_origin(identity, os.O_PATH) is None:
+        if not identity.is_upper and tree.open_origin(identity, os.O_PATH) is None:
             yield _without_origin(tree, found, fileid, entry, len(upper))
     elif not lower:
         yield _nameless(tree, found, fileid, entry, identity)

@@ -121,7 +121,8 @@ def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> N
 
 def write_nlink(tree: Tree, fd: int, identity: Identity, names: int) -> None:
     """Record how many names a file has, relative to the lower inode's link count."""
-    xattrs.put(fd, xattrs.NLINK, b"L%+d" % (names - nlink.lower_nlink(tree, identity)))
+    if not identity.is_upper:
+        xattrs.put(fd, xattrs.NLINK, b"L%+d" % (names - nlink.lower_nlink(tree, identity)))
 
 
 def count_names(tree: Tree, fileid: int, identity: Identity, names: int) -> None:

@@ -60,7 +60,7 @@ def check(
     yield from (finding.problem() for finding in first)
     if first and not repair:
         return  # opening the layers would mend it
-    tree = open_tree(config)
+    tree = open_tree(config, mend=repair, progress=progress)
     try:
         yield from check_tree(tree, repair=repair, progress=progress)
     finally:

@@ -173,6 +173,9 @@ def attributes_of(tree: Tree, fd: int) -> Attributes:
         value = xattrs.get(fd, on_disk) if on_disk in had else None
         if value is not None:
             found[name] = value
+    mark = mark_of(found)
+    if mark is not None and mark.is_upper and mark.real == handle_of(fd):
+        del found[xattrs.FH]  # its own: it would be known without
     if not tree.kernel.has_redirects:
         found.pop(xattrs.METACOPY, None)
         found.pop(xattrs.REDIRECT, None)
@@ -180,10 +183,10 @@ def attributes_of(tree: Tree, fd: int) -> Attributes:
 
 
 def mark_of(attributes: Attributes) -> Identity | None:
-    """The lower object that `fh` names; None if it is absent or damaged."""
+    """The object that `fh` names; None if it is absent or damaged."""
     value = attributes.get(xattrs.FH)
     identity = None if value is None else Identity.unpack(value)
-    return None if identity is None or identity.is_upper or identity.is_root else identity
+    return None if identity is None or identity.is_root else identity
 
 
 class _Scanner:
@@ -337,7 +340,9 @@ class _Scanner:
             return ()
 
     def _note_origin(self, place: _Place, attributes: Attributes) -> None:
-        if xattrs.ORIGIN not in attributes and xattrs.FH not in attributes:
+        mark = mark_of(attributes)
+        of_upper = xattrs.FH not in attributes or (mark is not None and mark.is_upper)
+        if xattrs.ORIGIN not in attributes and of_upper:
             return
         if place.record is not None:
             place.record.holds_origins = True

@@ -84,7 +84,7 @@ def _origin_damaged(
 
 def _origin_of(tree: Tree, mark: Identity) -> bytes | None:
     opened = tree.open_origin(mark, os.O_PATH)
-    return None if opened is None else opened[0].origin(mark.real)
+    return None if opened is None else opened[0].origin(opened[1])
 
 
 def _origin_contradicts(tree: Tree, file: UpperFile) -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def _origin_contradicts(tree: Tree, file: UpperFile) -> Iterator[Finding]:
     if origin is None or mark is None or mark.is_by_path or origin.real == mark.real:
         return
     wanted = _origin_of(tree, mark)
-    if wanted is not None:
+    if wanted is not None and wanted != value:
         mend = partial(repair.put_upper, tree, file.paths[0], xattrs.ORIGIN, wanted)
         yield Finding(Kind.ORIGIN_CONTRADICTS, file.paths[0], mend)
 

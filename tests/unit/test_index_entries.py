@@ -112,7 +112,8 @@ def test_whiteouts_share_an_inode(index: Index, work: Path) -> None:
 
 
 def test_an_intent_to_remove_is_kept_until_it_is_settled(index: Index, work: Path) -> None:
-    removals = [Removal(n, _REAL, name) for n, name in enumerate((b"a", b"\xff\n ", b"x:#1"))]
+    names = ((b"a", None), (b"\xff\n ", b"/"), (b"x:#1", b"/d/e:"))
+    removals = [Removal(n, _REAL, path, name) for n, (name, path) in enumerate(names)]
     for removal in removals:
         index.begin_removal(removal)
     found = Index(index._workdir).unfinished_removals()

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index.fd import Fd
-from index.layers import Layer, Opened, Record, identify
+from index.layers import Layer, Opened, Record, load_record, make_layers, save_record
 from index.origin import Origin, filesystem_uuid
+from index.recognise import recognise
 from index.syscalls import RealHandle, handle_of
 from index.workdir import Workdir
 from tests.property.disk import filesystem
@@ -27,8 +28,10 @@ def _fd(path: Path) -> Fd:
 def _identify(work: Path, paths: Sequence[Path]) -> tuple[Record, list[Layer]]:
     work.mkdir(exist_ok=True)
     opened = [Opened(_fd(path), os.fsencode(path)) for path in paths]
-    record, layers = identify(Workdir(_fd(work)), opened, bottom=len(paths) - 1)
-    return record, layers
+    workdir = Workdir(_fd(work))
+    found = recognise(load_record(workdir), opened, None, bottom=len(paths) - 1)
+    save_record(workdir, found.record)
+    return found.record, make_layers(opened, found.known, None)
 
 
 def _ids(work: Path, paths: Sequence[Path]) -> list[int]:

@@ -1,0 +1,122 @@
+"""What a start does when the layers were copied since the last one.
+
+A copy has other inodes, so nothing that names an inode holds any more: the kernel
+handles and numbers in clients' handles, `upper` in the index, `origin` on upper
+inodes.  What names an object by its name or by a mark still holds: the seal, the
+paths in the index, and `fh` on every upper inode.  So
+
+    lower layers   are walked, and the seal says from then on which inode has which
+                   identity; of a layer that was not sealed only what the index
+                   has a path of is found again
+    the upper one  is walked, and each inode with a mark becomes the index entry of
+                   its object again, or the entry leads to it again; links that the
+                   copy made files of their own are made one file again
+
+Rule: each step can be repeated, and the new places of the layers are recorded only
+when all is done.  So a start that was cut short is made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from index import xattrs
+from index.fd import Fd, components, is_whiteout
+from index.identity import Identity
+from index.layers import Layer
+from index.seal import SealWriter
+from index.syscalls import handle_of
+from index.workdir import COPIED, LAST_MOUNT
+from overlay.lower_walk import LowerWalk, Walked
+from overlay.search import LowerFile, search
+from overlay.tree import Tree
+from overlay.upper_walk import UpperWalk
+
+_LOGGER: Final = logging.getLogger("overlay-nfsd.start")
+Progress = Callable[[int], None]
+
+
+def mend_copied(
+    tree: Tree,
+    copied: Mapping[Layer, tuple[int, ...]],
+    progress: Progress = lambda _: None,
+) -> None:
+    """Find every object again whose layer was copied; `copied`: of which recorded layers."""
+    names = ", ".join(os.fsdecode(layer.path) for layer in copied)
+    _LOGGER.info("copied since the last start: %s; finding their objects again", names)
+    seal = tree.layers.seal
+    assert seal is not None
+    task = repr(sorted((layer.id, layer.path, layer.filesystem) for layer in copied)).encode()
+    unsealed = []
+    with seal.writer() as writer:
+        writer.begin(task)
+        for layer, sources in copied.items():
+            if layer.is_upper:
+                continue
+            if all(seal.is_sealed(source) for source in sources):
+                _told(layer, LowerWalk(layer, sources, tree.kernel, writer, progress).run())
+            else:
+                unsealed.append(layer)
+        if unsealed:
+            _find_recorded(tree, unsealed, writer)
+        writer.end()
+    if unsealed:
+        tree.workdir.write(LAST_MOUNT, COPIED)  # has the names looked at (overlay.kernel_work)
+    if tree.layers.upper is not None:
+        walk = UpperWalk(tree, progress)
+        walk.run()
+        if walk.unmarked and tree.layers.upper in copied:
+            _LOGGER.warning(
+                "%d objects of the upper layer have no mark: their old handles are stale; seal "
+                "with `overlay-nfsd index seal` before layers are copied",
+                walk.unmarked,
+            )
+    tree.cache.clear()
+    tree.known_names.clear()
+
+
+def _told(layer: Layer, walked: Walked) -> None:
+    path = os.fsdecode(layer.path)
+    _LOGGER.info("%s: %d names found again", path, walked.names)
+    if walked.gone:
+        _LOGGER.warning("%s: %d names are not there any more: stale handles", path, walked.gone)
+
+
+def _find_recorded(tree: Tree, layers: list[Layer], writer: SealWriter) -> None:
+    """Find what the index has a path of, in layers that were not sealed."""
+    for layer in layers:
+        _LOGGER.warning(
+            "%s was copied but never sealed: handles of what was never changed in it are stale; "
+            "seal with `overlay-nfsd index seal` before layers are copied",
+            os.fsdecode(layer.path),
+        )
+    for _, fd, st in tree.index.entries():
+        mark = xattrs.get(fd, xattrs.FH)
+        path = xattrs.get(fd, xattrs.REDIRECT)
+        identity = None if mark is None else Identity.unpack(mark)
+        if identity is None or path is None or is_whiteout(st) or identity.is_upper:
+            continue
+        found = _at_path(tree, identity, path, st)
+        if found is not None and found[0] in layers:
+            layer, lower, lower_st = found
+            number = lower_st.st_ino
+            writer.put_inode(layer.filesystem, number, layer.id, handle_of(lower), identity)
+
+
+def _at_path(
+    tree: Tree, identity: Identity, path: bytes, st: os.stat_result
+) -> tuple[Layer, Fd, os.stat_result] | None:
+    """The lower inode at a path that the index recorded: a directory's is one in its layer."""
+    if identity.is_dir:
+        layer = tree.layers.by_id(identity.source)
+        fd = None if layer is None else layer.open_path(path, os.O_PATH | os.O_DIRECTORY)
+        return None if layer is None or fd is None else (layer, fd, os.fstat(fd))
+    found = search(tree, tree.root.lowers, components(path))
+    if not isinstance(found, LowerFile) or not found.layer.has_handles:
+        return None
+    alike = stat.S_IFMT(found.st.st_mode) == stat.S_IFMT(st.st_mode)
+    return (found.layer, found.fd, found.st) if alike else None

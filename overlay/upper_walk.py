@@ -1,0 +1,174 @@
+"""One walk over the upper layer and the index, after layers were copied.
+
+Every upper inode with a mark (`fh`) becomes the index entry of its object again,
+or the entry leads to it again.  A copy that lost hard links has made files of
+their own of them; where they still are equal they become one file again.  The
+kernel's `origin` and its index follow the lower layers to their new places.
+
+Rule: each step can be repeated, and none changes what clients see.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+
+from index import xattrs
+from index.entries import DirectoryEntry, UpperInode, pack_real
+from index.fd import Fd, is_whiteout, open_name
+from index.identity import Identity
+from index.syscalls import handle_of, link_fd, rename
+from overlay.adopt import is_copy
+from overlay.lookup import is_entry_of, lookup
+from overlay.node import DirNode
+from overlay.tree import Tree
+
+# Ours, on a copy that became a file of its own.
+_OBJECT_MARKS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.NLINK)
+
+
+class UpperWalk:
+    """The walk over one upper layer."""
+
+    def __init__(self, tree: Tree, progress: Callable[[int], None]) -> None:
+        self._tree = tree
+        self._progress = progress
+        self._seen: dict[int, int] = {}  # inode numbers of files with a name, by fileid
+        self._names = 0
+        self.unmarked = 0  # objects whose handles cannot be found again
+
+    def run(self) -> None:
+        """Walk it all."""
+        way = [self._tree.root]
+        while way:
+            way += self._directory(way.pop())
+        self._nameless()
+        self._kernel_index()
+
+    def _directory(self, parent: DirNode) -> list[DirNode]:
+        assert parent.upper is not None
+        below: list[DirNode] = []
+        path = (self._tree.upper_path(parent.upper) or b"").rstrip(b"/")
+        for raw in os.listdir(parent.upper):
+            name = os.fsencode(raw)
+            found = open_name(parent.upper, name)
+            if found is None or is_whiteout(found[1]):
+                continue
+            fd, st = found
+            if stat.S_ISDIR(st.st_mode):
+                node = lookup(self._tree, parent, name)
+                if isinstance(node, DirNode) and node.upper is not None:
+                    self._upper_dir(node, node.upper, path + b"/" + name)
+                    below.append(node)
+            else:
+                self._upper_file(parent.upper, path + b"/" + name, fd, st)
+        self._names += len(below)
+        self._progress(self._names)
+        return below
+
+    def _upper_dir(self, node: DirNode, upper: Fd, path: bytes) -> None:
+        if node.is_indexed:
+            index, real = self._tree.index, handle_of(upper)
+            if isinstance(index.find(node.fileid), DirectoryEntry):
+                index.place_directory(node.fileid, real, path)
+            else:
+                index.put_directory(node.identity, upper=real, path=path)
+        elif xattrs.get(upper, xattrs.FH) is None:
+            self.unmarked += 1
+        if node.lowers and self._tree.kernel.get(upper, xattrs.ORIGIN) is not None:
+            top = node.lowers[0]
+            self._put_origin(upper, top.layer.origin(top.fd))
+
+    def _upper_file(self, directory: Fd, path: bytes, fd: Fd, st: os.stat_result) -> None:
+        self._names += 1
+        mark = xattrs.get(fd, xattrs.FH)
+        identity = None if mark is None else Identity.unpack(mark)
+        if identity is None:
+            self.unmarked += 1
+            return
+        if identity.is_upper and not is_copy(fd, identity):
+            return
+        entry = self._tree.index.find(identity.fileid)
+        if not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
+            if identity.fileid in self._seen:
+                self._lost_link(directory, path.rpartition(b"/")[2], fd, st, identity)
+                return
+            self._tree.index.replace(identity.fileid, fd)
+        self._seen[identity.fileid] = st.st_ino
+        self._place_file(fd, path)
+        self._renew_origin(fd, identity)
+
+    def _place_file(self, fd: Fd, path: bytes | None) -> None:
+        _put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
+        if path is not None:
+            _put(fd, xattrs.PATH, path)
+
+    def _lost_link(
+        self, directory: Fd, name: bytes, fd: Fd, st: os.stat_result, identity: Identity
+    ) -> None:
+        """A second file with the mark of an object: once a hard link, if it still is equal."""
+        entry = self._tree.index.find(identity.fileid)
+        if not isinstance(entry, UpperInode) or not _equal(entry.st, st):
+            for attribute in _OBJECT_MARKS:
+                xattrs.drop(fd, attribute)
+            return
+        workdir, times = self._tree.workdir, os.fstat(directory)
+        aside = workdir.new_name()
+        link_fd(entry.fd, workdir.staging, aside)
+        rename(workdir.staging, aside, directory, name)
+        os.utime(directory, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def _renew_origin(self, fd: Fd, identity: Identity) -> None:
+        if not identity.is_upper and self._tree.kernel.get(fd, xattrs.ORIGIN) is not None:
+            self._put_origin(fd, self._origin(identity))
+
+    def _origin(self, identity: Identity) -> bytes | None:
+        opened = self._tree.open_origin(identity, os.O_PATH)
+        return None if opened is None else opened[0].origin(opened[1])
+
+    def _put_origin(self, fd: Fd, value: bytes | None) -> None:
+        if value is not None and value != self._tree.kernel.get(fd, xattrs.ORIGIN):
+            self._tree.kernel.put(fd, xattrs.ORIGIN, value)
+
+    def _nameless(self) -> None:
+        """Files that were copied up without a name, by their handle, are in the index alone."""
+        for _, fd, st in self._tree.index.entries():
+            if not stat.S_ISDIR(st.st_mode) and not is_whiteout(st):
+                mark = xattrs.get(fd, xattrs.FH)
+                identity = None if mark is None else Identity.unpack(mark)
+                if identity is not None and identity.fileid not in self._seen:
+                    self._place_file(fd, None)
+                    self._renew_origin(fd, identity)
+
+    def _kernel_index(self) -> None:
+        """Name the entries of the kernel's index after the new origins."""
+        kernel_index = self._tree.kernel_index
+        for name, fd, st in list(kernel_index.entries()):
+            mark = xattrs.get(fd, xattrs.FH)
+            identity = None if mark is None else Identity.unpack(mark)
+            entry = None if identity is None else self._tree.index.find(identity.fileid)
+            if identity is None or not isinstance(entry, UpperInode):
+                continue
+            origin = self._origin(identity) if is_entry_of(entry, identity) else None
+            if origin is None:
+                continue
+            if name != origin.hex().encode() or not os.path.samestat(st, entry.st):
+                kernel_index.discard(name)
+                kernel_index.enter(origin, entry.fd)
+
+
+def _put(fd: Fd, attribute: bytes, value: bytes) -> None:
+    if xattrs.get(fd, attribute) != value:
+        xattrs.put(fd, attribute, value)
+
+
+def _equal(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two files look like copies of one."""
+    return (one.st_mode, one.st_uid, one.st_gid, one.st_size, one.st_mtime_ns) == (
+        other.st_mode,
+        other.st_uid,
+        other.st_gid,
+        other.st_size,
+        other.st_mtime_ns,
+    )
