@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from index import xattrs
 from index.entries import Index
 from index.fd import Fd, components, open_dir
 from index.identity import Signer
-from index.layers import Opened, load_record, make_layers, save_record
+from index.layers import Layer, Opened, Record, load_record, make_layers, save_record
 from index.recognise import recognise
 from index.seal import Seal, open_seal
 from index.syscalls import (
@@ -49,16 +50,7 @@ def open_tree(
         raise ConfigError(
             "--upperdir and --workdir go together: give both, or none to serve read-only"
         )
-    opened = []
-    if config.upperdir is not None and config.workdir is not None:
-        top, work = _open_upper(config.upperdir, config.workdir)
-        opened.append(top)
-    else:
-        work = _state_directory(config)
-    opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
-    workdir = _open_workdir(work, read_only=config.upperdir is None)
-    if config.upperdir is not None:
-        _check_upper(opened[0], workdir)
+    opened, workdir = _open_directories(config)
     first_data = len(opened) - len(config.datadirs)
     seal = open_seal(workdir.identity)
     known = load_record(workdir)
@@ -70,28 +62,50 @@ def open_tree(
         )
     if recognised.copied and seal is None:
         seal = Seal(workdir.identity)
-    record, layers = recognised.record, make_layers(opened, recognised.known, seal)
-    upper = layers[0] if config.upperdir is not None else None
-    lowers = tuple(layers[1 if upper else 0 : first_data])
+    layers = make_layers(opened, recognised.known, seal)
+    top = 0 if config.upperdir is None else 1
+    upper, lowers, data = layers[:top], layers[top:first_data], layers[first_data:]
+    stack = Layers(upper[0] if upper else None, tuple(lowers), tuple(data), seal)
+    tree = _make_tree(config, stack, workdir, recognised.record)
+    # Nothing is known of data-only layers but paths, which stay.
+    copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
+    if copied:
+        _mend(tree, copied, progress)
+    if recognised.record != known:
+        save_record(workdir, recognised.record)
+    return tree
+
+
+def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
+    """The layers from the upper down, and the work directory, for this process alone."""
+    opened = []
+    if config.upperdir is not None and config.workdir is not None:
+        top, work = _open_upper(config.upperdir, config.workdir)
+        opened.append(top)
+    else:
+        work = _state_directory(config)
+    opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
+    workdir = _open_workdir(work, read_only=config.upperdir is None)
+    if config.upperdir is not None:
+        _check_upper(opened[0], workdir)
+    return opened, workdir
+
+
+def _make_tree(config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record) -> Tree:
     keep_capabilities()
     os.umask(0)  # the client has applied its own
-    index = Index(workdir)
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    stack = Layers(upper, lowers, tuple(layers[first_data:]), seal)
-    tree = Tree(stack, workdir, index, signer, kernel, record)
-    if recognised.copied:
-        workdir.tidy()
-        # Nothing is known of data-only layers but paths, which stay.
-        copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
-        try:
-            mend_copied(tree, copied, progress)
-        except BaseException:
-            tree.close()
-            raise
-    if record != known:
-        save_record(workdir, record)
-    return tree
+    return Tree(layers, workdir, Index(workdir), signer, kernel, record)
+
+
+def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress) -> None:
+    tree.workdir.tidy()
+    try:
+        mend_copied(tree, copied, progress)
+    except BaseException:
+        tree.close()
+        raise
 
 
 def _check_rights() -> None:
