@@ -72,6 +72,10 @@ class Layer:
             return None
         return Origin(self.uuid, real).pack()
 
+    def origin_of(self, fd: int) -> bytes | None:
+        """The same for an open inode, which has no kernel handle where the filesystem has none."""
+        return self.origin(handle_of(fd)) if self.has_handles else None
+
     def open_handle(self, real: RealHandle, flags: int) -> Fd:
         """Open an inode of this layer's filesystem; raises ESTALE when it is gone."""
         return open_by_handle(self.root, real, flags)

@@ -281,7 +281,7 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
     copy = open_dir(workdir.staging, name)
     try:
         top = node.lowers[0]
-        value = top.layer.origin(handle_of(top.fd))
+        value = top.layer.origin_of(top.fd)
         if value is not None:
             tree.kernel.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)
