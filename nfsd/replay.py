@@ -42,6 +42,7 @@ _SETS: Final = SIZE // _SLOT // _WAYS
 _FREE: Final = 0
 _BEGUN: Final = 1
 _DONE: Final = 2
+_NOBODY: Final = 0  # no process has this number
 
 
 class Fate(Enum):
@@ -75,7 +76,7 @@ class ReplayCache:
             os.ftruncate(fd, 0)
             os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
         self._map = mmap.mmap(fd, SIZE)
-        self._process = secrets.randbits(64)
+        self._process = secrets.randbits(64) | 1
         self._changed = threading.Condition(threading.RLock())
 
     def begin(self, address: str, record: Buffer) -> Entry:
@@ -125,19 +126,28 @@ class ReplayCache:
             self._changed.notify_all()
 
     def cancel(self, entry: Entry) -> None:
-        """Forget a call that did nothing, so that it is made when it comes again."""
+        """Forget a call that did nothing, so that it is made when it comes again.
+
+        What a process that died may have done of it stays as unknown as it was.
+        """
         with self._changed:
             if self._is_still(entry):
-                self._write(entry.slot, bytes(16), _FREE, b"")
+                if entry.fate is Fate.UNKNOWN:
+                    self._write(entry.slot, entry.digest, _BEGUN, b"", _NOBODY)
+                else:
+                    self._write(entry.slot, bytes(16), _FREE, b"")
             self._changed.notify_all()
 
     def _is_still(self, entry: Entry) -> bool:
         begin = entry.slot * _SLOT
         return self._map[begin : begin + 16] == entry.digest
 
-    def _write(self, slot: int, digest: bytes, state: int, reply: bytes) -> None:
-        """Write a slot, the reply before the head that vouches for it."""
+    def _write(
+        self, slot: int, digest: bytes, state: int, reply: bytes, process: int | None = None
+    ) -> None:
+        """Write a slot for this process, the reply before the head that vouches for it."""
         begin = slot * _SLOT
         self._map[begin + _HEAD.size : begin + _HEAD.size + len(reply)] = reply
         now = time.time_ns()
-        _HEAD.pack_into(self._map, begin, digest, self._process, now, state, len(reply))
+        owner = self._process if process is None else process
+        _HEAD.pack_into(self._map, begin, digest, owner, now, state, len(reply))

@@ -61,9 +61,12 @@ def _made(kind: str, options: str) -> Callable[[Path, Path], None]:
     return make
 
 
-def _squashfs(source: Path, image: Path) -> None:
-    program("mksquashfs", "squashfs-tools")
-    run("mksquashfs", source, image, "-quiet", "-no-progress", "-noappend")
+def _squashfs(*options: str) -> Callable[[Path, Path], None]:
+    def make(source: Path, image: Path) -> None:
+        program("mksquashfs", "squashfs-tools")
+        run("mksquashfs", source, image, "-quiet", "-no-progress", "-noappend", *options)
+
+    return make
 
 
 def _erofs(source: Path, image: Path) -> None:
@@ -75,7 +78,8 @@ IMAGES = {
     "ext4": _made("ext4", "-q"),
     "xfs": _made("xfs", "-q"),
     "btrfs": _made("btrfs", "-q"),
-    "squashfs": _squashfs,
+    "squashfs": _squashfs(),
+    "squashfs-without-handles": _squashfs("-no-exports"),
     "erofs": _erofs,
 }
 

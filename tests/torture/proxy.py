@@ -1,12 +1,14 @@
 """A proxy that makes a good server a bad one: it reads each answer and may tell something else.
 
 Rule: what it does wrong is given by the test, one function; everything else goes through unchanged.
+What it does wrong without having been told to fails the test at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import struct
 import threading
 from collections.abc import Callable
@@ -31,8 +33,8 @@ class Proxy:
     """Passes calls on to `server_port`.
 
     `twist(procedure, arguments, result)` returns the result to be told. `lose(procedure)` says
-    whether the connection breaks before the answer. With `forgetful`, a call that is sent again
-    looks new to the server.
+    whether the connection breaks before the answer. With `forgetful` every call gets an xid that
+    no other has, so that one that is sent again looks new to the server.
     """
 
     def __init__(
@@ -46,8 +48,8 @@ class Proxy:
         self.server_port = server_port
         self._twist = twist
         self._lose = lose
-        self._forgetful = forgetful
-        self._connections = 0
+        self._xids = itertools.count() if forgetful else None
+        self._failures: list[Exception] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
@@ -63,6 +65,8 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_START_LIMIT)
         self._loop.close()
+        if self._failures:
+            raise self._failures[0]
 
     async def _start(self) -> int:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -77,8 +81,6 @@ class Proxy:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        mask = self._connections << 24 if self._forgetful else 0
         calls: dict[int, bytes] = {}
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.server_port)
@@ -86,8 +88,8 @@ class Proxy:
             writer.close()
             return
         both = [
-            asyncio.ensure_future(self._calls(reader, back, calls, mask)),
-            asyncio.ensure_future(self._answers(there, writer, calls, mask)),
+            asyncio.ensure_future(self._calls(reader, back, calls)),
+            asyncio.ensure_future(self._answers(there, writer, calls)),
         ]
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -97,18 +99,17 @@ class Proxy:
             each.cancel()
         for result in await asyncio.gather(*both, return_exceptions=True):
             if isinstance(result, Exception) and not isinstance(result, (OSError, EOFError)):
-                raise result
+                self._failures.append(result)
 
     async def _calls(
         self,
         reader: asyncio.StreamReader,
         back: asyncio.StreamWriter,
         calls: dict[int, bytes],
-        mask: int,
     ) -> None:
         while True:
             record = await _record(reader)
-            xid = int.from_bytes(record[:4], "big") ^ mask
+            xid = int.from_bytes(record[:4], "big") if self._xids is None else next(self._xids)
             calls[xid] = record
             _send(back, xid.to_bytes(4, "big") + record[4:])
 
@@ -117,7 +118,6 @@ class Proxy:
         there: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         calls: dict[int, bytes],
-        mask: int,
     ) -> None:
         while True:
             record = await _record(there)
@@ -128,7 +128,7 @@ class Proxy:
                 if self._lose(_name(number)):
                     return
                 record = self._twisted(number, call, record)
-            _send(writer, (xid ^ mask).to_bytes(4, "big") + record[4:])
+            _send(writer, call[:4] + record[4:])
 
     def _twisted(self, number: int, call: bytes, record: bytes) -> bytes:
         signature = NFS_V3_SIGNATURES[number]

@@ -22,18 +22,22 @@ from nfsd.torture.scenarios import SCENARIOS
 from nfsd.torture.target import target
 from nfsd.xdr.nfs3 import (
     NFS3_OK,
+    NFS3ERR_EXIST,
     NFS3ERR_STALE,
     GETATTR3res,
     LOOKUP3res,
+    MKDIR3args,
     READ3res,
     READDIR3res,
+    diropargs3,
     fattr3,
 )
+from tests.client import Client
 from tests.conformance.server import PROJECT, Server
 from tests.conftest import Serve
 from tests.torture.controller import Controller
 from tests.torture.proxy import Proxy, Twist
-from tests.wire import Wire
+from tests.wire import Wire, sattr
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(240)]
 
@@ -265,6 +269,20 @@ def test_an_honest_proxy_changes_nothing(server: Server) -> None:
     assert (status, found["faults"]) == (0, [])
 
 
+@pytest.mark.parametrize(("forgetful", "told"), [(False, NFS3_OK), (True, NFS3ERR_EXIST)])
+def test_a_forgetful_proxy_forgets_over_many_connections(
+    server: Server, forgetful: bool, told: int
+) -> None:
+    """One call sent over and over is answered every time, by the server's memory or anew."""
+    statuses: list[int] = []
+    with Proxy(server.port, forgetful=forgetful) as proxy:
+        for _ in range(300):
+            with Client(proxy.port) as client:
+                where = diropargs3(client.mount(), b"made once")
+                statuses.append(int(client.nfs("MKDIR", MKDIR3args(where, sattr(0o755))).status))
+    assert statuses == [NFS3_OK] + [told] * 299
+
+
 class Losing:
     """Breaks the connection before every so many answers to what changes names."""
 
@@ -278,9 +296,6 @@ class Losing:
         return self._count % 20 == 0
 
 
-@pytest.mark.xfail(
-    run=False, reason="the proxy can lose the same answer again and again, until the test gives up"
-)
 def test_lost_answers_are_asked_for_again(server: Server) -> None:
     """A server that has forgotten its answers finds the work done, and that is no error."""
     with Proxy(server.port, lose=Losing(), forgetful=True) as proxy:
@@ -290,9 +305,6 @@ def test_lost_answers_are_asked_for_again(server: Server) -> None:
     assert sum(row["replays"] for row in found["scenarios"]) > 0
 
 
-@pytest.mark.xfail(
-    run=False, reason="the proxy can lose the same answer again and again, until the test gives up"
-)
 def test_a_promise_of_replays_is_held_to(server: Server) -> None:
     with Proxy(server.port, lose=Losing(), forgetful=True) as proxy:
         status, found = report(proxy.port, "--seconds", "4", "--seed", "4", "--expect-replay")

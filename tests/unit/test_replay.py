@@ -55,6 +55,16 @@ def test_a_cancelled_call_is_new(file: int) -> None:
     assert cache.begin("a", b"call").fate is Fate.NEW
 
 
+def test_a_call_of_unknown_fate_that_is_cancelled_stays_so(file: int) -> None:
+    ReplayCache(file).begin("a", b"call")
+    cache = ReplayCache(file)
+    for _ in range(3):
+        entry = cache.begin("a", b"call")
+        assert entry.fate is Fate.UNKNOWN
+        cache.cancel(entry)
+    assert ReplayCache(file).begin("a", b"call").fate is Fate.UNKNOWN
+
+
 def test_old_answers_are_forgotten(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ReplayCache(file)
     cache.finish(cache.begin("a", b"call"), b"answer")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import struct
+from pathlib import Path
 
 import pytest
 
-from nfsd.program import Caller, Procedure, Program, null
+from nfsd.program import Caller, Effect, Procedure, Program, null
+from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher, Peer
 from nfsd.xdr.codec import Parts, Signature, encode, pack_void, unpack_void
 from nfsd.xdr.mount import pack_dirpath, unpack_dirpath
@@ -257,6 +259,32 @@ def test_would_block_leaves_nothing(service: Service) -> None:
     assert parts == [b"before"]
     service.blocked = False
     assert dispatcher.answer_waiting(call(3), peer, parts) == 24
+
+
+def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: Path) -> None:
+    """Given to a thread, it is made as one that may have been done, not as a new one."""
+    blocked = True
+
+    def run(caller: Caller, arguments: None) -> None:
+        raise AssertionError("made as if it were new")
+
+    def again(caller: Caller, arguments: None) -> None:
+        if blocked:
+            raise WouldBlock
+
+    void = pack_void, unpack_void
+    once = Procedure.of(Signature(0, "ONCE", *void, *void), run, Effect.REPLAY_CACHED, again)
+    with (tmp_path / "replies").open("w+b") as file:
+        ReplayCache(file.fileno()).begin("192.0.2.1", call())
+        dispatcher = Dispatcher([Program(PROGRAM, 2, (once,))], ReplayCache(file.fileno()))
+        with pytest.raises(WouldBlock):
+            dispatcher.answer(call(), Peer("192.0.2.1"), [])
+        blocked = False
+        parts: Parts = []
+        dispatcher.answer_waiting(call(), Peer("192.0.2.1"), parts)
+    message, _ = unpack_rpc_msg(b"".join(parts), 0)
+    assert message.body.rbody is not None
+    assert accepted(message.body.rbody)[0] == SUCCESS
 
 
 def test_would_block_where_it_may_wait_is_an_error(service: Service) -> None:
