@@ -39,11 +39,12 @@ class Layer:
     is_upper: bool = False
     uuid: bytes | None = None  # the filesystem's, as in `overlay.origin`
     has_handles: bool = True  # that can be opened at any time
-    seal: Seal | None = None  # for a layer that was copied: the identities its inodes have
+    seal: Seal | None = None  # for a lower layer that was copied: the identities of its inodes
+    is_renumbered: bool = False  # there are inodes whose number for clients is an earlier one
     earlier: tuple[int, ...] = ()  # numbers of the filesystem under which handles name inodes too
 
     def fileid(self, ino: int) -> int:
-        """The number clients see for inode `ino`: unique in the export, constant for ever.
+        """The number clients see for an inode `ino` that is no copy: unique in the export.
 
         The filesystem's number is folded into the high byte.  Where either is too
         large for that, both are hashed, marked by the top bit.
@@ -52,6 +53,11 @@ class Layer:
             return self.filesystem << _INO_BITS | ino
         digest = hashlib.blake2b(b"%d:%d" % (self.filesystem, ino), digest_size=8).digest()
         return 1 << 63 | int.from_bytes(digest, "big") >> 1
+
+    def number(self, ino: int) -> int:
+        """The number clients see for what comes from this inode, also where it is a copy."""
+        sealed = self._sealed(ino)
+        return self.fileid(ino) if sealed is None else sealed.fileid
 
     def identity(self, fd: int, st: os.stat_result, *, is_dir: bool) -> Identity:
         """The identity of an object that comes from this inode of this layer."""
@@ -176,6 +182,7 @@ def make_layers(opened: Sequence[Opened], known: Sequence[Known], seal: Seal | N
             filesystem_uuid(one.root),
             one.has_handles,
             seal if found.copied and not one.is_upper else None,
+            found.copied or bool(found.earlier),
             found.earlier,
         )
         for one, found in zip(opened, known, strict=True)

@@ -120,6 +120,7 @@ def _scan(
     xwhiteouts: bool = False,
 ) -> None:
     """Add what one layer has; a directory may have another origin if the layer `merges`."""
+    certain = layer.has_handles and not (layer.is_upper and layer.is_renumbered)
     own = Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd))
     with os.scandir(own) as scan:
         for item in scan:
@@ -130,8 +131,8 @@ def _scan(
             if not is_dir and (_is_whiteout(item) or (xwhiteouts and _has_mark(tree, own, item))):
                 seen[name] = None
                 continue
-            sure = layer.has_handles and not (merges if is_dir else impure)
-            seen[name] = _Seen(layer.fileid(item.inode()), is_dir, sure)
+            sure = certain and not (merges if is_dir else impure)
+            seen[name] = _Seen(layer.number(item.inode()), is_dir, sure)
 
 
 def _has_mark(tree: Tree, directory: Fd, item: os.DirEntry[str]) -> bool:

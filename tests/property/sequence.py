@@ -109,21 +109,27 @@ def run(
     walk_first: bool,
     place: FilePath,
     serve: Serve = in_process,
+    *,
+    copies: bool = False,
 ) -> None:
-    """Do the sequence in the empty directory `place`, reaching the server by `serve`."""
+    """Do the sequence in the empty directory `place`, reaching the server by `serve`.
+
+    `copies`: it replaces the layers by copies of themselves.
+    """
     mountpoint = place / "mnt"
     mountpoint.mkdir()
     served, mounted = (Stack.make(place / name, len(stack)) for name in ("served", "mounted"))
     for one in (served, mounted):
         for layer, root in zip(stack, one.lowers, strict=True):
             layers.build(layer, root)
-    before = [raw(lower) for lower in served.lowers]
+    before = [raw(lower, copied=copies) for lower in served.lowers]
     log: list[str] = []
     try:
         linked = any(item.kind == "link" for layer in stack for item in layer)
         trees = both(served, mounted, mountpoint, steps, walk_first, linked, log, serve)
         _cross(served, mounted, mountpoint, *trees, log)
-        assert before == [raw(lower) for lower in served.lowers], "a lower layer was changed"
+        after = [raw(lower, copied=copies) for lower in served.lowers]
+        assert before == after, "a lower layer was changed"
     except BaseException as problem:
         problem.add_note("\n".join(["after these operations:", *log]))
         raise

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.property import sequence
 from tests.property.layers import Layer, stacks
+from tests.property.moved import MovedAtRestart
 from tests.property.operations import Step, steps
 from tests.property.over_rpc import OverRpc
 from tests.property.stack import Stack
@@ -36,13 +37,14 @@ def _run(
     walk_first: bool,
     *,
     serve: sequence.Serve = sequence.in_process,
+    copies: bool = False,
 ) -> None:
     place = disk / f"sequence{next(_counter)}"
     place.mkdir()
     try:
         for number, layer in enumerate(stack):
             note(f"lower {number}: {layer}")
-        sequence.run(stack, todo, walk_first, place, serve)
+        sequence.run(stack, todo, walk_first, place, serve, copies=copies)
     finally:
         shutil.rmtree(place)
 
@@ -55,6 +57,33 @@ def test_short_sequences(
     ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
 ) -> None:
     _run(ext4, stack, todo, walk_first)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@settings(_SHORT, max_examples=30)
+@given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
+def test_sequences_with_moves(
+    ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
+) -> None:
+    """Handles and numbers outlive copies of the layers; the inode numbers are not the kernel's."""
+    _run(ext4, stack, todo, walk_first, serve=MovedAtRestart, copies=True)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@settings(_LONG)
+@given(stack=stacks, todo=st.lists(steps, min_size=20, max_size=60), walk_first=st.booleans())
+def test_long_sequences_with_moves(
+    kind: str,
+    request: pytest.FixtureRequest,
+    stack: tuple[Layer, ...],
+    todo: list[Step],
+    walk_first: bool,
+) -> None:
+    place: Path = request.getfixturevalue(kind)
+    _run(place, stack, todo, walk_first, serve=MovedAtRestart, copies=True)
 
 
 def _over_rpc(stack: Stack) -> OverRpc:

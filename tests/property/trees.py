@@ -64,16 +64,20 @@ def differences(ours: Tree, kernels: Tree) -> list[str]:
     return lines
 
 
-def raw(root: FilePath) -> dict[bytes, tuple[object, ...]]:
-    """Everything of a real directory tree, to see whether it was touched."""
+def raw(root: FilePath, *, copied: bool = False) -> dict[bytes, tuple[object, ...]]:
+    """Everything of a real directory tree, to see whether it was touched.
+
+    With `copied` without what a copy cannot keep.
+    """
     seen: dict[bytes, tuple[object, ...]] = {}
     pending = [os.fsencode(root)]
     while pending:
         path = pending.pop()
         st = os.lstat(path)
-        facts: list[object] = [st.st_mode, st.st_ino, st.st_nlink, st.st_uid, st.st_gid]
-        facts += [st.st_rdev, st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns]
-        names = os.listxattr(path, follow_symlinks=False)
+        facts: list[object] = [st.st_mode, st.st_nlink, st.st_uid, st.st_gid, st.st_rdev]
+        facts.append(st.st_mtime_ns)
+        facts += [] if copied else [st.st_ino, st.st_atime_ns, st.st_ctime_ns]
+        names = sorted(os.listxattr(path, follow_symlinks=False))
         facts += [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
         if stat.S_ISDIR(st.st_mode):
             pending += [os.path.join(path, name) for name in os.listdir(path)]
