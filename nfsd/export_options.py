@@ -1,0 +1,103 @@
+"""The options of an export for some clients, by the names and defaults of exports(5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from overlay.credentials import Credentials
+
+NOBODY: Final = 65534
+_MAX_ID: Final = 0xFFFFFFFE
+_MAX_FSID: Final = 0xFFFFFFFFFFFFFFFF
+
+# Each sets one field; the first of two is the default.
+_FLAGS: Final[dict[str, dict[str, Any]]] = {
+    "ro": {"read_only": True},
+    "rw": {"read_only": False},
+    "secure": {"secure": True},
+    "insecure": {"secure": False},
+    "sync": {"sync": True},
+    "async": {"sync": False},
+    "root_squash": {"root_squash": True},
+    "no_root_squash": {"root_squash": False},
+    "no_all_squash": {"all_squash": False},
+    "all_squash": {"all_squash": True},
+}
+# Of the kernel's server, and without meaning for this one: an existing line can be pasted.
+_WITHOUT_EFFECT: Final = frozenset(
+    (
+        *("wdelay", "no_wdelay", "hide", "nohide", "crossmnt", "subtree_check", "no_subtree_check"),
+        *("secure_locks", "insecure_locks", "auth_nlm", "no_auth_nlm", "pnfs", "no_pnfs"),
+        *("mountpoint", "mp", "security_label"),
+    )
+)
+
+
+class OptionError(ValueError):
+    """An option that cannot be meant; the text says why and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What some clients may do with an export."""
+
+    read_only: bool = True
+    secure: bool = True  # only from a port below 1024
+    sync: bool = True  # a change is on stable storage when it is answered
+    root_squash: bool = True
+    all_squash: bool = False
+    anonuid: int = NOBODY
+    anongid: int = NOBODY
+    fsid: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ExportOptions:
+        """The options in `rw,no_root_squash,...`; raises OptionError."""
+        options = cls()
+        for word in filter(None, (part.strip() for part in text.split(","))):
+            name, equals, value = word.partition("=")
+            if name in _FLAGS and not equals:
+                options = replace(options, **_FLAGS[name])
+            elif name == "anonuid":
+                options = replace(options, anonuid=_number(name, value, _MAX_ID))
+            elif name == "anongid":
+                options = replace(options, anongid=_number(name, value, _MAX_ID))
+            elif name == "fsid":
+                options = replace(options, fsid=_fsid(value))
+            elif name == "sec":
+                _check_flavors(value)
+            elif name not in _WITHOUT_EFFECT:
+                raise OptionError(f"{word}: no such option; see exports(5)")
+        return options
+
+    def squash(self, credentials: Credentials) -> Credentials:
+        """Whom calls with these credentials act for."""
+        if self.all_squash:
+            return Credentials(self.anonuid, self.anongid, frozenset())
+        if not self.root_squash:
+            return credentials
+        uid = self.anonuid if credentials.uid == 0 else credentials.uid
+        gid = self.anongid if credentials.gid == 0 else credentials.gid
+        groups = credentials.groups
+        if 0 in groups:
+            groups = (groups - {0}) | {self.anongid}
+        return Credentials(uid, gid, groups)
+
+
+def _number(name: str, value: str, largest: int) -> int:
+    if not value.isdigit() or int(value) > largest:
+        raise OptionError(f"{name}={value}: give a number from 0 to {largest}")
+    return int(value)
+
+
+def _fsid(value: str) -> int | None:
+    """The number; None for what only says where version 4 begins, or names a filesystem."""
+    if value == "root" or value.count("-") == 4:
+        return None
+    return _number("fsid", value, _MAX_FSID) or None
+
+
+def _check_flavors(value: str) -> None:
+    if "sys" not in value.split(":"):
+        raise OptionError(f"sec={value}: only sec=sys is there")

@@ -1,0 +1,85 @@
+"""Options have the names, defaults and meaning of exports(5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from nfsd.export_options import NOBODY, ExportOptions, OptionError
+from overlay.credentials import Credentials
+
+ROOT = Credentials(0, 0, frozenset({0, 4}))
+USER = Credentials(1000, 1000, frozenset({0, 100}))
+
+
+def test_the_defaults_are_those_of_exports() -> None:
+    options = ExportOptions.parse("")
+    assert options == ExportOptions()
+    assert options.read_only
+    assert options.secure
+    assert options.sync
+    assert options.root_squash
+    assert not options.all_squash
+    assert (options.anonuid, options.anongid, options.fsid) == (NOBODY, NOBODY, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("rw", "read_only", False),
+        ("rw,ro", "read_only", True),
+        ("insecure", "secure", False),
+        ("async", "sync", False),
+        ("no_root_squash", "root_squash", False),
+        ("all_squash", "all_squash", True),
+        ("all_squash,no_all_squash", "all_squash", False),
+        ("anonuid=7", "anonuid", 7),
+        ("anongid=4294967294", "anongid", 4294967294),
+        ("fsid=12", "fsid", 12),
+        ("fsid=0", "fsid", None),
+        ("fsid=root", "fsid", None),
+        (" rw , sync ", "read_only", False),
+    ],
+)
+def test_each_option_sets_its_field(text: str, field: str, value: object) -> None:
+    assert getattr(ExportOptions.parse(text), field) == value
+
+
+def test_a_line_of_the_kernels_server_can_be_pasted() -> None:
+    pasted = "rw,sync,wdelay,hide,nocrossmnt,secure,no_subtree_check,sec=sys"
+    pasted = pasted.replace("nocrossmnt,", "crossmnt,")
+    options = ExportOptions.parse(f"{pasted},mountpoint=/srv,fsid=1b2c-2-3-4-5")
+    assert options == ExportOptions(read_only=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rx", "rx: no such option"),
+        ("rw=1", "rw=1: no such option"),
+        ("anonuid=nobody", "give a number"),
+        ("anonuid=-1", "give a number"),
+        ("anongid=4294967295", "give a number"),
+        ("fsid=x", "give a number"),
+        ("sec=krb5", "only sec=sys"),
+        ("refer=/a@b", "no such option"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        ExportOptions.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "who", "acts_as"),
+    [
+        ("", USER, Credentials(1000, 1000, frozenset({NOBODY, 100}))),
+        ("", ROOT, Credentials(NOBODY, NOBODY, frozenset({NOBODY, 4}))),
+        ("anonuid=7,anongid=8", ROOT, Credentials(7, 8, frozenset({8, 4}))),
+        ("no_root_squash", ROOT, ROOT),
+        ("no_root_squash", USER, USER),
+        ("all_squash", USER, Credentials(NOBODY, NOBODY)),
+        ("all_squash,no_root_squash,anonuid=7,anongid=8", ROOT, Credentials(7, 8)),
+    ],
+)
+def test_squashing(text: str, who: Credentials, acts_as: Credentials) -> None:
+    assert ExportOptions.parse(text).squash(who) == acts_as
