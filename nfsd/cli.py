@@ -110,7 +110,7 @@ def _serve(options: argparse.Namespace) -> int:
         exports = Exports([Export(path, overlay)])
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
         replays = None if overlay.read_only else ReplayCache(overlay.open_state(b"replies"))
-        dispatcher = Dispatcher(programs, replays)
+        dispatcher = Dispatcher(programs, replays, 128 << 20)
         dispatcher.trace = options.verbose
         server = Server(dispatcher)
         try:

@@ -100,10 +100,10 @@ class Tree:
         self.cache: Cache[Node] = Cache(descriptor_budget())
         self.known_names: Cache[Known] = Cache(_KNOWN_NAMES)  # by parent's handle and name
         self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_ENTRIES)
-        self.objects = Generations()  # where an object is, what it is made of
-        self.listings = Generations()  # which names a directory has
-        self.names = Generations()  # what a name is, by the directory's handle and the name
-        self.stats = Generations()  # attributes of an object
+        self.objects = Generations(0)  # where an object is, what it is made of
+        self.listings = Generations(1)  # which names a directory has
+        self.names = Generations(2)  # what a name is, by the directory's handle and the name
+        self.stats = Generations(3)  # attributes of an object
         self.copy_ups = Jobs()
         self._namespace = threading.RLock()
         self.root = self._make_root(record.root)
