@@ -18,9 +18,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Final
 
+from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
 from nfsd.record import RecordReader, mark
-from nfsd.rpc import Dispatcher, Peer
+from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
 
@@ -136,10 +137,16 @@ class Connection:
             return
         parts: Parts = []
         size = calls = 0
-        waiting = self._waiting
+        waiting, known, peer = self._waiting, self._dispatcher.known, self.peer
         while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not self._is_full:
-            size += self._call(waiting.popleft(), parts)
             calls += 1
+            record = waiting.popleft()
+            kept = known(record, peer) if type(record) is bytes else None
+            if kept is None:
+                size += self._call(record, parts)
+            else:
+                parts += (kept.mark, record[:4], kept.body)
+                size += kept.size
         if parts:
             self._send(parts, size)
         self._read(not (self._is_full or self._is_ending))
@@ -161,7 +168,7 @@ class Connection:
         start = len(parts)
         parts.append(b"")  # the mark, when the size is known
         try:
-            size = self._dispatcher.answer(record, self.peer, parts)
+            size = self._dispatcher.answer(record, self.peer, parts, keep=True)
         except WouldBlock:
             parts.pop()
             self._slow += 1

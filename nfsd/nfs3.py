@@ -18,7 +18,14 @@ from nfsd.nfs3_again import Again
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.status import nfsstat3_of
 from nfsd.xdr import nfs3 as xdr
-from nfsd.xdr.nfs3 import NFS3_OK, NFS3ERR_JUKEBOX, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
+from nfsd.xdr.nfs3 import (
+    NFS3_OK,
+    NFS3ERR_JUKEBOX,
+    NFS3ERR_NOENT,
+    NFS_PROGRAM,
+    NFS_V3,
+    NFS_V3_SIGNATURES,
+)
 
 Handler: TypeAlias = Callable[[Exports, Caller, Any], Any]
 Failure: TypeAlias = Callable[[Exports, Any], Any]
@@ -64,17 +71,27 @@ def _of_link(exports: Exports, arguments: xdr.LINK3args) -> xdr.LINK3resfail:
     return xdr.LINK3resfail(attributes, failed_wcc(exports, arguments.link.dir))
 
 
+def _is_final(result: Any) -> bool:  # noqa: ANN401 - the row's own type
+    return bool(result.status != NFS3ERR_JUKEBOX)
+
+
+def _is_lasting(result: Any) -> bool:  # noqa: ANN401 - the row's own type
+    """Whether a reply says how things are, rather than that something went wrong."""
+    return result.status in (NFS3_OK, NFS3ERR_NOENT)
+
+
 _READS: Final = Effect.NONE
+_LASTS: Final = Effect.LASTS
 _WRITES: Final = Effect.MUTATES
 _ONCE: Final = Effect.MUTATES | Effect.REPLAY_CACHED
 
 # In the order of the procedures' numbers, from GETATTR on.
 _ROWS: Final = (
-    Row(nfs3_attributes.getattr, xdr.GETATTR3res, _READS, None),
+    Row(nfs3_attributes.getattr, xdr.GETATTR3res, _LASTS, None),
     Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, _wcc_of_first, nfs3_again.SETATTR),
-    Row(nfs3_names.lookup, xdr.LOOKUP3res, _READS, _of_first),
-    Row(nfs3_attributes.access, xdr.ACCESS3res, _READS, _of_first),
-    Row(nfs3_data.readlink, xdr.READLINK3res, _READS, _of_object),
+    Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, _of_first),
+    Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, _of_first),
+    Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _of_object),
     Row(nfs3_data.read, xdr.READ3res, _READS, _of_first),
     Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _wcc_of_first),
     Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _wcc_of_where, nfs3_again.CREATE),
@@ -85,29 +102,25 @@ _ROWS: Final = (
     Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _wcc_of_first, nfs3_again.RMDIR),
     Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _of_rename, nfs3_again.RENAME),
     Row(nfs3_names.link, xdr.LINK3res, _ONCE, _of_link, nfs3_again.LINK),
-    Row(nfs3_directory.readdir, xdr.READDIR3res, _READS, _of_first),
-    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _READS, _of_first),
+    Row(nfs3_directory.readdir, xdr.READDIR3res, _LASTS, _of_first),
+    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _LASTS, _of_first),
     Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _of_object),
-    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _READS, _of_object),
-    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _READS, _of_object),
+    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _LASTS, _of_object),
+    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _LASTS, _of_object),
     Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, _wcc_of_first),
 )
 
 
 def program(exports: Exports) -> Program:
     """NFSv3 on `exports`."""
-    procedures = [Procedure.of(NFS_V3_SIGNATURES[0], null)]
+    procedures = [Procedure.of(NFS_V3_SIGNATURES[0], null, Effect.LASTS)]
     for signature, row in zip(NFS_V3_SIGNATURES[1:], _ROWS, strict=True):
         run = _answering(exports, row, row.handler)
         again = None
         if row.again is not None:
             again = _answering(exports, row, _repeating(row.handler, row.again))
-        procedures.append(Procedure.of(signature, run, row.effect, again, _is_final))
+        procedures.append(Procedure.of(signature, run, row.effect, again, _is_final, _is_lasting))
     return Program(NFS_PROGRAM, NFS_V3, tuple(procedures))
-
-
-def _is_final(result: Any) -> bool:  # noqa: ANN401 - the row's own type
-    return bool(result.status != NFS3ERR_JUKEBOX)
 
 
 def _repeating(handler: Handler, again: Again) -> Handler:

@@ -34,6 +34,9 @@ class Effect(Flag):
 
     NONE = 0
     MUTATES = auto()
+    # It answers the same as long as the facts of the overlay hold that its answer
+    # was made of, and was made of nothing else (nfsd.kept).
+    LASTS = auto()
     # Done twice it would fail or do harm the second time, so a repeated call
     # must get the first one's reply.
     REPLAY_CACHED = auto()
@@ -54,6 +57,8 @@ class Procedure:
     again: Handler | None = None
     # Whether a result is an answer to keep, not one that says "ask again later".
     is_final: Callable[[Any], bool] = lambda _: True
+    # Whether a result of a procedure that LASTS does: an error may pass.
+    is_lasting: Callable[[Any], bool] = lambda _: True
 
     @classmethod
     def of(
@@ -63,6 +68,7 @@ class Procedure:
         effect: Effect = Effect.NONE,
         again: Handler | None = None,
         is_final: Callable[[Any], bool] = lambda _: True,
+        is_lasting: Callable[[Any], bool] = lambda _: True,
     ) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(
@@ -74,6 +80,7 @@ class Procedure:
             effect,
             again,
             is_final,
+            is_lasting,
         )
 
 

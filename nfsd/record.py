@@ -37,6 +37,7 @@ class RecordReader:
 
     def __init__(self, limit: int, shared: memoryview) -> None:
         self._limit = limit
+        self._whole = LAST_FRAGMENT | limit  # the mark of the largest record in one fragment
         self._shared = shared
         self._fragments: list[Buffer] = []  # of the record that is arriving
         self._size = 0  # of those fragments
@@ -83,6 +84,10 @@ class RecordReader:
             (word,) = _MARK.unpack_from(chunk, at)
             at += 4
             size = word & ~LAST_FRAGMENT
+            if LAST_FRAGMENT <= word <= self._whole and at + size <= end and not self._fragments:
+                records.append(chunk[at : at + size])
+                at += size
+                continue
             self._last = word >= LAST_FRAGMENT
             if self._size + size > self._limit:
                 self.failure = f"a record of {self._size + size} bytes or more"

@@ -6,31 +6,114 @@ fact is valid while the counter stands still.  Objects share counters by the
 low bits of a number: a needless miss, never a stale hit.  The number is a
 fileid, or for a name the hash that processes forked from one have in common.
 
-The counters lie in shared memory, so that processes forked from this one see
-each other's changes.
+The counters lie in memory that processes forked from this one share, so that
+they see each other's changes.  To bump a counter is to store a number in it
+that no process stores anywhere before or after: so it needs no lock, and of two
+bumps at once it does not matter which comes last.  After its counter each bump
+stores its number as the last bump of all: while that one stands still, nothing
+that was learnt has changed.
+
+What a reply to a client says is learnt from many facts.  `watched` notes which
+counters were consulted on the way, so that the whole holds while they stand.
 """
 
 from __future__ import annotations
 
+import itertools
 import mmap
-import threading
-from typing import Final
+from array import array
+from collections.abc import Callable
+from typing import Final, TypeVar
 
+T = TypeVar("T")
+
+NEVER: Final = -1  # of what may not be kept: no counter ever stands so
 _SLOTS: Final = 1 << 16
 _MASK: Final = _SLOTS - 1
+_KINDS: Final = 4
+_LAST: Final = 0  # where the last bump of all is; the counters come behind it
+_PROCESS_SHIFT: Final = 48  # below: what one process can count, 89 years of 100,000 a second
+_PROCESSES: Final = 1 << 16
+
+
+class _Counters:
+    """The counters of every overlay that this process and those forked from it serve."""
+
+    def __init__(self) -> None:
+        self.words = memoryview(mmap.mmap(-1, (1 + _KINDS * _SLOTS) * 8)).cast("Q")
+        self.next = itertools.count(1).__next__
+        self.noted: dict[int, int] | None = None  # while something is watched
+
+
+_COUNTERS: Final = _Counters()
+_WORDS: Final = _COUNTERS.words
+
+
+def join(process: int) -> None:
+    """Bump with numbers of this process alone: `process` is another for each ever forked."""
+    _COUNTERS.next = itertools.count((process % _PROCESSES << _PROCESS_SHIFT) + 1).__next__
 
 
 class Generations:
-    """Counters for one kind of fact, by number."""
+    """Counters for one kind of fact, by number; `kind` is 0 to 3."""
 
-    def __init__(self) -> None:
-        self._counters = memoryview(mmap.mmap(-1, _SLOTS * 8)).cast("Q")
-        self._lock = threading.Lock()
+    def __init__(self, kind: int) -> None:
+        self._first = 1 + kind * _SLOTS
 
     def of(self, number: int) -> int:
-        return self._counters[number & _MASK]
+        slot = self._first + (number & _MASK)
+        stands = _WORDS[slot]
+        noted = _COUNTERS.noted
+        if noted is not None:
+            noted.setdefault(slot, stands)
+        return stands
 
     def bump(self, number: int) -> None:
-        slot = number & _MASK
-        with self._lock:
-            self._counters[slot] = (self._counters[slot] + 1) & 0xFFFFFFFFFFFFFFFF
+        _WORDS[self._first + (number & _MASK)] = stamp = _COUNTERS.next()
+        _WORDS[_LAST] = stamp
+
+    def bump_all(self) -> None:
+        """Nothing that was learnt so far holds."""
+        stamp = _COUNTERS.next()
+        _WORDS[self._first : self._first + _SLOTS] = memoryview(array("Q", [stamp]) * _SLOTS)
+        _WORDS[_LAST] = stamp
+
+
+class Basis:
+    """What something was learnt from: counters, and how they stood before."""
+
+    __slots__ = ("_last", "_noted")
+
+    def __init__(self, last: int, noted: dict[int, int]) -> None:
+        self._last = last
+        self._noted = tuple(noted.items())
+
+    def holds(self) -> bool:
+        """Whether none of the counters has moved."""
+        last = _WORDS[_LAST]
+        if last != self._last:
+            for slot, stood in self._noted:
+                if _WORDS[slot] != stood:
+                    return False
+            self._last = last
+        return True
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, about."""
+        return 128 + 128 * len(self._noted)
+
+
+def watched(learn: Callable[[], T]) -> tuple[T, Basis]:
+    """What `learn` returns, and what it was learnt from.
+
+    For one thread of the process: what others consult meanwhile is noted too, which
+    costs a needless miss.
+    """
+    last, noted = _WORDS[_LAST], dict[int, int]()
+    _COUNTERS.noted = noted
+    try:
+        result = learn()
+    finally:
+        _COUNTERS.noted = None
+    return result, Basis(last, noted)

@@ -74,9 +74,10 @@ def raw(root: FilePath, *, copied: bool = False) -> dict[bytes, tuple[object, ..
     while pending:
         path = pending.pop()
         st = os.lstat(path)
-        facts: list[object] = [st.st_mode, st.st_nlink, st.st_uid, st.st_gid, st.st_rdev]
-        facts.append(st.st_mtime_ns)
-        facts += [] if copied else [st.st_ino, st.st_atime_ns, st.st_ctime_ns]
+        facts: list[object] = [st.st_mode, st.st_ino, st.st_nlink, st.st_uid, st.st_gid]
+        facts += [st.st_rdev, st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns]
+        if copied:
+            facts[1] = facts[6] = facts[8] = None
         names = sorted(os.listxattr(path, follow_symlinks=False))
         facts += [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
         if stat.S_ISDIR(st.st_mode):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.conformance.server import Server
@@ -25,10 +26,14 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60) as sock:
 
 
 class Controller:
-    """Restarts, kills and drops caches on demand; `command` is what to run for it."""
+    """Restarts, kills and drops caches on demand; `command` is what to run for it.
 
-    def __init__(self, server: Server) -> None:
+    `meanwhile` is called while the server is stopped for a restart.
+    """
+
+    def __init__(self, server: Server, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._server = server
+        self._meanwhile = meanwhile
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(0.1)
 
@@ -60,6 +65,10 @@ class Controller:
         word = sock.recv(100).decode()
         if word == "drop":
             Path("/proc/sys/vm/drop_caches").write_text("2")
+        elif word == "kill":
+            self._server.restart(crash=True)
         else:
-            self._server.restart(crash=word == "kill")
+            self._server.stop()
+            self._meanwhile()
+            self._server.start()
         sock.sendall(b"done")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from nfsd.calls import Peer
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.replay import ReplayCache
-from nfsd.rpc import Dispatcher, Peer
+from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Parts, Signature, encode, pack_void, unpack_void
 from nfsd.xdr.mount import pack_dirpath, unpack_dirpath
 from nfsd.xdr.rpc import (
@@ -248,7 +249,7 @@ def test_credentials_do_not_mix(service: Service) -> None:
         body = encode(pack_authsys_parms, authsys_parms(7, b"host", user, user, (user,)))
         dispatcher.answer(call(1, path, cred=opaque_auth(AUTH_SYS, body)), peer, [])
     assert [caller.credentials.uid for caller in service.callers] == users
-    assert len(peer.callers) <= 256
+    assert len(peer.routes) <= 512
 
 
 def test_would_block_leaves_nothing(service: Service) -> None:

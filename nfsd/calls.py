@@ -1,0 +1,200 @@
+"""The header of a call: which procedure is called, and by whom (RFC 5531).
+
+The whole header but its xid is the key of one dictionary, so that a well-formed
+call that is like an earlier one costs one look-up.  What is not found there is
+looked at field by field, in the order that the RFC gives.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from nfsd.program import Caller, Procedure, Program
+from nfsd.xdr.codec import XdrError, decode, encode
+from nfsd.xdr.rpc import (
+    AUTH_BADCRED,
+    AUTH_BADVERF,
+    AUTH_ERROR,
+    AUTH_NONE,
+    AUTH_SYS,
+    CALL,
+    MAX_AUTH_BYTES,
+    MSG_ACCEPTED,
+    MSG_DENIED,
+    PROC_UNAVAIL,
+    PROG_MISMATCH,
+    PROG_UNAVAIL,
+    REPLY,
+    RPC_MISMATCH,
+    RPC_VERSION,
+    accept_stat,
+    accepted_reply,
+    accepted_reply_data,
+    call_body,
+    mismatch_info,
+    opaque_auth,
+    pack_rpc_msg,
+    rejected_reply,
+    reply_body,
+    rpc_msg,
+    rpc_msg_body,
+    unpack_authsys_parms,
+    unpack_rpc_msg,
+)
+from overlay.credentials import Credentials
+
+# Of a header: xid, the fixed part, and two opaque_auth with their bodies.
+HEADER_BYTES: Final = 24 + 2 * (8 + MAX_AUTH_BYTES)
+_FIXED = struct.Struct(">5I")  # msg_type, rpcvers, prog, vers, proc
+_XID = struct.Struct(">I")
+_NO_VERIFIER: Final = opaque_auth(AUTH_NONE, b"")
+# AUTH_NONE names nobody.
+_NOBODY: Final = Credentials(65534, 65534)
+_ROUTES: Final = 512  # kept of one peer
+_QUESTIONERS: Final = 65536
+
+
+class Route(NamedTuple):
+    """Where a call goes, who makes it, and a number for this procedure and this user."""
+
+    procedure: Procedure
+    caller: Caller
+    questioner: int
+
+
+class Peer:
+    """One client's address, and the headers it has used lately."""
+
+    __slots__ = ("address", "routes")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.routes: dict[bytes, Route] = {}  # by all of a header but its xid
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an error
+    """The call is answered by RPC itself."""
+
+    def __init__(self, why: str, body: reply_body) -> None:
+        super().__init__(why)
+        self.body = body
+
+    def reply(self, head: bytes) -> bytes:
+        """The reply to the call that begins with `head`."""
+        (xid,) = _XID.unpack_from(head)
+        return encode(pack_rpc_msg, rpc_msg(xid, rpc_msg_body(REPLY, rbody=self.body)))
+
+
+class NoCallError(Exception):
+    """The record is not a call, so there is nobody to answer."""
+
+
+class Switchboard:
+    """Finds the procedure of a call in the tables of `programs`."""
+
+    def __init__(self, programs: Iterable[Program]) -> None:
+        self._procedures: dict[bytes, Procedure] = {}
+        self._versions: dict[int, list[int]] = {}
+        self._questioners: dict[tuple[bytes, Credentials], int] = {}
+        self._next_questioner = 0
+        for program in programs:
+            self._versions.setdefault(program.number, []).append(program.version)
+            for procedure in program.procedures:
+                fixed = (CALL, RPC_VERSION, program.number, program.version, procedure.number)
+                self._procedures[_FIXED.pack(*fixed)] = procedure
+
+    def procedure(self, head: bytes) -> Procedure | None:
+        """The procedure that a header names, whatever else is in it."""
+        return self._procedures.get(head[4:24])
+
+    def route(self, head: bytes, peer: Peer) -> tuple[Route, int]:
+        """Where a call goes, and where its arguments begin; raises Refused or NoCallError."""
+        at = header_size(head)
+        route = peer.routes.get(head[4:at])
+        return (route, at) if route is not None else self._examine(head, peer)
+
+    def _examine(self, head: bytes, peer: Peer) -> tuple[Route, int]:
+        """The same for a header that is met for the first time, or is not in order."""
+        if len(head) < 24:
+            raise NoCallError(f"a record of {len(head)} bytes is no call")
+        mtype, version, program, _, _ = _FIXED.unpack_from(head, 4)
+        if mtype != CALL:
+            raise NoCallError(f"msg_type {mtype} where CALL is expected")
+        if version != RPC_VERSION:
+            info = mismatch_info(RPC_VERSION, RPC_VERSION)
+            rejected = rejected_reply(RPC_MISMATCH, versions=info)
+            why = f"RPC version {version}"
+            raise Refused(why, reply_body(MSG_DENIED, rreply=rejected))
+        body, at = _header(head)
+        caller = _authenticate(body, peer)
+        if program not in self._versions:
+            raise accepted(f"program {program}", PROG_UNAVAIL)
+        if body.vers not in self._versions[program]:
+            versions = self._versions[program]
+            info = mismatch_info(min(versions), max(versions))
+            raise accepted(f"program {program} version {body.vers}", PROG_MISMATCH, info)
+        procedure = self.procedure(head)
+        if procedure is None:
+            raise accepted(f"program {program} procedure {body.proc}", PROC_UNAVAIL)
+        if len(peer.routes) >= _ROUTES:
+            peer.routes.clear()
+        route = Route(procedure, caller, self._questioner(head[4:24], caller.credentials))
+        peer.routes[head[4:at]] = route
+        return route, at
+
+    def _questioner(self, fixed: bytes, credentials: Credentials) -> int:
+        """A number that stands for this procedure and this user and was never another's."""
+        if len(self._questioners) >= _QUESTIONERS:
+            self._questioners.clear()
+        key = fixed, credentials
+        if key not in self._questioners:
+            self._next_questioner += 1
+            self._questioners[key] = self._next_questioner
+        return self._questioners[key]
+
+
+def header_size(head: bytes) -> int:
+    """Bytes of the header of a call that has credentials of less than 64 KiB and no verifier.
+
+    Of anything else the result is a number without meaning.
+    """
+    return 40 + (head[30] << 8) + head[31] if len(head) >= 40 else 0
+
+
+def accepted(why: str, stat: accept_stat, info: mismatch_info | None = None) -> Refused:
+    """The refusal of a call that came in the right form from somebody who may call."""
+    reply = accepted_reply(_NO_VERIFIER, accepted_reply_data(stat, versions=info))
+    return Refused(why, reply_body(MSG_ACCEPTED, areply=reply))
+
+
+def _denied(why: str, stat: int) -> Refused:
+    reply = rejected_reply(AUTH_ERROR, why=stat)
+    return Refused(why, reply_body(MSG_DENIED, rreply=reply))
+
+
+def _header(head: bytes) -> tuple[call_body, int]:
+    try:
+        message, at = unpack_rpc_msg(head, 0)
+    except (XdrError, struct.error) as error:
+        raise _denied(f"credentials: {error}", AUTH_BADCRED) from error
+    if at > len(head) or message.body.cbody is None:
+        raise _denied("credentials: truncated", AUTH_BADCRED)
+    return message.body.cbody, at
+
+
+def _authenticate(body: call_body, peer: Peer) -> Caller:
+    """Who the credentials name (RFC 5531 section 8 and appendix A)."""
+    if body.verf != _NO_VERIFIER:
+        raise _denied("a verifier that is not AUTH_NONE", AUTH_BADVERF)
+    if body.cred.flavor == AUTH_NONE:
+        return Caller(peer.address, b"", _NOBODY)
+    if body.cred.flavor != AUTH_SYS:
+        raise _denied(f"authentication flavor {body.cred.flavor}", AUTH_BADCRED)
+    try:
+        parms = decode(unpack_authsys_parms, body.cred.body)
+    except XdrError as error:
+        raise _denied(f"AUTH_SYS credentials: {error}", AUTH_BADCRED) from error
+    credentials = Credentials(parms.uid, parms.gid, frozenset(parms.gids))
+    return Caller(peer.address, parms.machinename, credentials)
