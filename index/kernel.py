@@ -26,35 +26,43 @@ class KernelIndex:
 
     def __init__(self, workdir: Workdir) -> None:
         self._root = workdir.root
-        try:
-            self._entries: Fd | None = open_dir(self._root, _NAME)
-        except FileNotFoundError:
-            self._entries = None
+        self._opened: Fd | None = None
+
+    @property
+    def _entries(self) -> Fd | None:
+        """The directory, if there is one yet: another process may make it."""
+        if self._opened is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._opened = open_dir(self._root, _NAME)
+        return self._opened
 
     def find(self, origin: bytes) -> Fd | None:
         """The upper inode of a lower one with this `overlay.origin`; None if not indexed."""
-        if self._entries is None:
+        entries = self._entries
+        if entries is None:
             return None
         try:
-            fd = open_path(self._entries, origin.hex().encode())
+            fd = open_path(entries, origin.hex().encode())
         except FileNotFoundError:
             return None
         return None if is_whiteout(os.fstat(fd)) else fd
 
     def enter(self, origin: bytes, fd: int) -> None:
         """Make the inode behind `fd` the entry for `origin`, unless there is one."""
-        if self._entries is None:
+        entries = self._entries
+        if entries is None:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(_NAME, 0o700, dir_fd=self._root)
-            self._entries = open_dir(self._root, _NAME)
+            entries = open_dir(self._root, _NAME)
         with contextlib.suppress(FileExistsError):
-            link_fd(fd, self._entries, origin.hex().encode())
+            link_fd(fd, entries, origin.hex().encode())
 
     def entries(self) -> Iterator[tuple[bytes, Fd, os.stat_result]]:
         """All entries for non-directories: name, inode and its attributes."""
-        for raw in [] if self._entries is None else os.listdir(self._entries):
+        entries = self._entries
+        for raw in [] if entries is None else os.listdir(entries):
             name = os.fsencode(raw)
-            found = None if self._entries is None else open_name(self._entries, name)
+            found = None if entries is None else open_name(entries, name)
             if found is not None and not stat.S_ISDIR(found[1].st_mode):
                 fd, st = found
                 if not is_whiteout(st):
@@ -62,11 +70,13 @@ class KernelIndex:
 
     def discard(self, name: bytes) -> None:
         """Remove an entry for a non-directory."""
-        if self._entries is not None:
-            os.unlink(name, dir_fd=self._entries)
+        entries = self._entries
+        if entries is not None:
+            os.unlink(name, dir_fd=entries)
 
     def remove(self, origin: bytes) -> None:
         """The object is gone; the kernel then keeps no entry either."""
-        if self._entries is not None:
+        entries = self._entries
+        if entries is not None:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(origin.hex().encode(), dir_fd=self._entries)
+                os.unlink(origin.hex().encode(), dir_fd=entries)

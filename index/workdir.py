@@ -2,7 +2,7 @@
 
     inodes/     the index: an entry `#FILEID` for every lower inode that moved or is gone
     staging/    objects being made, not yet visible; empty while nothing happens
-    identity/   key (secret of the handles' MAC), layers.json, export id, in-use lock
+    identity/   key (secret of the handles' MAC), layers.json, and what else outlives a server
 
 The kernel's own `work/` and `index/` may lie beside them.  All of it is on the
 upper filesystem, so that an object made in `staging` can be linked and renamed
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import secrets
@@ -22,12 +21,14 @@ import stat
 from typing import Final
 
 from index.fd import DIR_FLAGS, Fd, open_at, open_dir
+from index.locks import ProcessLock, hold
 from index.syscalls import RENAME_NOREPLACE, rename
 
 KEY_SIZE: Final = 32
 REMOVING: Final = b"removing#"
 _WHITEOUT: Final = b"whiteout"
 _RETIRED: Final = b"detached"
+_LOCKS: Final = b"locks"
 
 
 class Workdir:
@@ -42,10 +43,7 @@ class Workdir:
         self.inodes = _subdirectory(root, b"inodes")
         self.staging = _subdirectory(root, b"staging")
         self.identity = _subdirectory(root, b"identity")
-        try:
-            fcntl.flock(root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from problem
+        hold(root)
         self._counter = itertools.count()
 
     def key(self) -> bytes:
@@ -80,9 +78,20 @@ class Workdir:
         """A file in `identity/` to read and write in place, made empty if it is not there."""
         return open_at(self.identity, name, os.O_RDWR | os.O_CREAT, 0o600)
 
+    def lock(self, byte: int) -> ProcessLock:
+        """A lock between the processes of a server (index.locks), not taken yet."""
+        return ProcessLock(self.open_state(_LOCKS), byte)
+
     def new_name(self) -> bytes:
         """A name in `staging/` that nothing else uses."""
         return b"%d.%d" % (os.getpid(), next(self._counter))
+
+    def discard_of(self, pid: int) -> None:
+        """Remove what a process that is dead was making in `staging/`."""
+        own = open_dir(self.staging, b".")  # processes share the position of `staging` itself
+        for name in map(os.fsencode, os.listdir(own)):
+            if name.startswith(b"%d." % pid):
+                self.discard(name)
 
     def new_whiteout(self) -> bytes:
         """The name, in `staging/`, of a whiteout ready to be moved where it is wanted.

@@ -14,6 +14,7 @@ import resource
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -25,11 +26,13 @@ from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
 from nfsd.torture import command as torture_command
+from nfsd.workers import Post, Workers
 from overlay.config import ConfigError, OverlayConfig
 from overlay.filesystem import Overlay
 
 PROGRAM: Final = "overlay-nfsd"
 _REFUSED: Final = 2
+_WORKERS_MAX: Final = 256
 
 _DESCRIPTION: Final = "Serve overlayfs-style layered directories over NFSv3."
 _SERVE: Final = """\
@@ -76,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDR:PORT",
         help="port 0 picks one (default: 127.0.0.1:2049)",
     )
+    serve.add_argument(
+        "--workers",
+        default=str(len(os.sched_getaffinity(0))),
+        metavar="N",
+        help="processes that serve clients (default: one for each processor, here %(default)s)",
+    )
     serve.add_argument("-v", "--verbose", action="store_true", help="log every call")
     serve.set_defaults(command=_serve)
     check_command.add_to(commands)
@@ -93,7 +102,7 @@ def _version() -> str:
 
 def _start_logging(verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{PROGRAM}: %(levelname)s: %(message)s"))
+    handler.setFormatter(logging.Formatter(f"{PROGRAM}[%(process)d]: %(levelname)s: %(message)s"))
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.DEBUG if verbose else logging.INFO)
 
@@ -102,26 +111,63 @@ def _serve(options: argparse.Namespace) -> int:
     config = overlay_config(options)
     path = export_path(options.export)
     family, address = listen_address(options.listen)
+    number = workers_number(options.workers)
     _raise_descriptor_limit()
     overlay = Overlay.open(config)
     try:
+        overlay.share(number)
         exports = Exports([Export(path, overlay)])
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        replays = None if overlay.read_only else ReplayCache(overlay.open_state(b"replies"))
+        replays = None
+        if not overlay.read_only:
+            replays = ReplayCache(overlay.open_state(b"replies"), number)
         dispatcher = Dispatcher(programs, replays, 128 << 20)
         dispatcher.trace = options.verbose
-        server = Server(dispatcher)
+        workers = Workers(
+            number,
+            partial(_work, overlay, replays, dispatcher),
+            partial(_ended, overlay, replays),
+        )
         try:
-            host, port = server.listen(family, address)
+            host, port = workers.listen(family, address)
         except OSError as error:
             raise Refusal(
                 f"cannot listen on {options.listen}: {error.strerror}: "
                 "stop what listens there, or choose another with --listen ADDR:PORT (port 0: any)"
             ) from error
-        server.run(lambda: print(banner(config, path, host, port), flush=True))
+        said = banner(config, path, host, port)
+        workers.run(lambda: print(said, flush=True))
     finally:
         overlay.close()
     return 0
+
+
+def _work(
+    overlay: Overlay, replays: ReplayCache | None, dispatcher: Dispatcher, post: Post
+) -> None:
+    """What a worker does, just forked."""
+    overlay.join(post.slot, post.number)
+    if replays is not None:
+        replays.join(post.slot)
+    server = Server(dispatcher, post.channel, post.closed, [overlay])
+    try:
+        server.run()
+    finally:
+        overlay.leave()
+
+
+def _ended(overlay: Overlay, replays: ReplayCache | None, slot: int, pid: int) -> None:
+    """What the parent does about a worker that is gone."""
+    overlay.died(pid)
+    if replays is not None:
+        replays.died(slot)
+
+
+def workers_number(text: str) -> int:
+    """How many workers there are to be; raises Refusal."""
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _WORKERS_MAX:
+        raise Refusal(f"--workers {text}: give a number from 1 to {_WORKERS_MAX}")
+    return int(text)
 
 
 def export_path(text: str) -> bytes:

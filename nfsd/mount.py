@@ -1,16 +1,12 @@
-"""MOUNT: from a path to the first file handle (RFC 1813 appendix I, RFC 1094 appendix A).
-
-The list of mounts is what clients last said, as everywhere: it informs people
-and decides nothing.  It is bounded, and what was mounted longest ago goes first.
-"""
+"""MOUNT: from a path to the first file handle (RFC 1813 appendix I, RFC 1094 appendix A)."""
 
 from __future__ import annotations
 
 import errno
-import threading
 from typing import Final
 
 from nfsd.exports import Exports, components
+from nfsd.mounts import Mounts
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.status import mountstat3_of
 from nfsd.xdr.mount import (
@@ -31,7 +27,6 @@ from overlay.credentials import ROOT
 from overlay.errors import error
 from overlay.node import Node
 
-_MOUNTS_MAX: Final = 1024
 # In the order of preference, which RFC 1813 section 5.2.1 asks for.
 _AUTH_FLAVORS: Final = (int(AUTH_SYS), int(AUTH_NONE))
 
@@ -41,8 +36,7 @@ class MountService:
 
     def __init__(self, exports: Exports) -> None:
         self._exports = exports
-        self._mounts: dict[mountbody, None] = {}  # ordered by time
-        self._lock = threading.Lock()
+        self._mounts = Mounts()
 
     def programs(self) -> tuple[Program, Program]:
         """MOUNT version 1 and version 3."""
@@ -68,12 +62,7 @@ class MountService:
             node = self._walk(path)
         except OSError as problem:
             return mountres3(mountstat3_of(problem))
-        mount = _entry(caller, path)
-        with self._lock:
-            self._mounts.pop(mount, None)
-            self._mounts[mount] = None
-            if len(self._mounts) > _MOUNTS_MAX:
-                del self._mounts[next(iter(self._mounts))]
+        self._mounts.enter(_entry(caller, path))
         return mountres3(MNT3_OK, mountres3_ok(node.handle, _AUTH_FLAVORS))
 
     def _mnt1(self, caller: Caller, path: bytes) -> fhstatus:
@@ -99,20 +88,15 @@ class MountService:
 
     def _dump(self, caller: Caller, arguments: None) -> list[mountbody]:
         """DUMP, RFC 1813 section 5.2.2."""
-        with self._lock:
-            return list(self._mounts)
+        return self._mounts.all()
 
     def _umnt(self, caller: Caller, path: bytes) -> None:
         """UMNT, RFC 1813 section 5.2.3."""
-        with self._lock:
-            self._mounts.pop(_entry(caller, path), None)
+        self._mounts.remove(_entry(caller, path))
 
     def _umntall(self, caller: Caller, arguments: None) -> None:
         """UMNTALL, RFC 1813 section 5.2.4."""
-        address = caller.address.encode()
-        with self._lock:
-            for mount in [each for each in self._mounts if each.ml_hostname == address]:
-                del self._mounts[mount]
+        self._mounts.remove_all_of(caller.address.encode())
 
     def _export(self, caller: Caller, arguments: None) -> list[exportnode]:
         """EXPORT, RFC 1813 section 5.2.5; no groups: everybody may mount."""

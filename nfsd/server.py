@@ -1,35 +1,35 @@
-"""The event loop: listening sockets, connections, threads for what may block, a clean stop.
+"""A worker's event loop: connections, threads for what may block, a clean stop.
 
 Everything runs on one thread, in place; only calls that would block run in a
 small pool.  Nothing that a client sends and nothing that a handler raises ends
-the server.
+the worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
 import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from nfsd.connection import Connection
+from nfsd.handover import take
 from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.rpc import Dispatcher
 from overlay.blocking import allow_blocking, forbid_blocking
+from overlay.filesystem import Overlay
 
-CONNECTIONS_MAX: Final = 1000
+CONNECTIONS_MAX: Final = 1000  # of one worker
 THREADS: Final = 16
 _SHARED_BYTES: Final = 64 << 10  # what one read takes of anything small
-_BACKLOG: Final = 1024
-_ACCEPT_AT_ONCE: Final = 64
+_TAKE_AT_ONCE: Final = 64
 _STOP_SECONDS: Final = 5.0
-_RETRY_SECONDS: Final = 1.0
+_DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
 # mallopt(3): data of READ and WRITE passes through buffers of up to 1 MiB.  Given
 # back to the kernel each time, every page of them would be faulted in and zeroed
 # anew, which costs more than all else that is done for a WRITE.
@@ -39,57 +39,50 @@ _KEPT_BYTES: Final = 32 << 20
 # A thread that computes must soon let the event loop go on.
 _SWITCH_SECONDS: Final = 0.0005
 _GC_THRESHOLD: Final = 50_000
-_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Server:
-    """Serves a dispatcher's programs on listening sockets, until it is told to stop."""
+    """Serves a dispatcher's programs on the connections that it is given, until it is told to stop.
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    They come through `channel` (nfsd.handover); `closed` is told the place of each
+    that is closed.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        channel: socket.socket,
+        closed: Callable[[int], None],
+        overlays: Iterable[Overlay],
+    ) -> None:
         self._dispatcher = dispatcher
-        self._listeners: list[socket.socket] = []
-        self._connections: dict[Connection, None] = {}  # the newest last
+        self._channel = channel
+        self._closed = closed
+        self._overlays = tuple(overlays)
+        self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
         self._shared = memoryview(bytearray(_SHARED_BYTES))
         self._done: asyncio.Event = asyncio.Event()
         self._is_stopping = False
 
-    def listen(self, family: socket.AddressFamily, address: tuple[Any, ...]) -> tuple[str, int]:
-        """Listen on a TCP address; returns it with the port that port 0 became.
-
-        Raises OSError if the address is taken or is not this machine's.
-        """
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-        except OSError:
-            sock.close()
-            raise
-        sock.setblocking(False)
-        self._listeners.append(sock)
-        host, port = sock.getsockname()[:2]
-        return host, port
-
-    def run(self, ready: Callable[[], None]) -> None:
-        """Serve until SIGTERM or SIGINT; `ready` is called when clients can connect."""
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
         _tune()
         try:
-            asyncio.run(self._run(ready))
+            asyncio.run(self._run())
         finally:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _run(self, ready: Callable[[], None]) -> None:
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_unhandled)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        for listener in self._listeners:
-            loop.add_reader(listener, self._accept, listener)
+        loop.add_reader(self._channel, self._take)
+        for overlay in self._overlays:
+            self._listen(overlay)
         forbid_blocking()
         try:
-            ready()
             await self._done.wait()
         finally:
             allow_blocking()
@@ -97,14 +90,13 @@ class Server:
                 connection.close()
 
     def stop(self) -> None:
-        """Accept and read no more, answer what was read, then let `run` return."""
+        """Take and read no more, answer what was read, then let `run` return."""
         if self._is_stopping:
             return
         self._is_stopping = True
         loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            loop.remove_reader(listener)
-            listener.close()
+        loop.remove_reader(self._channel)
+        self._channel.close()
         loop.call_later(_STOP_SECONDS, self._done.set)
         for connection in list(self._connections):
             connection.finish()
@@ -114,24 +106,29 @@ class Server:
         if self._is_stopping and not self._connections:
             self._done.set()
 
-    def _accept(self, listener: socket.socket) -> None:
-        for _ in range(_ACCEPT_AT_ONCE):
+    def _take(self) -> None:
+        """Take the connections that the parent has given."""
+        for _ in range(_TAKE_AT_ONCE):
             try:
-                sock, _ = listener.accept()
-            except (BlockingIOError, ConnectionError, InterruptedError):
+                given = take(self._channel)
+            except EOFError:
+                self.stop()  # the parent is gone
                 return
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
-                self._rest(listener, error)
+                if ONCE.first("take", error.errno):
+                    LOGGER.error("cannot take a connection: %s", error.strerror)
+                self._close_one()
+                continue
+            if given is None:
                 return
-            self._connect(sock)
+            self._connect(*given)
 
-    def _connect(self, sock: socket.socket) -> None:
+    def _connect(self, sock: socket.socket, place: int) -> None:
         if len(self._connections) >= CONNECTIONS_MAX and not self._close_one():
             if ONCE.first("refused"):
                 LOGGER.warning("connections are refused: %d are busy", CONNECTIONS_MAX)
             sock.close()
+            self._closed(place)
             return
         try:
             connection = Connection(
@@ -139,8 +136,9 @@ class Server:
             )
         except OSError:
             sock.close()  # the client is gone already
+            self._closed(place)
             return
-        self._connections[connection] = None
+        self._connections[connection] = place
 
     def _close_one(self) -> bool:
         """Close the connection that has been idle for longest; clients connect again."""
@@ -153,21 +151,20 @@ class Server:
         return True
 
     def _disconnected(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
+        self._closed(self._connections.pop(connection))
         self._stop_if_done()
 
-    def _rest(self, listener: socket.socket, error: OSError) -> None:
-        """Out of descriptors or memory: close what is idle and try again soon."""
-        if ONCE.first("accept", error.errno):
-            LOGGER.error("cannot accept connections: %s", error.strerror)
-        self._close_one()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(listener)
-        loop.call_later(_RETRY_SECONDS, self._resume, listener)
+    def _listen(self, overlay: Overlay) -> None:
+        """Wait for an overlay's bell; but let it ring many times before it is heard again."""
+        if overlay.bell is not None:
+            asyncio.get_running_loop().add_reader(overlay.bell, self._hear, overlay)
 
-    def _resume(self, listener: socket.socket) -> None:
-        if not self._is_stopping:
-            asyncio.get_running_loop().add_reader(listener, self._accept, listener)
+    def _hear(self, overlay: Overlay) -> None:
+        assert overlay.bell is not None
+        overlay.hear()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(overlay.bell)
+        loop.call_later(_DEAF_SECONDS, self._listen, overlay)
 
 
 def _tune() -> None:

@@ -9,20 +9,8 @@ call on a thread that may wait.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
 
 from overlay.errors import WouldBlock
-
-
-class Lock(Protocol):
-    """A `threading.Lock` or `threading.RLock`."""
-
-    def acquire(self, blocking: bool = True) -> bool: ...
-
-    def release(self) -> None: ...
-
 
 _impatient: set[int] = set()
 
@@ -41,15 +29,3 @@ def may_block() -> None:
     """Raise `WouldBlock` on an event loop's thread; what follows may take long."""
     if threading.get_ident() in _impatient:
         raise WouldBlock
-
-
-@contextmanager
-def held(lock: Lock) -> Iterator[None]:
-    """Hold a lock; on an event loop's thread raise `WouldBlock` rather than wait for it."""
-    if not lock.acquire(blocking=False):
-        may_block()
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -92,11 +92,7 @@ def require_upper(tree: Tree) -> None:
 def _copy_file(
     tree: Tree, node: FileNode, place: Place | None, data: bool, size: int | None
 ) -> None:
-    fileid = node.fileid
-    entry = tree.index.find(fileid)
-    if entry == GONE:
-        raise error(errno.ESTALE)
-    if isinstance(entry, UpperInode):
+    if _is_indexed(tree, node.fileid):
         return  # another process was faster
     path = None if place is None else _path_of_place(tree, place)
     # The kernel finds the data of a metacopy by path alone.
@@ -128,8 +124,18 @@ def _copy_file(
             tree.workdir.discard(name)
 
 
+def _is_indexed(tree: Tree, fileid: int) -> bool:
+    """Whether a file has its upper inode; raises ESTALE if it is gone."""
+    entry = tree.index.find(fileid)
+    if entry == GONE:
+        raise error(errno.ESTALE)
+    return isinstance(entry, UpperInode)
+
+
 def _commit(tree: Tree, node: FileNode, copy: Fd, origin: bytes | None) -> None:
     with tree.changing():
+        if _is_indexed(tree, node.fileid):
+            return  # taken over from the kernel meanwhile (overlay.adopt)
         if origin is not None and os.fstat(node.fd).st_nlink > 1:
             tree.kernel_index.enter(origin, copy)
         tree.index.commit(node.fileid, copy)
@@ -202,7 +208,11 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
         return node  # removed meanwhile, and the name with it
     with tree.changing():
         below = find_lower(tree, parent.lowers, place.name)
-        if not isinstance(below, LowerFile) or not is_same_lower(node, below):
+        if (
+            not isinstance(below, LowerFile)
+            or not is_same_lower(node, below)
+            or _is_removed(parent)
+        ):
             return node  # renamed or removed meanwhile: it has its names
         node = current_file(tree, node)
         nlink.relate_to_lower(tree, node)
@@ -215,6 +225,12 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
             xattrs.put(node.fd, xattrs.PATH, path.rstrip(b"/") + b"/" + place.name)
         tree.changed_object(node.identity.fileid)
         return current_file(tree, node, place)
+
+
+def _is_removed(node: DirNode) -> bool:
+    """Whether a directory of the upper layer has lost its name."""
+    assert node.upper is not None
+    return not os.fstat(node.upper).st_nlink
 
 
 def is_same_lower(node: FileNode, below: LowerFile) -> bool:

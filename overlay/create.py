@@ -61,13 +61,14 @@ def create(
     """
     check_new_name(name)
     found = lookup(tree, parent, name)
-    if found is not None:
-        if guarded or not stat.S_ISREG(found.type):
-            permission.require(tree, parent, cred, permission.EXECUTE)
-            raise error(errno.EEXIST)
-        return _open_existing(tree, parent, found, cred, changes)
-    with _new_name(tree, parent, name, cred) as (parent, before):
-        return _make_file(tree, parent, name, cred, changes, before)
+    if found is None:
+        with _holding(tree, parent, name, cred) as (parent, before, found):
+            if found is None:
+                return _make_file(tree, parent, name, cred, changes, before)
+    if guarded or not stat.S_ISREG(found.type):
+        permission.require(tree, parent, cred, permission.EXECUTE)
+        raise error(errno.EEXIST)
+    return _open_existing(tree, parent, found, cred, changes)
 
 
 def create_exclusive(
@@ -81,15 +82,16 @@ def create_exclusive(
     first, second = (word & _VERIFIER_MASK for word in _VERIFIER.unpack(verifier))
     atime, mtime = first * _SECOND, second * _SECOND
     found = lookup(tree, parent, name)
-    if found is not None:
-        permission.require(tree, parent, cred, permission.EXECUTE)
-        had = tree.attributes(found)
-        if stat.S_ISREG(had.mode) and (had.atime, had.mtime, had.size) == (atime, mtime, 0):
-            return Created(found, unchanged(tree, parent))
-        raise error(errno.EEXIST)
-    with _new_name(tree, parent, name, cred) as (parent, before):
-        changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
-        return _make_file(tree, parent, name, cred, changes, before)
+    if found is None:
+        with _holding(tree, parent, name, cred) as (parent, before, found):
+            if found is None:
+                changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
+                return _make_file(tree, parent, name, cred, changes, before)
+    permission.require(tree, parent, cred, permission.EXECUTE)
+    had = tree.attributes(found)
+    if stat.S_ISREG(had.mode) and (had.atime, had.mtime, had.size) == (atime, mtime, 0):
+        return Created(found, unchanged(tree, parent))
+    raise error(errno.EEXIST)
 
 
 def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: Changes) -> Created:
@@ -172,12 +174,21 @@ def _new_name(
     permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
     if lookup(tree, parent, name) is not None:
         raise error(errno.EEXIST)
+    with _holding(tree, parent, name, cred) as (parent, before, found):
+        if found is not None:
+            raise error(errno.EEXIST)
+        yield parent, before
+
+
+@contextmanager
+def _holding(
+    tree: Tree, parent: DirNode, name: bytes, cred: Credentials
+) -> Iterator[tuple[DirNode, Attributes, Node | None]]:
+    """The same, with what has the name, as another may have taken it just now."""
     parent = writable_parent(tree, parent, cred)
     with tree.changing():
         parent = refreshed(tree, parent)
-        if lookup(tree, parent, name) is not None:
-            raise error(errno.EEXIST)
-        yield parent, tree.attributes(parent)
+        yield parent, tree.attributes(parent), lookup(tree, parent, name)
 
 
 def _open_existing(

@@ -19,6 +19,7 @@ from overlay import (
     data,
     link,
     permission,
+    processes,
     readdir,
     remove,
     rename,
@@ -60,6 +61,34 @@ class Overlay:
     def close(self) -> None:
         """Wait for copy-ups under way and let go of the layers; nothing may be called after."""
         self._tree.close()
+
+    def share(self, number: int) -> None:
+        """Prepare for so many processes at a time, forked from this one (overlay.processes).
+
+        This one then calls nothing but `died`, and `close` when there are none any more.
+        """
+        processes.share(self._tree, number)
+
+    def join(self, slot: int, number: int) -> None:
+        """Be a process, just forked: in this slot, from 0, and of a number, from 1, of its own."""
+        processes.join(self._tree, slot, number)
+
+    def leave(self) -> None:
+        """The end of a process that joined: wait for copy-ups under way."""
+        self._tree.finish()
+
+    def died(self, pid: int) -> None:
+        """A process that joined has ended, whatever ended it."""
+        processes.died(self._tree, pid)
+
+    @property
+    def bell(self) -> int | None:
+        """A descriptor that can be read when there is something to `hear`."""
+        return None if self._tree.departures is None else self._tree.departures.bell
+
+    def hear(self) -> None:
+        """Let go of what other processes have removed; the bell has rung."""
+        processes.hear(self._tree)
 
     @property
     def root(self) -> DirNode:

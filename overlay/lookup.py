@@ -17,6 +17,7 @@ from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
 from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file
+from overlay.generations import NEVER
 from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.search import LowerFile, find_lower, is_opaque, redirect_of, search
@@ -38,7 +39,8 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
         if node is not None:
             return node
     node = _look(tree, parent, name)
-    tree.known_names.put(key, Known(generation, node.handle if node else None), 1)
+    if tree.is_true(parent):
+        tree.known_names.put(key, Known(generation, node.handle if node else None), 1)
     return node
 
 
@@ -46,16 +48,19 @@ def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
     if parent.upper is not None:
         found = open_name(parent.upper, name)
         if found is not None:
-            fd, st = found
-            if is_whiteout(st):
-                return None
-            if stat.S_ISDIR(st.st_mode):
-                return upper_dir(tree, parent, name, fd)
-            return upper_file(tree, fd, st, Place(parent.handle, name))
+            return _in_upper(tree, parent, name, *found)
     below = find_lower(tree, parent.lowers, name)
     if isinstance(below, LowerFile):
         return lower_file(tree, below, Place(parent.handle, name))
-    return lower_dir(tree, below, Place(parent.handle, name)) if below else None
+    return _lower_dir(tree, parent, name, below) if below else None
+
+
+def _in_upper(tree: Tree, parent: DirNode, name: bytes, fd: Fd, st: os.stat_result) -> Node | None:
+    if is_whiteout(st):
+        return None
+    if stat.S_ISDIR(st.st_mode):
+        return upper_dir(tree, parent, name, fd)
+    return upper_file(tree, fd, st, Place(parent.handle, name))
 
 
 def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode | None:
@@ -94,7 +99,8 @@ def indexed_file(
     """The node of a copied-up non-directory; None when it has no name left."""
     assert tree.layers.upper is not None
     generation = tree.objects.of(identity.fileid)
-    visible = nlink.count(tree, identity, inode.fd, inode.st)
+    st = os.fstat(inode.fd)  # what `inode` knows may be older than the counter
+    visible = nlink.count(tree, identity, inode.fd, st)
     if visible <= 0:
         return None
     return tree.add_file(
@@ -102,10 +108,10 @@ def indexed_file(
         generation,
         tree.layers.upper,
         inode.fd,
-        inode.st.st_mode,
-        nlink_adjust=visible - inode.st.st_nlink,
+        st.st_mode,
+        nlink_adjust=visible - st.st_nlink,
         place=place,
-        data=_data(tree, inode.fd, inode.st, identity, place),
+        data=_data(tree, inode.fd, st, identity, place),
     )
 
 
@@ -169,9 +175,17 @@ def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> Uppe
     return UpperInode(fd, os.fstat(fd))
 
 
-def lower_dir(tree: Tree, stack: tuple[LowerDir, ...], place: Place) -> DirNode:
-    """The node of a directory that only lower layers have."""
+def _lower_dir(
+    tree: Tree, parent: DirNode, name: bytes, stack: tuple[LowerDir, ...]
+) -> Node | None:
+    """The node of a directory that the upper layer does not have, or what it has by now."""
     identity = stack[-1].identity()
     tree.remember(identity, stack[-1].fd)
     generation = tree.objects.of(identity.fileid)
-    return tree.add_dir(identity, generation, None, stack, place)
+    if parent.upper is not None:
+        found = open_name(parent.upper, name)
+        if found is not None:
+            return _in_upper(tree, parent, name, *found)
+    if not tree.is_true(parent):
+        generation = NEVER
+    return tree.add_dir(identity, generation, None, stack, Place(parent.handle, name))

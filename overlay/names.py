@@ -198,6 +198,7 @@ def clear_whiteouts(tree: Tree, node: DirNode) -> None:
     if not whiteouts:
         return
     tree.kernel.put(fd, xattrs.OPAQUE, b"y")
+    tree.changed_object(node.fileid)  # before what hid the lower entries goes
     for name in whiteouts:
         os.unlink(name, dir_fd=fd)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ from index.entries import Index
 from index.fd import Fd, components, open_dir
 from index.identity import Signer
 from index.layers import Opened, identify
+from index.locks import hold
 from index.syscalls import (
     FUSE_MAGIC,
     clone_mount,
@@ -177,8 +177,10 @@ def _check_upper(upper: Opened, workdir: Workdir) -> None:
             f"{where}: its filesystem has no file handles; use ext4, xfs, btrfs or tmpfs"
         )
     try:
-        fcntl.flock(upper.root, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as problem:
+        hold(upper.root)
+    except OSError as problem:
+        if problem.errno != errno.EBUSY:
+            raise
         raise ConfigError(f"{where} is in use by another server: stop that one first") from problem
     if _kernel_mounts(upper.path):
         raise ConfigError(f"{where} is mounted by the kernel's overlayfs: unmount it first")

@@ -21,10 +21,10 @@ from index import xattrs
 from index.fd import Fd, is_whiteout, open_path
 from index.layers import Layer
 from overlay.blocking import may_block
-from overlay.decode import parent_of
+from overlay.decode import parent_of, resolve
 from overlay.listing import Listing
 from overlay.lookup import lookup
-from overlay.node import DirNode
+from overlay.node import DirNode, directory
 from overlay.search import is_xattr_whiteout
 from overlay.tree import Tree
 
@@ -50,6 +50,7 @@ def readdir(tree: Tree, node: DirNode) -> Listing:
     kept = tree.kept_listings.get(node.handle)
     if kept is not None and kept[0] == generation:
         return kept[1]
+    node = directory(resolve(tree, node.handle))  # as it is since the counter was read
     if sum(os.fstat(fd).st_size for fd in _stack(node)) > _QUICK_BYTES:
         may_block()
     entries = _merge(tree, node)

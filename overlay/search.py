@@ -128,8 +128,10 @@ def _roots_below(tree: Tree, layer: Layer) -> tuple[LowerDir, ...]:
 def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
     """Record which directory of a higher layer leads to `target`, so that it can be found again."""
     identity = target.identity()
-    if tree.index.find(identity.fileid) is None:
-        with tree.changing():
+    if tree.index.find(identity.fileid) is not None:
+        return
+    with tree.changing():
+        if tree.index.find(identity.fileid) is None:
             tree.index.put_directory(identity, lower=source.identity(), redirect=path_of(target.fd))
 
 

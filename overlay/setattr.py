@@ -18,6 +18,7 @@ from overlay import permission
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
 from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
+from overlay.decode import resolve
 from overlay.errors import error
 from overlay.node import FileNode, Node
 from overlay.tree import Tree
@@ -43,6 +44,7 @@ def setattr(
     else:
         node = copy_up(tree, node)
     with tree.changing():
+        node = resolve(tree, node.handle)
         now = tree.attributes(node)
         if guard is not None and was_upper and guard != now.ctime:
             raise error(errno.ECANCELED)

@@ -3,15 +3,15 @@
 Lock order: a copy-up job, then the namespace lock.  The namespace lock is held
 by whatever changes names in the upper layer or the index; lookups take no lock
 and trust the counters instead.
+
+What is learnt by way of a node is kept only if the node is still true after the
+counter of what is learnt was read: else it may be older than that counter says.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import threading
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -21,15 +21,17 @@ from index.fd import Fd, components, open_at, open_dir, path_of
 from index.identity import DIRECTORY, ROOT, Identity, Signer
 from index.kernel import KernelIndex
 from index.layers import Layer
+from index.locks import copy_up_byte, let_go
 from index.syscalls import RealHandle
 from index.workdir import Workdir
 from overlay.attributes import Attributes
-from overlay.blocking import held
 from overlay.cache import Cache, descriptor_budget
+from overlay.departures import Departures
 from overlay.errors import error
-from overlay.generations import Generations
+from overlay.generations import Generations, bump_all
 from overlay.jobs import Jobs
 from overlay.listing import Listing
+from overlay.namespace import Namespace
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.verifier import WriteVerifier
 
@@ -101,8 +103,9 @@ class Tree:
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name
         self.stats = Generations(3)  # attributes of an object
-        self.copy_ups = Jobs()
-        self._namespace = threading.RLock()
+        self.copy_ups = Jobs(lambda fileid: workdir.lock(copy_up_byte(fileid)))
+        self.namespace = Namespace()
+        self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(root_fileid)
         self.data_roots = tuple(self._root_of(layer) for layer in layers.data)
 
@@ -114,21 +117,25 @@ class Tree:
         top = upper.root if upper else None
         return DirNode(identity, handle, 0, None, upper=top, lowers=lowers)
 
-    def close(self) -> None:
-        """Wait for copy-ups under way, forget what is cached, give up the exclusive hold."""
+    def finish(self) -> None:
+        """Wait for copy-ups under way, let go of everything."""
         self.copy_ups.close()
         self.cache.clear()
+
+    def close(self) -> None:
+        """As `finish`, and give up the exclusive hold, for all processes."""
+        self.finish()
         if self.layers.upper is not None:
-            fcntl.flock(self.layers.upper.root, fcntl.LOCK_UN)
-        fcntl.flock(self.workdir.root, fcntl.LOCK_UN)
+            let_go(self.layers.upper.root)
+        let_go(self.workdir.root)
 
     def _root_of(self, layer: Layer) -> LowerDir:
         opaque = self.kernel.get(layer.root, xattrs.OPAQUE)
         return LowerDir(layer, layer.root, opaque == b"x")
 
-    def changing(self) -> AbstractContextManager[None]:
+    def changing(self) -> Namespace:
         """Hold the namespace lock; on an event loop's thread raise WouldBlock if it is taken."""
-        return held(self._namespace)
+        return self.namespace
 
     def cached(self, handle: bytes) -> Node | None:
         """The node of a handle, if one is at hand and still true."""
@@ -136,6 +143,10 @@ class Tree:
         if node is not None and self.objects.of(node.identity.fileid) == node.generation:
             return node
         return self.root if handle == self.root.handle else None
+
+    def is_true(self, node: Node) -> bool:
+        """Whether what a node says still holds."""
+        return node is self.root or self.objects.of(node.identity.fileid) == node.generation
 
     def add_file(
         self,
@@ -188,6 +199,8 @@ class Tree:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
         self.cache.forget(node.handle)
         self.changed_object(node.fileid)
+        if self.departures is not None:
+            self.departures.tell(node.handle)
 
     def changed_attributes(self, fileid: int) -> None:
         """Attributes of an object have changed, those of its real inode or its link count."""
@@ -205,6 +218,10 @@ class Tree:
         """What a directory's listing shows has changed."""
         self.listings.bump(directory.identity.fileid)
         self.stats.bump(directory.identity.fileid)
+
+    def forget_facts(self) -> None:
+        """Nothing that any process has learnt so far counts any more."""
+        bump_all()
 
     def upper_path(self, fd: Fd) -> bytes | None:
         """Path of an upper directory from the upper layer's root; None if it is not in it."""
@@ -255,7 +272,8 @@ class Tree:
         """Record the path of a lower object that cannot be found by handle."""
         if identity.is_by_path and self.index.find(identity.fileid) is None:
             with self.changing():
-                self.index.put_directory(identity, redirect=path_of(fd))
+                if self.index.find(identity.fileid) is None:
+                    self.index.put_directory(identity, redirect=path_of(fd))
 
     def attributes(self, node: Node) -> Attributes:
         """Attributes of an object now; raises ESTALE when it has no name left.

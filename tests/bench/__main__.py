@@ -33,12 +33,14 @@ def main() -> None:
     parser.add_argument("--outstanding", type=int, default=16, help="calls on their way at once")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="overlay-nfsd-bench.") as scratch:
-        server = Server(_stack(Path(scratch)), Path(scratch) / "log")
+        stack, log = _stack(Path(scratch)), Path(scratch) / "log"
+        server = Server(stack, log, arguments=["--workers", "1"])
         server.start()
         try:
             if (os.cpu_count() or 1) > 1:
-                for task in Path(f"/proc/{server.pid}/task").iterdir():
-                    os.sched_setaffinity(int(task.name), {0})
+                for pid in server.workers:
+                    for task in Path(f"/proc/{pid}/task").iterdir():
+                        os.sched_setaffinity(int(task.name), {0})
                 os.sched_setaffinity(0, {1})
             wire = Wire(server.port)
             for workload in _workloads(wire):

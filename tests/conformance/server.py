@@ -1,12 +1,14 @@
-"""A server of ours as a process of its own, on a port of its own.
+"""A server of ours as processes of its own, on a port of its own.
 
 Rule: it is started as a user starts it, by its command line, and told apart from the outside only:
 by what it prints, its port and its exit status. A traceback in what it printed is a failure.
 """
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -104,9 +106,29 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The pid of the process that was started."""
+        """The pid of the process that was started, the parent of the workers."""
         assert self._process is not None, "the server is not running"
         return self._process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The pids of the workers."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return sorted(map(int, children.split()))
+
+    def worker_of(self, sock: socket.socket) -> int:
+        """The pid of the worker that serves a connection, given the client's end of it."""
+        ports = f"{self.port:04X}", f"{sock.getsockname()[1]:04X}"
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+                fields = line.split()
+                if (fields[1][-4:], fields[2][-4:]) == ports and fields[9] != "0":
+                    for pid in self.workers:
+                        if f"socket:[{fields[9]}]" in _open_files(pid):
+                            return pid
+            time.sleep(0.01)
+        raise AssertionError("no worker has the connection")
 
     @property
     def running(self) -> bool:
@@ -114,11 +136,13 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """Ends it as a crash would (SIGKILL)."""
+        """Ends it as a crash would (SIGKILL); the workers die of that, of themselves."""
         if self._process is not None:
+            workers = self.workers if self.running else []
             self._process.kill()
             self._process.wait(timeout=STOP_LIMIT)
             self._process = None
+            await_end(workers)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Ends it as an operator would, and checks that it ended well."""
@@ -149,3 +173,28 @@ class Server:
         """Fails if it printed a traceback."""
         text = self.output()
         assert not any(alarm in text for alarm in ALARMS), f"the server printed:\n{text[-6000:]}"
+
+
+def _open_files(pid: int) -> set[str]:
+    """What a process has open, as /proc names it."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(entry))
+    return found
+
+
+def await_end(pids: Sequence[int]) -> None:
+    """Waits until none of these processes runs any more."""
+    deadline = time.monotonic() + STOP_LIMIT
+    while any(map(_runs, pids)):
+        assert time.monotonic() < deadline, f"of {pids} some still run"
+        time.sleep(0.005)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"  # a zombie has let go of everything

@@ -209,21 +209,12 @@ def test_forged_handles_open_nothing(session: Session, tmp_path: Path) -> None:
     session.crash()
     wire = session.wire
     trace = tmp_path / "trace"
-    with subprocess.Popen(
-        [
-            "strace",
-            "-f",
-            "-qq",
-            "-e",
-            "trace=open_by_handle_at",
-            "-o",
-            trace,
-            "-p",
-            str(session.server.pid),
-        ],
-        stderr=subprocess.PIPE,
-    ) as strace:
-        _await_tracer(session.server.pid)
+    workers = session.server.workers
+    words = ["strace", "-f", "-qq", "-e", "trace=open_by_handle_at", "-o", str(trace)]
+    words += [word for pid in workers for word in ("-p", str(pid))]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as strace:
+        for pid in workers:
+            _await_tracer(pid)
         try:
             for handle in genuine:
                 for position in range(len(handle)):

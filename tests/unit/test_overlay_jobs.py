@@ -6,12 +6,17 @@ import errno
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import pytest
 
 from overlay import jobs
 from overlay.jobs import Jobs
+
+
+def _no_others(_: int) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def test_work_is_not_taken_for_done_because_other_work_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +28,7 @@ def test_work_is_not_taken_for_done_because_other_work_is(monkeypatch: pytest.Mo
         finished(self, number, job)
 
     monkeypatch.setattr(Jobs, "_finished", late)
-    running = Jobs()
+    running = Jobs(_no_others)
     done: list[int] = []
     for number in range(20):
         running.do(7, partial(done.append, number))
@@ -32,7 +37,7 @@ def test_work_is_not_taken_for_done_because_other_work_is(monkeypatch: pytest.Mo
 
 
 def test_who_comes_meanwhile_joins() -> None:
-    running = Jobs()
+    running = Jobs(_no_others)
     gate, begun = threading.Event(), threading.Event()
     done: list[int] = []
 
@@ -56,7 +61,7 @@ def test_who_comes_meanwhile_joins() -> None:
 
 def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "PATIENCE", 0.05)
-    running = Jobs()
+    running = Jobs(_no_others)
     gate = threading.Event()
 
     def work() -> None:
@@ -70,7 +75,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_the_work_raises_is_raised() -> None:
-    running = Jobs()
+    running = Jobs(_no_others)
 
     def work() -> None:
         raise OSError(errno.ENOSPC, "full")

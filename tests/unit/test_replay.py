@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Pipe
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,3 +88,115 @@ def test_a_repetition_waits_for_the_first_answer(file: int) -> None:
     cache.finish(entry, b"answer")
     waiting.join(10)
     assert [one.reply for one in found] == [b"answer"]
+
+
+def test_a_call_under_way_keeps_its_place(file: int) -> None:
+    cache = ReplayCache(file)
+    entry = cache.begin("a", b"call")
+    for number in range(50_000):
+        cache.finish(cache.begin("a", b"%d" % number), b"")
+    assert cache.begin("a", b"call").fate is Fate.RUNNING
+    cache.finish(entry, b"answer")
+    assert cache.begin("a", b"call").reply == b"answer"
+
+
+def test_more_calls_under_way_than_there_are_places(
+    file: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "_SETS", 1)
+    cache = ReplayCache(file)
+    entries = [cache.begin("a", b"%d" % number) for number in range(20)]
+    assert {entry.fate for entry in entries} == {Fate.NEW}
+    for number, entry in enumerate(entries):
+        cache.finish(entry, b"answer %d" % number)
+    assert cache.begin("a", b"3").reply == b"answer 3"
+
+
+class Other:
+    """Another process that shares a cache; it tells what is done step by step."""
+
+    def __init__(
+        self, cache: ReplayCache, slot: int, steps: Callable[[], Iterable[object]]
+    ) -> None:
+        self._pipe, pipe = Pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                cache.join(slot)
+                for answer in steps():
+                    pipe.send(answer)
+                signal.pause()
+            finally:
+                os._exit(0)
+
+    def answer(self) -> Any:  # noqa: ANN401 - by work
+        assert self._pipe.poll(30), "no answer from the other process"
+        return self._pipe.recv()
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def test_a_call_under_way_in_another_process(file: int) -> None:
+    cache = ReplayCache(file, 2)
+
+    def steps() -> Iterator[Fate]:
+        entry = cache.begin("a", b"call")
+        yield entry.fate
+        time.sleep(0.5)
+        cache.finish(entry, b"answer")
+
+    other = Other(cache, 1, steps)
+    try:
+        assert other.answer() is Fate.NEW
+        assert cache.begin("a", b"call").fate is Fate.RUNNING
+        begun = time.monotonic()
+        assert cache.begin_after("a", b"call").reply == b"answer"
+        assert time.monotonic() - begun < replay.WAIT / 2
+    finally:
+        other.kill()
+
+
+def test_another_process_that_dies_leaves_its_calls_of_unknown_fate(file: int) -> None:
+    cache = ReplayCache(file, 2)
+    other = Other(cache, 1, lambda: [cache.begin("a", b"call").fate])
+    assert other.answer() is Fate.NEW
+    other.kill()
+    assert cache.begin("a", b"call").fate is Fate.RUNNING  # nobody has noticed yet
+    cache.died(1)
+    assert cache.begin("a", b"call").fate is Fate.UNKNOWN
+
+
+def test_an_answer_half_written_by_a_dead_process_is_none(file: int) -> None:
+    dead = ReplayCache(file)
+    dead.finish(dead.begin("a", b"call"), b"answer")
+    content = os.pread(file, replay.SIZE, 0)
+    os.pwrite(file, b"?", content.index(b"answer"))
+    assert ReplayCache(file).begin("a", b"call").fate is Fate.UNKNOWN
+
+
+def test_a_call_sent_to_all_processes_at_once_is_new_to_one(file: int) -> None:
+    cache = ReplayCache(file, 4)
+    calls = [b"%d" % number for number in range(5000)]
+    start = time.monotonic() + 0.5
+
+    def make(call: bytes) -> bool:
+        entry = cache.begin("a", call)
+        if entry.fate is Fate.NEW:
+            cache.finish(entry, b"answer")
+        return entry.fate is Fate.NEW
+
+    def enter() -> Iterator[list[bool]]:
+        while time.monotonic() < start:
+            pass
+        yield [make(call) for call in calls]
+
+    others = [Other(cache, slot, enter) for slot in range(4)]
+    try:
+        found = [other.answer() for other in others]
+    finally:
+        for other in others:
+            other.kill()
+    assert {sum(new) for new in zip(*found, strict=True)} == {1}
+    assert sum(sum(new) > 100 for new in found) > 1  # they did it at the same time

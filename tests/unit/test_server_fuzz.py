@@ -185,8 +185,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def resident(server: Server) -> int:
-    pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in server.workers]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def throw(server: Server, stream: bytes) -> int:

@@ -1,0 +1,57 @@
+"""Which worker gets a new connection: the one that has the fewest of the same client.
+
+A mount with `nconnect` so spreads evenly over the workers, whatever other
+clients do and however often it connects again.  The parent enters a connection
+where it gives it, the worker takes it out when it is closed: both in memory
+that they share, where each word has one writer at a time.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Final
+
+NOWHERE: Final = -1
+_FREE: Final = 0
+_MASK: Final = (1 << 63) - 1
+
+
+class Balance:
+    """The connections of each worker, as many as `places`, by the client they come from."""
+
+    def __init__(self, workers: int, places: int) -> None:
+        maps = [mmap.mmap(-1, 8 * places) for _ in range(workers)]
+        self._clients = [memoryview(each).cast("Q") for each in maps]
+
+    def order(self, address: str) -> list[int]:
+        """All workers, the one that is to get a connection from `address` first."""
+        client = _number(address)
+        used = []
+        for worker, column in enumerate(self._clients):
+            clients = column.tolist()
+            used.append((clients.count(client), -clients.count(_FREE), worker))
+        return [worker for _, _, worker in sorted(used)]
+
+    def enter(self, worker: int, address: str) -> int:
+        """Count a connection for a worker; returns its place, NOWHERE if there is none left."""
+        column = self._clients[worker]
+        try:
+            place = column.tolist().index(_FREE)
+        except ValueError:
+            return NOWHERE
+        column[place] = _number(address)
+        return place
+
+    def leave(self, worker: int, place: int) -> None:
+        """The connection in this place is closed."""
+        if place != NOWHERE:
+            self._clients[worker][place] = _FREE
+
+    def clear(self, worker: int) -> None:
+        """A worker is gone, and all its connections."""
+        column = self._clients[worker]
+        column[:] = memoryview(bytes(column.nbytes)).cast("Q")
+
+
+def _number(address: str) -> int:
+    return hash(address) & _MASK | 1

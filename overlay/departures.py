@@ -1,0 +1,69 @@
+"""Objects that are gone, for the other processes to let go of.
+
+A cached node keeps its inode open, so what one process removes takes up space
+for as long as another has a node of it.  The handles of removed objects are
+therefore written, in shared memory, into a ring for all processes to read.
+Who has missed some, because the ring has gone round or because a process died
+before it could write, lets go of everything: nothing but speed is lost.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from contextlib import suppress
+from typing import Final
+
+_PLACES: Final = 4096
+_PLACE: Final = 65  # bytes: the length of a handle, and the handle of 64 at most
+_HEAD: Final = 16  # bytes before them: how many were written, how many processes died
+
+
+class Departures:
+    """What has gone, as `processes` forked from this one tell each other."""
+
+    def __init__(self, processes: int) -> None:
+        self._map = mmap.mmap(-1, _HEAD + _PLACES * _PLACE)
+        self._counts = memoryview(self._map)[:_HEAD].cast("Q")
+        flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
+        self._bells = [os.eventfd(0, flags) for _ in range(processes)]
+
+    def join(self, slot: int) -> None:
+        """Be the process in this slot, 0 or more; what went before does not concern it."""
+        self._slot = slot
+        self._read, self._deaths = self._counts
+
+    @property
+    def bell(self) -> int:
+        """A descriptor that can be read when there is something to `hear`."""
+        return self._bells[self._slot]
+
+    def tell(self, handle: bytes) -> None:
+        """An object is gone.  The namespace lock is held: there is one writer at a time."""
+        written = self._counts[0]
+        place = _HEAD + written % _PLACES * _PLACE
+        self._map[place : place + 1 + len(handle)] = bytes((len(handle),)) + handle
+        self._counts[0] = written + 1
+        for slot, bell in enumerate(self._bells):
+            if slot != self._slot:
+                os.eventfd_write(bell, 1)
+
+    def tell_of_death(self) -> None:
+        """A process is gone, and what it did not tell will not be told."""
+        self._counts[1] += 1
+        for bell in self._bells:
+            os.eventfd_write(bell, 1)
+
+    def hear(self) -> list[bytes] | None:
+        """The handles told since the last time; None if there may have been others."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self.bell)
+        written, deaths = self._counts
+        handles = [self._at(number) for number in range(self._read, written)]
+        missed = self._counts[0] - self._read > _PLACES or deaths != self._deaths
+        self._read, self._deaths = written, deaths
+        return None if missed else handles
+
+    def _at(self, number: int) -> bytes:
+        begin = _HEAD + number % _PLACES * _PLACE + 1
+        return self._map[begin : begin + self._map[begin - 1]]
