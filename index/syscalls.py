@@ -152,6 +152,11 @@ def filesystem_magic(fd: int) -> int:
     return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
 
 
+def sync_filesystem(fd: int) -> None:
+    """syncfs(2): wait until all changes of the filesystem that `fd` lies on are on the disk."""
+    _check(_libc.syncfs(fd))
+
+
 def keep_capabilities() -> None:
     """Let this thread, and threads it starts, keep all capabilities while it acts as a user."""
     _check(_libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))

@@ -11,6 +11,7 @@ import os
 from typing import Final
 
 from nfsd.exports import Exports
+from nfsd.program import Caller
 from nfsd.xdr.nfs3 import (
     DONT_CHANGE,
     SET_TO_SERVER_TIME,
@@ -81,18 +82,18 @@ def known_attributes(overlay: Overlay, node: Node) -> bytes | None:
         return None
 
 
-def post_op_attr_of(exports: Exports, handle: bytes) -> bytes | None:
+def post_op_attr_of(exports: Exports, caller: Caller, handle: bytes) -> bytes | None:
     """Attributes for a reply that says why a call failed, if they can be had."""
     try:
-        overlay, node = exports.resolve(handle)
+        overlay, node, _ = exports.enter(caller, handle)
         return attributes_of(overlay, node)
     except (OSError, WouldBlock):
         return None
 
 
-def failed_wcc(exports: Exports, handle: bytes) -> wcc_data:
+def failed_wcc(exports: Exports, caller: Caller, handle: bytes) -> wcc_data:
     """wcc_data for such a reply; what was before is not known any more."""
-    return wcc_data(None, post_op_attr_of(exports, handle))
+    return wcc_data(None, post_op_attr_of(exports, caller, handle))
 
 
 def time_of(nanoseconds: int) -> nfstime3:

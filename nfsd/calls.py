@@ -8,7 +8,7 @@ looked at field by field, in the order that the RFC gives.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple
 
 from nfsd.program import Caller, Procedure, Program
@@ -67,10 +67,11 @@ class Route(NamedTuple):
 class Peer:
     """One client's address, and the headers it has used lately."""
 
-    __slots__ = ("address", "routes")
+    __slots__ = ("address", "port", "routes")
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, port: int) -> None:
         self.address = address
+        self.port = port
         self.routes: dict[bytes, Route] = {}  # by all of a header but its xid
 
 
@@ -92,12 +93,21 @@ class NoCallError(Exception):
 
 
 class Switchboard:
-    """Finds the procedure of a call in the tables of `programs`."""
+    """Finds the procedure of a call in the tables of `programs`.
 
-    def __init__(self, programs: Iterable[Program]) -> None:
+    `standing` is what the caller's machine may do: where it is another, so may be
+    the answer.
+    """
+
+    def __init__(
+        self,
+        programs: Iterable[Program],
+        standing: Callable[[Caller], Hashable] = lambda _: None,
+    ) -> None:
+        self._standing = standing
         self._procedures: dict[bytes, Procedure] = {}
         self._versions: dict[int, list[int]] = {}
-        self._questioners: dict[tuple[bytes, Credentials], int] = {}
+        self._questioners: dict[tuple[bytes, Credentials, Hashable], int] = {}
         self._next_questioner = 0
         for program in programs:
             self._versions.setdefault(program.number, []).append(program.version)
@@ -140,15 +150,15 @@ class Switchboard:
             raise accepted(f"program {program} procedure {body.proc}", PROC_UNAVAIL)
         if len(peer.routes) >= _ROUTES:
             peer.routes.clear()
-        route = Route(procedure, caller, self._questioner(head[4:24], caller.credentials))
+        route = Route(procedure, caller, self._questioner(head[4:24], caller))
         peer.routes[head[4:at]] = route
         return route, at
 
-    def _questioner(self, fixed: bytes, credentials: Credentials) -> int:
+    def _questioner(self, fixed: bytes, caller: Caller) -> int:
         """A number that stands for this procedure and this user and was never another's."""
         if len(self._questioners) >= _QUESTIONERS:
             self._questioners.clear()
-        key = fixed, credentials
+        key = fixed, caller.credentials, self._standing(caller)
         if key not in self._questioners:
             self._next_questioner += 1
             self._questioners[key] = self._next_questioner
@@ -189,7 +199,7 @@ def _authenticate(body: call_body, peer: Peer) -> Caller:
     if body.verf != _NO_VERIFIER:
         raise _denied("a verifier that is not AUTH_NONE", AUTH_BADVERF)
     if body.cred.flavor == AUTH_NONE:
-        return Caller(peer.address, b"", _NOBODY)
+        return Caller(peer.address, peer.port, b"", _NOBODY)
     if body.cred.flavor != AUTH_SYS:
         raise _denied(f"authentication flavor {body.cred.flavor}", AUTH_BADCRED)
     try:
@@ -197,4 +207,4 @@ def _authenticate(body: call_body, peer: Peer) -> Caller:
     except XdrError as error:
         raise _denied(f"AUTH_SYS credentials: {error}", AUTH_BADCRED) from error
     credentials = Credentials(parms.uid, parms.gid, frozenset(parms.gids))
-    return Caller(peer.address, parms.machinename, credentials)
+    return Caller(peer.address, peer.port, parms.machinename, credentials)

@@ -46,7 +46,7 @@ class Connection:
         shared: memoryview,
         closed: Callable[[Connection], None],
     ) -> None:
-        self.peer = Peer(sock.getpeername()[0])
+        self.peer = Peer(*sock.getpeername()[:2])
         self._sock = sock
         self._dispatcher = dispatcher
         self._pool = pool

@@ -77,6 +77,8 @@ class ExportOptions:
             return Credentials(self.anonuid, self.anongid, frozenset())
         if not self.root_squash:
             return credentials
+        if credentials.uid and credentials.gid and 0 not in credentials.groups:
+            return credentials
         uid = self.anonuid if credentials.uid == 0 else credentials.uid
         gid = self.anongid if credentials.gid == 0 else credentials.gid
         groups = credentials.groups

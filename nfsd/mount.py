@@ -59,7 +59,7 @@ class MountService:
     def _mnt(self, caller: Caller, path: bytes) -> mountres3:
         """MNT, RFC 1813 section 5.2.1."""
         try:
-            node = self._walk(path)
+            node = self._walk(caller, path)
         except OSError as problem:
             return mountres3(mountstat3_of(problem))
         self._mounts.enter(_entry(caller, path))
@@ -71,17 +71,20 @@ class MountService:
         The status is an errno; a path that is not exported is told apart.
         """
         try:
-            self._walk(path)
+            self._walk(caller, path)
         except OSError as problem:
             return fhstatus(problem.errno or errno.EIO)
         return fhstatus(errno.EOPNOTSUPP)
 
-    def _walk(self, path: bytes) -> Node:
+    def _walk(self, caller: Caller, path: bytes) -> Node:
         """The directory at `path`, in an export or below it; no symbolic link is followed."""
-        export, names = self._exports.find(path)
-        node: Node = export.overlay.root
+        position, names = self._exports.find(path)
+        if self._exports.standing(caller)[position] is None:
+            raise error(errno.EACCES)
+        overlay = self._exports.all[position].overlay
+        node: Node = overlay.root
         for name in names:
-            node = export.overlay.lookup(node, name, ROOT)
+            node = overlay.lookup(node, name, ROOT)
         if not node.is_dir:
             raise error(errno.ENOTDIR)
         return node
@@ -99,8 +102,11 @@ class MountService:
         self._mounts.remove_all_of(caller.address.encode())
 
     def _export(self, caller: Caller, arguments: None) -> list[exportnode]:
-        """EXPORT, RFC 1813 section 5.2.5; no groups: everybody may mount."""
-        return [exportnode(export.path, []) for export in self._exports.all]
+        """EXPORT, RFC 1813 section 5.2.5; the groups are the patterns of clients."""
+        return [
+            exportnode(export.path, [pattern.text.encode() for pattern, _ in export.clients.rows])
+            for export in self._exports.all
+        ]
 
 
 def _entry(caller: Caller, path: bytes) -> mountbody:

@@ -28,47 +28,63 @@ from nfsd.xdr.nfs3 import (
 )
 
 Handler: TypeAlias = Callable[[Exports, Caller, Any], Any]
-Failure: TypeAlias = Callable[[Exports, Any], Any]
+Handles: TypeAlias = tuple[bytes, ...]
+Failure: TypeAlias = Callable[[Exports, Caller, Handles], Any]
 
 
 class Row(NamedTuple):
-    """A handler, the type of its reply, what it does, and the body of a reply that fails."""
+    """A handler, the type of its reply, what it does, and the body of a reply that fails.
+
+    That is made of the handles in the arguments, which also are what a change that
+    is not idempotent changes.
+    """
 
     handler: Handler
     result: Callable[..., Any]
     effect: Effect
+    handles: Callable[[Any], Handles]
     failure: Failure | None
     again: Again | None = None
 
 
-def _of_object(exports: Exports, handle: bytes) -> bytes | None:
-    """post_op_attr of the arguments, where they are a handle."""
-    return post_op_attr_of(exports, handle)
+def _object(handle: bytes) -> Handles:
+    """The arguments, where they are a handle."""
+    return (handle,)
 
 
-def _of_first(exports: Exports, arguments: tuple[bytes, ...]) -> bytes | None:
-    """post_op_attr of the first argument."""
-    return post_op_attr_of(exports, arguments[0])
+def _first(arguments: tuple[bytes, ...]) -> Handles:
+    """The first argument: a file, or the directory of a diropargs3."""
+    return arguments[:1]
 
 
-def _wcc_of_first(exports: Exports, arguments: tuple[bytes, ...]) -> xdr.wcc_data:
-    """wcc_data of the first argument: of a file, or of the directory of a diropargs3."""
-    return failed_wcc(exports, arguments[0])
+def _where(arguments: tuple[xdr.diropargs3, ...]) -> Handles:
+    """The directory that the first argument names something in."""
+    return (arguments[0].dir,)
 
 
-def _wcc_of_where(exports: Exports, arguments: tuple[xdr.diropargs3, ...]) -> xdr.wcc_data:
-    """wcc_data of the directory that the first argument names something in."""
-    return failed_wcc(exports, arguments[0].dir)
+def _both(arguments: xdr.RENAME3args) -> Handles:
+    return arguments[0].dir, arguments[1].dir
 
 
-def _of_rename(exports: Exports, arguments: xdr.RENAME3args) -> xdr.RENAME3resfail:
-    old, new = arguments
-    return xdr.RENAME3resfail(failed_wcc(exports, old.dir), failed_wcc(exports, new.dir))
+def _linked(arguments: xdr.LINK3args) -> Handles:
+    return arguments.file, arguments.link.dir
 
 
-def _of_link(exports: Exports, arguments: xdr.LINK3args) -> xdr.LINK3resfail:
-    attributes = post_op_attr_of(exports, arguments.file)
-    return xdr.LINK3resfail(attributes, failed_wcc(exports, arguments.link.dir))
+def _attributes(exports: Exports, caller: Caller, handles: Handles) -> bytes | None:
+    return post_op_attr_of(exports, caller, handles[0])
+
+
+def _wcc(exports: Exports, caller: Caller, handles: Handles) -> xdr.wcc_data:
+    return failed_wcc(exports, caller, handles[0])
+
+
+def _of_rename(exports: Exports, caller: Caller, handles: Handles) -> xdr.RENAME3resfail:
+    return xdr.RENAME3resfail(*(failed_wcc(exports, caller, handle) for handle in handles))
+
+
+def _of_link(exports: Exports, caller: Caller, handles: Handles) -> xdr.LINK3resfail:
+    attributes = post_op_attr_of(exports, caller, handles[0])
+    return xdr.LINK3resfail(attributes, failed_wcc(exports, caller, handles[1]))
 
 
 def _is_final(result: Any) -> bool:  # noqa: ANN401 - the row's own type
@@ -87,27 +103,27 @@ _ONCE: Final = Effect.MUTATES | Effect.REPLAY_CACHED
 
 # In the order of the procedures' numbers, from GETATTR on.
 _ROWS: Final = (
-    Row(nfs3_attributes.getattr, xdr.GETATTR3res, _LASTS, None),
-    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, _wcc_of_first, nfs3_again.SETATTR),
-    Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, _of_first),
-    Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, _of_first),
-    Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _of_object),
-    Row(nfs3_data.read, xdr.READ3res, _READS, _of_first),
-    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _wcc_of_first),
-    Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _wcc_of_where, nfs3_again.CREATE),
-    Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _wcc_of_where, nfs3_again.MKDIR),
-    Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _wcc_of_where, nfs3_again.SYMLINK),
-    Row(nfs3_names.mknod, xdr.MKNOD3res, _ONCE, _wcc_of_where, nfs3_again.MKNOD),
-    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, _wcc_of_first, nfs3_again.REMOVE),
-    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _wcc_of_first, nfs3_again.RMDIR),
-    Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _of_rename, nfs3_again.RENAME),
-    Row(nfs3_names.link, xdr.LINK3res, _ONCE, _of_link, nfs3_again.LINK),
-    Row(nfs3_directory.readdir, xdr.READDIR3res, _LASTS, _of_first),
-    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _LASTS, _of_first),
-    Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _of_object),
-    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _LASTS, _of_object),
-    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _LASTS, _of_object),
-    Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, _wcc_of_first),
+    Row(nfs3_attributes.getattr, xdr.GETATTR3res, _LASTS, _object, None),
+    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, _first, _wcc, nfs3_again.SETATTR),
+    Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, _first, _attributes),
+    Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, _first, _attributes),
+    Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _object, _attributes),
+    Row(nfs3_data.read, xdr.READ3res, _READS, _first, _attributes),
+    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _first, _wcc),
+    Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _where, _wcc, nfs3_again.CREATE),
+    Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _where, _wcc, nfs3_again.MKDIR),
+    Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _where, _wcc, nfs3_again.SYMLINK),
+    Row(nfs3_names.mknod, xdr.MKNOD3res, _ONCE, _where, _wcc, nfs3_again.MKNOD),
+    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, _first, _wcc, nfs3_again.REMOVE),
+    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _first, _wcc, nfs3_again.RMDIR),
+    Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _both, _of_rename, nfs3_again.RENAME),
+    Row(nfs3_names.link, xdr.LINK3res, _ONCE, _linked, _of_link, nfs3_again.LINK),
+    Row(nfs3_directory.readdir, xdr.READDIR3res, _LASTS, _first, _attributes),
+    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _LASTS, _first, _attributes),
+    Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _object, _attributes),
+    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _LASTS, _object, _attributes),
+    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _LASTS, _object, _attributes),
+    Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, _first, _wcc),
 )
 
 
@@ -139,15 +155,19 @@ def _repeating(handler: Handler, again: Again) -> Handler:
 
 def _answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller, Any], Any]:
     """A handler of a row, bound to the exports; its reply is made of what it returns or raises."""
-    result, failure = row.result, row.failure
+    result, handles, failure = row.result, row.handles, row.failure
+    settles = row.effect is _ONCE  # WRITE and COMMIT say themselves what is stable
 
     def run(caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's own types
         try:
-            return result(NFS3_OK, handler(exports, caller, arguments))
+            done = handler(exports, caller, arguments)
+            if settles:
+                exports.settle(caller, handles(arguments))
+            return result(NFS3_OK, done)
         except OSError as error:
             status = nfsstat3_of(error)
             if failure is None:
                 return result(status)
-            return result(status, resfail=failure(exports, arguments))
+            return result(status, resfail=failure(exports, caller, handles(arguments)))
 
     return run

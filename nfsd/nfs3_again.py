@@ -58,8 +58,8 @@ def _made(
     exports: Exports, caller: Caller, where: diropargs3, type_: int | None
 ) -> tuple[bytes, bytes | None, wcc_data]:
     """What the reply to a call that made an object says; raises EEXIST for another object."""
-    overlay, directory = exports.resolve(where.dir)
-    node = overlay.lookup(directory, where.name, caller.credentials)
+    overlay, directory, cred = exports.enter(caller, where.dir)
+    node = overlay.lookup(directory, where.name, cred)
     if type_ is not None and node.type != type_:
         raise error(errno.EEXIST)
     return node.handle, known_attributes(overlay, node), failed_wcc(exports, where.dir)
@@ -83,8 +83,8 @@ def _mknod(exports: Exports, caller: Caller, arguments: MKNOD3args) -> MKNOD3res
 
 def _rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3resok:
     old, new = arguments
-    overlay, directory = exports.resolve(new.dir)
-    overlay.lookup(directory, new.name, caller.credentials)
+    overlay, directory, cred = exports.enter(caller, new.dir)
+    overlay.lookup(directory, new.name, cred)
     return RENAME3resok(failed_wcc(exports, old.dir), failed_wcc(exports, new.dir))
 
 

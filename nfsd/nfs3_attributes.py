@@ -66,16 +66,16 @@ _FILE_ACCESS: Final = _table(_FILE)
 
 def getattr(exports: Exports, caller: Caller, handle: bytes) -> bytes:
     """GETATTR, RFC 1813 section 3.3.1."""
-    overlay, node = exports.resolve(handle)
+    overlay, node, _ = exports.enter(caller, handle)
     return attributes_of(overlay, node)
 
 
 def setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> wcc_data:
     """SETATTR, RFC 1813 section 3.3.2."""
-    overlay, node = exports.resolve(arguments.object)
+    overlay, node, cred = exports.enter(caller, arguments.object, write=True)
     guard = None if arguments.guard is None else nanoseconds_of(arguments.guard)
     changes = changes_of(arguments.new_attributes)
-    change = overlay.setattr(node, caller.credentials, changes, guard)
+    change = overlay.setattr(node, cred, changes, guard)
     return wcc_of(change, overlay.fsid)
 
 
@@ -86,9 +86,9 @@ def access(exports: Exports, caller: Caller, arguments: ACCESS3args) -> ACCESS3r
     the answer is what the mode says, also to the owner, whom READ and WRITE
     let pass.
     """
-    overlay, node = exports.resolve(arguments.object)
-    rights = overlay.access(node, caller.credentials)
-    if overlay.read_only:
+    overlay, node, cred = exports.enter(caller, arguments.object)
+    rights = overlay.access(node, cred)
+    if not exports.may_write(caller, overlay):
         rights &= ~os.W_OK
     granted = _DIRECTORY_ACCESS[rights] if node.is_dir else _FILE_ACCESS[rights]
     return ACCESS3resok(attributes_of(overlay, node), granted & arguments.access)
@@ -96,7 +96,7 @@ def access(exports: Exports, caller: Caller, arguments: ACCESS3args) -> ACCESS3r
 
 def fsstat(exports: Exports, caller: Caller, handle: bytes) -> FSSTAT3resok:
     """FSSTAT, RFC 1813 section 3.3.18."""
-    overlay, node = exports.resolve(handle)
+    overlay, node, _ = exports.enter(caller, handle)
     space = overlay.statvfs(node)
     return FSSTAT3resok(
         obj_attributes=attributes_of(overlay, node),
@@ -112,7 +112,7 @@ def fsstat(exports: Exports, caller: Caller, handle: bytes) -> FSSTAT3resok:
 
 def fsinfo(exports: Exports, caller: Caller, handle: bytes) -> FSINFO3resok:
     """FSINFO, RFC 1813 section 3.3.19."""
-    overlay, node = exports.resolve(handle)
+    overlay, node, _ = exports.enter(caller, handle)
     return FSINFO3resok(
         obj_attributes=attributes_of(overlay, node),
         rtmax=TRANSFER_MAX,
@@ -130,7 +130,7 @@ def fsinfo(exports: Exports, caller: Caller, handle: bytes) -> FSINFO3resok:
 
 def pathconf(exports: Exports, caller: Caller, handle: bytes) -> PATHCONF3resok:
     """PATHCONF, RFC 1813 section 3.3.20."""
-    overlay, node = exports.resolve(handle)
+    overlay, node, _ = exports.enter(caller, handle)
     return PATHCONF3resok(
         obj_attributes=attributes_of(overlay, node),
         linkmax=_LINK_MAX,

@@ -38,16 +38,16 @@ _STABLE: Final[dict[int, Stable]] = {
 
 def readlink(exports: Exports, caller: Caller, handle: bytes) -> READLINK3resok:
     """READLINK, RFC 1813 section 3.3.5."""
-    overlay, node = exports.resolve(handle)
-    target = overlay.readlink(node, caller.credentials)
+    overlay, node, cred = exports.enter(caller, handle)
+    target = overlay.readlink(node, cred)
     return READLINK3resok(attributes_of(overlay, node), target)
 
 
 def read(exports: Exports, caller: Caller, arguments: READ3args) -> READ3resok:
     """READ, RFC 1813 section 3.3.6; of more than TRANSFER_MAX bytes the first are read."""
     handle, offset, count = arguments
-    overlay, node = exports.resolve(handle)
-    data, eof = overlay.read(node, caller.credentials, offset, min(count, TRANSFER_MAX))
+    overlay, node, cred = exports.enter(caller, handle)
+    data, eof = overlay.read(node, cred, offset, min(count, TRANSFER_MAX))
     return READ3resok(attributes_of(overlay, node), len(data), eof, data)
 
 
@@ -56,13 +56,13 @@ def write(exports: Exports, caller: Caller, arguments: WRITE3args) -> WRITE3reso
     handle, offset, count, stable, data = arguments
     if count != len(data):
         raise error(errno.EINVAL)
-    overlay, node = exports.resolve(handle)
-    change = overlay.write(node, caller.credentials, offset, data, _STABLE[stable])
+    overlay, node, cred = exports.enter(caller, handle, write=True)
+    change = overlay.write(node, cred, offset, data, _STABLE[stable])
     return WRITE3resok(wcc_of(change, overlay.fsid), count, stable, overlay.write_verifier)
 
 
 def commit(exports: Exports, caller: Caller, arguments: COMMIT3args) -> COMMIT3resok:
     """COMMIT, RFC 1813 section 3.3.21."""
-    overlay, node = exports.resolve(arguments.file)
+    overlay, node, _ = exports.enter(caller, arguments.file, write=True)
     change = overlay.commit(node, arguments.offset, arguments.count)
     return COMMIT3resok(wcc_of(change, overlay.fsid), overlay.write_verifier)

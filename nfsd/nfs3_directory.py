@@ -43,8 +43,8 @@ _ENTRY: Final = 8 + 8 + 4
 def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDIR3resok:
     """READDIR, RFC 1813 section 3.3.16; raises EMSGSIZE if not even one entry fits."""
     handle, cookie, _, count = arguments
-    overlay, directory = exports.resolve(handle)
-    listing = overlay.readdir(directory, caller.credentials)
+    overlay, directory, cred = exports.enter(caller, handle)
+    listing = overlay.readdir(directory, cred)
     first = at = bisect_right(listing.cookies, cookie)
     room = min(count, DIRECTORY_MAX) - _FRAME
     packed = []
@@ -65,8 +65,8 @@ def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDI
 def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -> READDIRPLUS3resok:
     """READDIRPLUS, RFC 1813 section 3.3.17; raises EMSGSIZE if not even one entry fits."""
     handle, cookie, _, dircount, maxcount = arguments
-    overlay, directory = exports.resolve(handle)
-    listing = overlay.readdir(directory, caller.credentials)
+    overlay, directory, cred = exports.enter(caller, handle)
+    listing = overlay.readdir(directory, cred)
     first = at = bisect_right(listing.cookies, cookie)
     room = min(maxcount, DIRECTORY_MAX) - _FRAME
     packed = []

@@ -54,8 +54,8 @@ _TYPES: Final[dict[int, int]] = {
 
 def lookup(exports: Exports, caller: Caller, what: diropargs3) -> LOOKUP3resok:
     """LOOKUP, RFC 1813 section 3.3.3."""
-    overlay, directory = exports.resolve(what.dir)
-    node = overlay.lookup(directory, what.name, caller.credentials)
+    overlay, directory, cred = exports.enter(caller, what.dir)
+    node = overlay.lookup(directory, what.name, cred)
     return LOOKUP3resok(
         node.handle, attributes_of(overlay, node), attributes_of(overlay, directory)
     )
@@ -64,8 +64,7 @@ def lookup(exports: Exports, caller: Caller, what: diropargs3) -> LOOKUP3resok:
 def create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3resok:
     """CREATE, RFC 1813 section 3.3.8."""
     where, how = arguments
-    overlay, directory = exports.resolve(where.dir)
-    cred = caller.credentials
+    overlay, directory, cred = exports.enter(caller, where.dir, write=True)
     if how.verf is not None:
         made = overlay.create_exclusive(directory, where.name, cred, how.verf)
     else:
@@ -79,8 +78,8 @@ def create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3r
 def mkdir(exports: Exports, caller: Caller, arguments: MKDIR3args) -> MKDIR3resok:
     """MKDIR, RFC 1813 section 3.3.9."""
     where, wanted = arguments
-    overlay, directory = exports.resolve(where.dir)
-    made = overlay.mkdir(directory, where.name, caller.credentials, changes_of(wanted))
+    overlay, directory, cred = exports.enter(caller, where.dir, write=True)
+    made = overlay.mkdir(directory, where.name, cred, changes_of(wanted))
     attributes = known_attributes(overlay, made.node)
     return MKDIR3resok(made.node.handle, attributes, wcc_of(made.parent, overlay.fsid))
 
@@ -92,8 +91,8 @@ def symlink(exports: Exports, caller: Caller, arguments: SYMLINK3args) -> SYMLIN
         raise error(errno.EINVAL)
     if len(target) > _PATH_MAX:
         raise error(errno.ENAMETOOLONG)
-    overlay, directory = exports.resolve(where.dir)
-    cred, changes = caller.credentials, changes_of(wanted)
+    overlay, directory, cred = exports.enter(caller, where.dir, write=True)
+    changes = changes_of(wanted)
     made = overlay.symlink(directory, where.name, cred, target, changes)
     attributes = known_attributes(overlay, made.node)
     return SYMLINK3resok(made.node.handle, attributes, wcc_of(made.parent, overlay.fsid))
@@ -102,14 +101,14 @@ def symlink(exports: Exports, caller: Caller, arguments: SYMLINK3args) -> SYMLIN
 def mknod(exports: Exports, caller: Caller, arguments: MKNOD3args) -> MKNOD3resok:
     """MKNOD, RFC 1813 section 3.3.11."""
     where, what = arguments
-    overlay, directory = exports.resolve(where.dir)
+    overlay, directory, cred = exports.enter(caller, where.dir, write=True)
     rdev, wanted = 0, what.pipe_attributes
     if what.device is not None:
         rdev = _device(what.device.spec)
         wanted = what.device.dev_attributes
     if wanted is None:
         raise error(errno.EPROTOTYPE)  # files, directories and links have procedures of their own
-    cred, changes = caller.credentials, changes_of(wanted)
+    changes = changes_of(wanted)
     made = overlay.mknod(directory, where.name, cred, _TYPES[what.type], rdev, changes)
     attributes = known_attributes(overlay, made.node)
     return MKNOD3resok(made.node.handle, attributes, wcc_of(made.parent, overlay.fsid))
@@ -124,35 +123,35 @@ def _device(spec: specdata3) -> int:
 
 def remove(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:
     """REMOVE, RFC 1813 section 3.3.12."""
-    overlay, directory = exports.resolve(what.dir)
-    return wcc_of(overlay.remove(directory, what.name, caller.credentials), overlay.fsid)
+    overlay, directory, cred = exports.enter(caller, what.dir, write=True)
+    return wcc_of(overlay.remove(directory, what.name, cred), overlay.fsid)
 
 
 def rmdir(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:
     """RMDIR, RFC 1813 section 3.3.13, which has a status of its own for `..`."""
-    overlay, directory = exports.resolve(what.dir)
+    overlay, directory, cred = exports.enter(caller, what.dir, write=True)
     if what.name == b"..":
         raise error(errno.EEXIST)
-    return wcc_of(overlay.rmdir(directory, what.name, caller.credentials), overlay.fsid)
+    return wcc_of(overlay.rmdir(directory, what.name, cred), overlay.fsid)
 
 
 def rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3resok:
     """RENAME, RFC 1813 section 3.3.14."""
     old, new = arguments
-    overlay, old_dir = exports.resolve(old.dir)
-    other, new_dir = exports.resolve(new.dir)
+    overlay, old_dir, cred = exports.enter(caller, old.dir, write=True)
+    other, new_dir, _ = exports.enter(caller, new.dir, write=True)
     if overlay is not other:
         raise error(errno.EXDEV)
-    changes = overlay.rename(old_dir, old.name, new_dir, new.name, caller.credentials)
+    changes = overlay.rename(old_dir, old.name, new_dir, new.name, cred)
     return RENAME3resok(wcc_of(changes[0], overlay.fsid), wcc_of(changes[1], overlay.fsid))
 
 
 def link(exports: Exports, caller: Caller, arguments: LINK3args) -> LINK3resok:
     """LINK, RFC 1813 section 3.3.15."""
     handle, where = arguments
-    overlay, node = exports.resolve(handle)
-    other, directory = exports.resolve(where.dir)
+    overlay, node, cred = exports.enter(caller, handle, write=True)
+    other, directory, _ = exports.enter(caller, where.dir, write=True)
     if overlay is not other:
         raise error(errno.EXDEV)
-    change = overlay.link(node, directory, where.name, caller.credentials)
+    change = overlay.link(node, directory, where.name, cred)
     return LINK3resok(known_attributes(overlay, node), wcc_of(change, overlay.fsid))

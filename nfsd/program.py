@@ -20,6 +20,7 @@ class Caller:
     """Who makes a call: the peer's address, and the user that the credentials name."""
 
     address: str
+    port: int
     machinename: bytes
     credentials: Credentials
 

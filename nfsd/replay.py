@@ -29,10 +29,9 @@ import secrets
 import struct
 import threading
 import time
-from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from nfsd.xdr.codec import Buffer
@@ -41,12 +40,20 @@ SIZE: Final = 8 << 20  # bytes of the file
 AGE_MAX: Final = 120 * 10**9  # nanoseconds; Linux gives a call up after about as long
 WAIT: Final = 20.0  # seconds that a repetition waits for a call under way
 _LOOK: Final = 0.02  # seconds, after which it looks whether another process has done it
-_SLOT: Final = 512
-_WAYS: Final = 8  # slots that one call may be in
-# digest, process, time, state, length of the reply and its check, which vouches for it
-_HEAD: Final = struct.Struct("<16sQQHHI")
-_REPLY_MAX: Final = _SLOT - _HEAD.size
-_SETS: Final = SIZE // _SLOT // _WAYS
+# A call may be in any of the places of its set: heads, the number of calls ever
+# entered into the set, and one answer of at most _REPLY_MAX bytes for each head.
+_SET: Final = 4096
+_WAYS: Final = 8
+_SETS: Final = SIZE // _SET
+_HEAD: Final = struct.Struct("<16sQQQ")  # digest, process, time, and the word below
+_COUNT: Final = _WAYS * _HEAD.size
+_REPLIES: Final = 384
+_REPLY_MAX: Final = (_SET - _REPLIES) // _WAYS
+# State, length of the answer and its check, which vouches for it, in one word, so
+# that it is written in one instant.
+_STATE: Final = 0xFFFF
+_LENGTH_SHIFT: Final = 16
+_CHECK_SHIFT: Final = 32
 _FREE: Final = 0
 _BEGUN: Final = 1
 _DONE: Final = 2
@@ -63,12 +70,10 @@ class Fate(Enum):
     DONE = "done"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A call's place in the cache, if it has one; `reply` is its first answer, if there is one."""
 
-    digest: bytes
-    slot: int
+    place: int
     fate: Fate
     reply: bytes = b""
 
@@ -82,9 +87,12 @@ class ReplayCache:
             os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
         self._fd = fd
         self._map = mmap.mmap(fd, SIZE)
+        self._words = memoryview(self._map).cast("Q")
         self._is_shared = processes > 1
         self._living = memoryview(mmap.mmap(-1, 8 * processes)).cast("Q")  # by slot; 0: nobody
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0  # threads that wait for the answer to a call under way
         self.join(0)
 
     def join(self, slot: int) -> None:
@@ -97,89 +105,113 @@ class ReplayCache:
 
     def begin(self, address: str, record: Buffer) -> Entry:
         """Enter a call, unless it is known already."""
-        digest = blake2b(address.encode() + b"\0" + record, digest_size=16).digest()
-        group = int.from_bytes(digest[:4], "little") % _SETS
-        with self._changed:
-            if not self._is_shared:
-                return self._begin(digest, group * _WAYS)
-            # A lock of the process, not inherited, and held for some microseconds.
-            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, group)
-            try:
-                return self._begin(digest, group * _WAYS)
-            finally:
-                fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, group)
-
-    def _begin(self, digest: bytes, first: int) -> Entry:
-        now = time.time_ns()
-        oldest, oldest_time = _NOWHERE, now + 1
-        for slot in range(first, first + _WAYS):
-            known, process, when, state, length, check = _HEAD.unpack_from(self._map, slot * _SLOT)
-            runs = state == _BEGUN and process in self._living
-            lasts = runs or (state != _FREE and 0 <= now - when <= AGE_MAX)
-            if lasts and known == digest:
-                reply = self._reply(slot, length, check) if state == _DONE else None
-                return self._known(digest, slot, process, reply)
-            if not lasts:
-                when = 0
-            if not runs and when < oldest_time:
-                oldest, oldest_time = slot, when
-        if oldest != _NOWHERE:
-            self._write(oldest, digest, _BEGUN, b"")
-        return Entry(digest, oldest, Fate.NEW)
+        digest = _digest(address, record)
+        with self._lock:
+            return self._begin(digest)
 
     def begin_after(self, address: str, record: Buffer) -> Entry:
         """As `begin`, once the call under way has its answer; it may take `WAIT` seconds."""
+        digest = _digest(address, record)
         deadline = time.monotonic() + WAIT
-        with self._changed:
-            entry = self.begin(address, record)
-            while entry.fate is Fate.RUNNING and (left := deadline - time.monotonic()) > 0:
-                self._changed.wait(min(left, _LOOK))
-                entry = self.begin(address, record)
+        with self._lock:
+            self._waiting += 1
+            try:
+                entry = self._begin(digest)
+                while entry.fate is Fate.RUNNING and (left := deadline - time.monotonic()) > 0:
+                    self._changed.wait(min(left, _LOOK))
+                    entry = self._begin(digest)
+            finally:
+                self._waiting -= 1
         return entry
 
-    def _reply(self, slot: int, length: int, check: int) -> bytes | None:
-        """The answer in a slot; None if it is just being written, or was when its process died."""
-        begin = slot * _SLOT + _HEAD.size
-        reply = self._map[begin : begin + min(length, _REPLY_MAX)]
-        return reply if crc32(reply) == check else None
+    def _begin(self, digest: bytes) -> Entry:
+        group = int.from_bytes(digest[:4], "little") % _SETS
+        if not self._is_shared:
+            return self._enter(digest, group * _SET)
+        # A lock of the process, not inherited, and held for some microseconds.
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, group)
+        try:
+            return self._enter(digest, group * _SET)
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, group)
 
-    def _known(self, digest: bytes, slot: int, process: int, reply: bytes | None) -> Entry:
-        if reply is not None:
-            return Entry(digest, slot, Fate.DONE, reply)
-        if process in self._living:
-            return Entry(digest, slot, Fate.RUNNING)
-        self._write(slot, digest, _BEGUN, b"")
-        return Entry(digest, slot, Fate.UNKNOWN)
+    def _enter(self, digest: bytes, heads: int) -> Entry:
+        now = time.time_ns()
+        place = self._map.find(digest, heads, heads + _COUNT)
+        if place < 0 or (place - heads) % _HEAD.size:
+            place, fate = self._free_place(heads), Fate.NEW
+        else:
+            _, process, when, word = _HEAD.unpack_from(self._map, place)
+            if word & _STATE == _BEGUN and process in self._living:
+                return Entry(place, Fate.RUNNING)
+            if word & _STATE == _FREE or not 0 <= now - when <= AGE_MAX:
+                fate = Fate.NEW
+            else:
+                reply = self._reply(place, word)
+                if reply is not None:
+                    return Entry(place, Fate.DONE, reply)
+                fate = Fate.UNKNOWN
+        if place != _NOWHERE:
+            _HEAD.pack_into(self._map, place, digest, self._process, now, _BEGUN)
+        return Entry(place, fate)
+
+    def _free_place(self, heads: int) -> int:
+        """The place that was taken longest ago, and not by a call under way."""
+        count = (heads + _COUNT) // 8
+        for _ in range(_WAYS):
+            number = self._words[count]
+            self._words[count] = number + 1
+            place = heads + number % _WAYS * _HEAD.size
+            _, process, _, word = _HEAD.unpack_from(self._map, place)
+            if word & _STATE != _BEGUN or process not in self._living:
+                return place
+        return _NOWHERE
+
+    def _reply(self, place: int, word: int) -> bytes | None:
+        """The answer in a place; None if there is none, or one half written by a dead process."""
+        begin = _reply_at(place)
+        reply = self._map[begin : begin + min(word >> _LENGTH_SHIFT & 0xFFFF, _REPLY_MAX)]
+        is_whole = word & _STATE == _DONE and word >> _CHECK_SHIFT == crc32(reply)
+        return reply if is_whole else None
 
     def finish(self, entry: Entry, reply: bytes) -> None:
         """Keep the answer to a call that was begun."""
-        if len(reply) > _REPLY_MAX:
+        length = len(reply)
+        if length > _REPLY_MAX:
             self.cancel(entry)
             return
-        with self._changed:
-            if entry.slot != _NOWHERE:
-                self._write(entry.slot, entry.digest, _DONE, reply)
-            self._changed.notify_all()
+        if entry.place != _NOWHERE:
+            begin = _reply_at(entry.place)
+            self._map[begin : begin + length] = reply
+            self._settle(
+                entry.place, _DONE | length << _LENGTH_SHIFT | crc32(reply) << _CHECK_SHIFT
+            )
 
     def cancel(self, entry: Entry) -> None:
         """Forget a call that did nothing, so that it is made when it comes again.
 
         What a process that died may have done of it stays as unknown as it was.
         """
-        with self._changed:
-            if entry.slot != _NOWHERE:
-                if entry.fate is Fate.UNKNOWN:
-                    self._write(entry.slot, entry.digest, _BEGUN, b"", _NOBODY)
-                else:
-                    self._write(entry.slot, bytes(16), _FREE, b"")
-            self._changed.notify_all()
+        if entry.place == _NOWHERE:
+            return
+        if entry.fate is Fate.UNKNOWN:
+            self._words[entry.place // 8 + 2] = _NOBODY
+            self._settle(entry.place, _BEGUN)
+        else:
+            self._settle(entry.place, _FREE)
 
-    def _write(
-        self, slot: int, digest: bytes, state: int, reply: bytes, process: int | None = None
-    ) -> None:
-        """Write a slot for this process, the reply before the head that vouches for it."""
-        begin = slot * _SLOT
-        self._map[begin + _HEAD.size : begin + _HEAD.size + len(reply)] = reply
-        now, check = time.time_ns(), crc32(reply)
-        owner = self._process if process is None else process
-        _HEAD.pack_into(self._map, begin, digest, owner, now, state, len(reply), check)
+    def _settle(self, place: int, word: int) -> None:
+        self._words[place // 8 + 4] = word
+        if self._waiting:
+            with self._lock:
+                self._changed.notify_all()
+
+
+def _digest(address: str, record: Buffer) -> bytes:
+    return blake2b(address.encode() + b"\0" + record, digest_size=16).digest()
+
+
+def _reply_at(place: int) -> int:
+    """Where the answer to the head at `place` is."""
+    heads = place & -_SET
+    return heads + _REPLIES + (place - heads) // _HEAD.size * _REPLY_MAX

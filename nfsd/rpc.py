@@ -42,7 +42,7 @@ class Dispatcher:
     def __init__(
         self, programs: Iterable[Program], replays: ReplayCache | None = None, room: int = 0
     ) -> None:
-        self._switchboard = Switchboard(programs)
+        self._switchboard = Switchboard(programs, standing)
         self._replays = replays
         self._kept = KeptReplies(room)
         self.trace = False

@@ -24,6 +24,7 @@ from overlay import (
     remove,
     rename,
     setattr,
+    settle,
 )
 from overlay.attributes import Attributes, Change, Changes
 from overlay.config import OverlayConfig
@@ -194,6 +195,10 @@ class Overlay:
     ) -> Created:
         """Create a regular file once, however often the call is repeated with its verifier."""
         return create.create_exclusive(self._tree, self._directory(parent), name, cred, verifier)
+
+    def settle(self, handle: bytes) -> None:
+        """Bring an object's last change, or that of a directory's names, to stable storage."""
+        settle.settle(self._tree, handle)
 
     def mkdir(self, parent: Node, name: bytes, cred: Credentials, changes: Changes) -> Created:
         return create.mkdir(self._tree, self._directory(parent), name, cred, changes)

@@ -54,6 +54,13 @@ def join(process: int) -> None:
     _COUNTERS.next = itertools.count((process % _PROCESSES << _PROCESS_SHIFT) + 1).__next__
 
 
+def bump_all() -> None:
+    """Nothing that was learnt so far holds."""
+    stamp = array("Q", [_COUNTERS.next()])
+    _WORDS[_LAST + 1 :] = memoryview(stamp * (len(_WORDS) - 1))
+    _WORDS[_LAST] = stamp[0]
+
+
 class Generations:
     """Counters for one kind of fact, by number; `kind` is 0 to 3."""
 
@@ -70,12 +77,6 @@ class Generations:
 
     def bump(self, number: int) -> None:
         _WORDS[self._first + (number & _MASK)] = stamp = _COUNTERS.next()
-        _WORDS[_LAST] = stamp
-
-    def bump_all(self) -> None:
-        """Nothing that was learnt so far holds."""
-        stamp = _COUNTERS.next()
-        _WORDS[self._first : self._first + _SLOTS] = memoryview(array("Q", [stamp]) * _SLOTS)
         _WORDS[_LAST] = stamp
 
 

@@ -29,7 +29,7 @@ from overlay.attributes import Attributes
 from overlay.cache import Cache, descriptor_budget
 from overlay.departures import Departures
 from overlay.errors import error
-from overlay.generations import Generations
+from overlay.generations import Generations, bump_all
 from overlay.jobs import Jobs
 from overlay.listing import Listing
 from overlay.namespace import Namespace
@@ -106,7 +106,6 @@ class Tree:
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name
         self.stats = Generations(3)  # attributes of an object
-        self.generations = (self.objects, self.listings, self.names, self.stats)
         self.copy_ups = Jobs(lambda fileid: workdir.lock(copy_up_byte(fileid)))
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
@@ -239,8 +238,7 @@ class Tree:
 
     def forget_facts(self) -> None:
         """Nothing that any process has learnt so far counts any more."""
-        for counters in self.generations:
-            counters.bump_all()
+        bump_all()
 
     def upper_path(self, fd: Fd) -> bytes | None:
         """Path of an upper directory from the upper layer's root; None if it is not in it."""

@@ -1,0 +1,29 @@
+"""Bringing changes of names and attributes to stable storage before they are answered.
+
+The filesystem's journal has changes in order, so it is enough to wait for it up to
+the last change of the directory or file itself.
+"""
+
+from __future__ import annotations
+
+import stat
+
+from index.syscalls import sync_filesystem
+from overlay.blocking import may_block
+from overlay.data import sync
+from overlay.decode import resolve
+from overlay.node import DirNode
+from overlay.tree import Tree
+
+
+def settle(tree: Tree, handle: bytes) -> None:
+    """Wait until what was changed of an object, or of a directory's names, is on the disk."""
+    may_block()
+    node = resolve(tree, handle)
+    if isinstance(node, DirNode):
+        if node.upper is not None:
+            sync(tree, node.upper, data_only=False)
+    elif node.is_upper and stat.S_ISREG(node.mode):
+        sync(tree, node.reader(), data_only=False)
+    elif node.is_upper:
+        sync_filesystem(tree.workdir.root)  # others cannot be opened
