@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from index import locks
 from nfsd.xdr.codec import Parts
 from nfsd.xdr.mount import MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
 from nfsd.xdr.nfs3 import (
@@ -148,8 +149,13 @@ def await_workers(server: Server, number: int, *, without: int) -> None:
         time.sleep(0.01)
 
 
-def test_many_connections_at_once_all_get_a_worker(server: Server) -> None:
-    clients = [Client(server.port) for _ in range(1500)]
+def test_more_connections_at_once_than_workers_can_take(server: Server) -> None:
+    """They wait, and none is lost."""
+    for worker in server.workers:
+        os.kill(worker, signal.SIGSTOP)
+    clients = [Client(server.port) for _ in range(1200)]
+    for worker in server.workers:
+        os.kill(worker, signal.SIGCONT)
     for client in clients:
         assert client.nfs("NULL") is None
     for client in clients:
@@ -367,14 +373,20 @@ def test_a_repeated_call_gets_the_first_answer_from_the_other_worker(both: list[
         assert answers[0][24:28] == bytes(4)  # NFS3_OK
 
 
-def test_a_repeated_call_waits_for_the_first_in_the_other_worker(server: Server) -> None:
-    """The first is held up by somebody who has the namespace lock, as a third worker might."""
-    one, other = wires(server)
-    message = record(one, "REMOVE", one.parent("a"))
+@contextmanager
+def changes_held_up(server: Server) -> Iterator[None]:
+    """Have the namespace lock, as a third worker might."""
     assert server.stack.work is not None
     with (server.stack.work / "identity" / "locks").open("rb+") as file:
-        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
-        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, whole)
+        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, locks.NAMESPACE, 1, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, lock)
+        yield
+
+
+def test_a_repeated_call_waits_for_the_first_in_the_other_worker(server: Server) -> None:
+    one, other = wires(server)
+    message = record(one, "REMOVE", one.parent("a"))
+    with changes_held_up(server):
         one.client.send(message)
         time.sleep(0.2)
         other.client.send(message)
@@ -434,6 +446,19 @@ def test_workers_die_with_the_parent(server: Server) -> None:
     wire = Wire(server.port)
     assert sum(name.startswith(b"made") for name in wire.names(wire.root)) == 6
     wire.close()
+
+
+def test_workers_die_with_the_parent_in_the_middle_of_a_call(server: Server) -> None:
+    both = wires(server)
+    with changes_held_up(server):
+        for number, wire in enumerate(both):
+            wire.client.send(record(wire, "MKDIR", MKDIR3args(wire.parent(f"{number}"), sattr())))
+        time.sleep(0.2)
+        begun = time.monotonic()
+        server.kill()
+        assert time.monotonic() - begun < 4, "they were asked to stop"
+    for wire in both:
+        wire.close()
 
 
 def test_calls_are_traced_with_the_worker(server: Server) -> None:
