@@ -57,7 +57,7 @@ def lookup(exports: Exports, caller: Caller, what: diropargs3) -> LOOKUP3resok:
     overlay, directory, cred = exports.enter(caller, what.dir)
     node = overlay.lookup(directory, what.name, cred)
     return LOOKUP3resok(
-        node.handle, attributes_of(overlay, node), attributes_of(overlay, directory)
+        node.handle, known_attributes(overlay, node), attributes_of(overlay, directory)
     )
 
 

@@ -15,7 +15,7 @@ from index.syscalls import RENAME_EXCHANGE, rename
 from overlay import permission
 from overlay.attributes import Change
 from overlay.credentials import Credentials
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.names import (
     check_old_name,
     clear_whiteouts,
@@ -52,7 +52,7 @@ def remove(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Chang
         parent = refreshed(tree, parent)
         node = existing(tree, parent, name)
         if isinstance(node, DirNode) or not is_removable(parent, name, node):
-            raise error(errno.EAGAIN)  # another took its place just now
+            raise Overtaken  # another took its place just now
         before = tree.attributes(parent)
         with losing_name(tree, parent, name, node):
             if has_lower(tree, parent, name):

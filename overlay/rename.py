@@ -19,7 +19,7 @@ from overlay.attributes import Change
 from overlay.copy_up import copy_up_dir, copy_up_file, link_up, mark_impure
 from overlay.credentials import Credentials
 from overlay.decode import parent_of
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.lookup import lookup
 from overlay.names import (
     check_old_name,
@@ -124,7 +124,7 @@ def _rename(
     if not _is_movable(old_dir, old, node) or (
         isinstance(target, FileNode) and not is_removable(new_dir, new, target)
     ):
-        raise error(errno.EAGAIN)  # another took its place just now
+        raise Overtaken  # another took its place just now
     before = tree.attributes(old_dir), tree.attributes(new_dir)
     _prepare_directory(tree, node, old_dir, old, new_dir)
     if not node.identity.is_upper:
