@@ -13,7 +13,7 @@ import pytest
 
 from overlay import jobs
 from tests.conformance import guest_image
-from tests.conformance.layers import Layers, layers
+from tests.conformance.layers import Layers, differences, layers, manifest
 from tests.conformance.machine import UnavailableError, program
 from tests.conformance.server import Server, Stack
 
@@ -99,6 +99,15 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 def real_layers() -> Layers:
     """A Debian root and a layer over it; read-only for every test."""
     return layers()
+
+
+@pytest.fixture
+def unchanged_lowers(real_layers: Layers) -> Iterator[None]:
+    """Fails a test after which a lower layer is not what it was."""
+    before = [manifest(layer) for layer in real_layers.lowers]
+    yield
+    for layer, was in zip(real_layers.lowers, before, strict=True):
+        assert differences(was, manifest(layer)) == [], f"{layer.name} was written to"
 
 
 @pytest.fixture(scope="session")

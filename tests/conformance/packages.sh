@@ -17,6 +17,7 @@ wanted=(
   mksquashfs:squashfs-tools
   mkfs.erofs:erofs-utils
   bindfs:bindfs
+  rsync:rsync
 )
 
 PATH=$PATH:/usr/sbin:/sbin

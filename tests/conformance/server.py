@@ -22,6 +22,7 @@ from tests.conformance.machine import UnavailableError
 PROJECT = Path(__file__).resolve().parents[2]
 START_LIMIT = 30.0
 STOP_LIMIT = 15.0
+COMMAND_LIMIT = 120.0
 ALARMS = ("Traceback (most recent call last)", "was never retrieved", "was never awaited")
 
 
@@ -164,6 +165,22 @@ class Server:
         else:
             self.stop()
         self.start()
+
+    def command(self, *words: str) -> None:
+        """Runs another command of the program on the same layers, and checks that it ended well."""
+        assert self._process is None, "the server runs"
+        done = subprocess.run(
+            [sys.executable, "-m", "nfsd", *words, *self.stack.options()],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=COMMAND_LIMIT,
+            check=False,
+        )
+        printed = done.stdout + done.stderr
+        assert done.returncode == 0, f"exit status {done.returncode} of {words}:\n{printed}"
 
     def output(self) -> str:
         """All that it printed since the test began."""

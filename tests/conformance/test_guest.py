@@ -6,7 +6,6 @@ shows them, never against what the server said before; and no lower layer may ch
 
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from tests.conformance import walk
 from tests.conformance.guest import Guest
 from tests.conformance.layers import (
     Layers,
-    differences,
     kernel_view,
     manifest,
     mounted,
@@ -151,15 +149,6 @@ def packages(real_layers: Layers, tmp_path: Path) -> Path:
         (directory / package.name).write_bytes(package.read_bytes())
     source_tarball(directory / "source.tar")
     return directory
-
-
-@pytest.fixture
-def unchanged_lowers(real_layers: Layers) -> Iterator[None]:
-    """Fails a test after which a lower layer is not what it was."""
-    before = [manifest(layer) for layer in real_layers.lowers]
-    yield
-    for layer, was in zip(real_layers.lowers, before, strict=True):
-        assert differences(was, manifest(layer)) == [], f"{layer.name} was written to"
 
 
 def see(guest: Guest, top: str = "/mnt", *, content: bool = True) -> walk.Tree:

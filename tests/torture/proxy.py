@@ -122,7 +122,9 @@ class Proxy:
         while True:
             record = await _record(there)
             xid = int.from_bytes(record[:4], "big")
-            call = calls.pop(xid)
+            call = calls.pop(xid, None)
+            if call is None:
+                continue  # Linux may send a call twice over a new connection: one answer will do.
             program, _, number = struct.unpack_from(">3I", call, 12)
             if program == NFS_PROGRAM:
                 if self._lose(_name(number)):
