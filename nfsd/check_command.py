@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, lower=True, upper=True)
+    add_layer_options(parser, lower=True, upper=True, work=True)
     parser.add_argument("--repair", action="store_true", help="repair what can be repaired")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
     parser.set_defaults(command=_check)

@@ -19,7 +19,6 @@ from nfsd.exports import components
 from overlay.config import OverlayConfig
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
-_CLIENT: Final = "{client}"
 _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)")
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
@@ -37,9 +36,10 @@ class ExportConfig:
     clients: tuple[tuple[Pattern, ExportOptions], ...]
 
     @property
-    def is_per_client(self) -> bool:
-        """Whether each client has an upper layer of its own."""
-        return self.layers.upperdir is not None and _CLIENT.encode() in self.layers.upperdir
+    def fsid(self) -> int | None:
+        """The number of the filesystem that the options ask for, the first if there are several."""
+        asked = (options.fsid for _, options in self.clients)
+        return next((fsid for fsid in asked if fsid is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +195,6 @@ def _layers(table: _Table) -> OverlayConfig:
     if upper is not None and work is not None:
         _check_path(table, "upperdir", upper)
         _check_path(table, "workdir", work)
-        if (_CLIENT in upper) != (_CLIENT in work):
-            raise table.error("workdir", f"write {_CLIENT} in upperdir and workdir, or in neither")
     return OverlayConfig(
         tuple(map(os.fsencode, lowers)),
         None if upper is None else os.fsencode(upper),

@@ -69,7 +69,7 @@ def add_to(commands: Commands) -> None:
         epilog=_SEAL_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, lower=False, upper=False)
+    add_layer_options(parser, lower=False, upper=False, work=True)
     parser.set_defaults(command=_seal)
     parser = actions.add_parser(
         "detach",
@@ -78,7 +78,7 @@ def add_to(commands: Commands) -> None:
         epilog=_DETACH_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, lower=False, upper=False)
+    add_layer_options(parser, lower=False, upper=False, work=True)
     parser.add_argument(
         "--copy-data",
         action="store_true",

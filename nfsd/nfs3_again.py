@@ -47,11 +47,11 @@ class Again(NamedTuple):
 
 
 def _setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> wcc_data:
-    return failed_wcc(exports, arguments.object)
+    return failed_wcc(exports, caller, arguments.object)
 
 
 def _gone(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:
-    return failed_wcc(exports, what.dir)
+    return failed_wcc(exports, caller, what.dir)
 
 
 def _made(
@@ -62,7 +62,7 @@ def _made(
     node = overlay.lookup(directory, where.name, cred)
     if type_ is not None and node.type != type_:
         raise error(errno.EEXIST)
-    return node.handle, known_attributes(overlay, node), failed_wcc(exports, where.dir)
+    return node.handle, known_attributes(overlay, node), failed_wcc(exports, caller, where.dir)
 
 
 def _create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3resok:
@@ -85,7 +85,7 @@ def _rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3
     old, new = arguments
     overlay, directory, cred = exports.enter(caller, new.dir)
     overlay.lookup(directory, new.name, cred)
-    return RENAME3resok(failed_wcc(exports, old.dir), failed_wcc(exports, new.dir))
+    return RENAME3resok(failed_wcc(exports, caller, old.dir), failed_wcc(exports, caller, new.dir))
 
 
 def _link(exports: Exports, caller: Caller, arguments: LINK3args) -> LINK3resok:

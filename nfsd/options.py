@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from typing import Final
 
 from overlay.config import OverlayConfig
+
+PROGRAM: Final = "overlay-nfsd"
 
 
 class Refusal(Exception):  # noqa: N818 - what is said is for the user, not an error of ours
     """The command cannot be carried out; the text is one line with the cure."""
 
 
-def add_layer_options(parser: argparse.ArgumentParser, *, lower: bool, upper: bool) -> None:
-    """The layers of an overlay; `lower` and `upper` say whether they must be named."""
+def add_layer_options(
+    parser: argparse.ArgumentParser, *, lower: bool, upper: bool, work: bool
+) -> None:
+    """The layers of an overlay, and which of them must be named."""
     parser.add_argument(
         "--lowerdir",
         required=lower,
@@ -26,7 +31,7 @@ def add_layer_options(parser: argparse.ArgumentParser, *, lower: bool, upper: bo
     )
     parser.add_argument(
         "--workdir",
-        required=upper or not lower,
+        required=work,
         metavar="DIR",
         help="beside the upper, on its filesystem: index and staging",
     )

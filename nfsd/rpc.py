@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 from nfsd.calls import (
@@ -37,10 +37,17 @@ _SUCCESS: Final = struct.pack(">5I", REPLY, MSG_ACCEPTED, AUTH_NONE, 0, 0)
 
 
 class Dispatcher:
-    """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes."""
+    """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes.
+
+    `standing` is what a caller's machine may do (nfsd.calls).
+    """
 
     def __init__(
-        self, programs: Iterable[Program], replays: ReplayCache | None = None, room: int = 0
+        self,
+        programs: Iterable[Program],
+        replays: ReplayCache | None = None,
+        room: int = 0,
+        standing: Callable[[Caller], Hashable] = lambda _: None,
     ) -> None:
         self._switchboard = Switchboard(programs, standing)
         self._replays = replays

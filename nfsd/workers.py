@@ -69,6 +69,7 @@ class Workers:
         self._workers: dict[int, _Worker] = {}  # by slot
         self._numbers = itertools.count(1)
         self._selector = selectors.DefaultSelector()
+        self._listeners: list[socket.socket] = []
         now = time.monotonic()
         # What is to be done, and when: workers to be started, a pause in accepting to end.
         self._due: dict[Callable[[], None], float] = {
@@ -77,20 +78,23 @@ class Workers:
         self._is_stopping = False
 
     def listen(self, family: socket.AddressFamily, address: tuple[Any, ...]) -> tuple[str, int]:
-        """Listen on a TCP address; returns it with the port that port 0 became.
+        """Listen on a TCP address more; returns it with the port that port 0 became.
 
+        One of IPv6 is for IPv6 alone, so that the same port of IPv4 can be another.
         Raises OSError if the address is taken or is not this machine's.
         """
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(address)
             sock.listen(_BACKLOG)
         except OSError:
             sock.close()
             raise
         sock.setblocking(False)
-        self._listener = sock
+        self._listeners.append(sock)
         host, port = sock.getsockname()[:2]
         return host, port
 
@@ -137,12 +141,18 @@ class Workers:
         self._due[action] = time.monotonic() + seconds
 
     def _listen(self) -> None:
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        for listener in self._listeners:
+            self._selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
 
-    def _accept(self) -> None:
+    def _listen_no_more(self) -> None:
+        for listener in self._listeners:
+            if listener in self._selector.get_map():
+                self._selector.unregister(listener)
+
+    def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
             try:
-                sock, address = self._listener.accept()
+                sock, address = listener.accept()
             except (BlockingIOError, ConnectionError, InterruptedError):
                 return
             except OSError as error:
@@ -150,11 +160,11 @@ class Workers:
                     raise
                 if ONCE.first("accept", error.errno):
                     LOGGER.error("cannot accept connections: %s", error.strerror)
-                self._selector.unregister(self._listener)
+                self._listen_no_more()
                 self._later(self._listen, _PAUSE_SECONDS)
                 return
             if not self._give(sock, address[0]):
-                self._selector.unregister(self._listener)
+                self._listen_no_more()
                 self._later(partial(self._give_again, sock, address[0]), _MOMENT_SECONDS)
                 return
 
@@ -208,7 +218,7 @@ class Workers:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
             self._selector.close()
-            for sock in (self._listener, self._wake, self._waker):
+            for sock in (*self._listeners, self._wake, self._waker):
                 sock.close()
             for other in self._workers.values():
                 other.channel.close()
@@ -237,9 +247,9 @@ class Workers:
 
     def _stop(self) -> None:
         """Accept no more, let the workers answer what they have read."""
-        if self._listener in self._selector.get_map():
-            self._selector.unregister(self._listener)
-        self._listener.close()
+        self._listen_no_more()
+        for listener in self._listeners:
+            listener.close()
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         while self._workers and time.monotonic() < deadline:

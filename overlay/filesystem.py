@@ -51,19 +51,28 @@ _OVERTAKEN_MAX: Final = 10  # times that others may be faster, before the client
 class Overlay:
     """One merged tree of layers."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, fsid: int | None = None) -> None:
         self._tree = tree
+        # The number of this filesystem for clients, constant for the export.
+        self.fsid = tree.signer.export if fsid is None else fsid
 
     @classmethod
-    def open(cls, config: OverlayConfig, progress: Progress = lambda _: None) -> Overlay:
+    def open(
+        cls,
+        config: OverlayConfig,
+        progress: Progress = lambda _: None,
+        *,
+        fsid: int | None = None,
+    ) -> Overlay:
         """Open the layers, own the upper one, mend what a crash, a copy or a kernel mount left.
 
+        `fsid`: the number of the filesystem for clients, if it is not to be our own.
         Raises ConfigError.
         """
         tree = open_tree(config, progress=progress)
         recover(tree)
         mend_kernel_work(tree)
-        return cls(tree)
+        return cls(tree, fsid)
 
     def close(self) -> None:
         """Wait for copy-ups under way and let go of the layers; nothing may be called after."""
@@ -104,11 +113,6 @@ class Overlay:
     @property
     def read_only(self) -> bool:
         return self._tree.layers.upper is None
-
-    @property
-    def fsid(self) -> int:
-        """The number of this filesystem for clients, constant for the export."""
-        return self._tree.signer.export
 
     @property
     def write_verifier(self) -> bytes:

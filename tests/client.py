@@ -79,10 +79,11 @@ class Client:
         host: str = "127.0.0.1",
         cred: opaque_auth | None = None,
         timeout: float = 30.0,
+        source: tuple[str, int] | None = None,
     ) -> None:
         self.cred = auth_sys() if cred is None else cred
         self._xid = 0
-        self._socket = socket.create_connection((host, port), timeout)
+        self._socket = socket.create_connection((host, port), timeout, source)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream = self._socket.makefile("rb", buffering=1 << 20)
 
@@ -127,6 +128,10 @@ class Client:
                 break
             time.sleep(_JUKEBOX_SECONDS)
         return result
+
+    def mountd(self, name: str, arguments: Any = None) -> Any:  # noqa: ANN401 - by procedure
+        """The result of a MOUNT version 3 procedure."""
+        return self.call(MOUNT_PROGRAM, MOUNT_V3, MOUNT[name], arguments)
 
     def mount(self, path: str | bytes = "/") -> bytes:
         """The root handle of an export; raises MountError."""

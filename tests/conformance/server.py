@@ -54,9 +54,15 @@ class Server:
     """The server process; `port` stays the same over restarts."""
 
     def __init__(
-        self, stack: Stack, log: Path, *, export: str = "/", arguments: Sequence[str] = ()
+        self,
+        stack: Stack | None,
+        log: Path,
+        *,
+        export: str = "/",
+        arguments: Sequence[str] = (),
     ) -> None:
-        self.stack = stack
+        """Of these layers under this name; without layers, what the arguments say."""
+        self._stack = stack
         self.export = export
         self.port = 0
         self.log = log
@@ -70,8 +76,10 @@ class Server:
             raise UnavailableError("the server needs root")
         assert self._process is None, "the server runs already"
         begin = self.log.stat().st_size if self.log.exists() else 0
-        words = [sys.executable, "-m", "nfsd", "serve", *self.stack.options()]
-        words += ["--export", self.export, "--listen", f"127.0.0.1:{self.port}", *self._arguments]
+        words = [sys.executable, "-m", "nfsd", "serve"]
+        if self._stack is not None:
+            words += [*self._stack.options(), "--export", self.export]
+        words += ["--listen", f"127.0.0.1:{self.port}", *self._arguments]
         with self.log.open("ab") as output:
             # setpriv: the server must not outlive a test run that is itself killed.
             self._process = subprocess.Popen(
@@ -104,6 +112,16 @@ class Server:
             time.sleep(0.02)
         self.kill()
         raise AssertionError(f"no mount command was printed in {START_LIMIT:.0f} s:\n{text}")
+
+    @property
+    def stack(self) -> Stack:
+        """The layers."""
+        assert self._stack is not None, "the server has a configuration file"
+        return self._stack
+
+    @stack.setter
+    def stack(self, stack: Stack) -> None:
+        self._stack = stack
 
     @property
     def pid(self) -> int:

@@ -42,7 +42,6 @@ def test_what_a_file_means(tmp_path: Path) -> None:
     assert debian.path == b"/debian"
     assert debian.layers.lowerdirs == (b"/srv/layers/app", b"/srv/layers/debian-12")
     assert (debian.layers.upperdir, debian.layers.workdir) == (b"/srv/upper", b"/srv/work")
-    assert not debian.is_per_client
     assert [(pattern.text, options.read_only) for pattern, options in debian.clients] == [
         ("10.0.0.0/8", False),
         ("build*.lan", False),
@@ -51,13 +50,6 @@ def test_what_a_file_means(tmp_path: Path) -> None:
     assert root.path == b"/"
     assert root.layers.upperdir is None
     assert [pattern.text for pattern, _ in root.clients] == ["*"]
-
-
-def test_an_upper_for_each_client(tmp_path: Path) -> None:
-    text = GOOD.replace("/srv/upper", "/srv/{client}/upper").replace(
-        "/srv/work", "/srv/{client}/work"
-    )
-    assert load(written(tmp_path, text)).exports[0].is_per_client
 
 
 @pytest.mark.parametrize(
@@ -77,7 +69,6 @@ def test_an_upper_for_each_client(tmp_path: Path) -> None:
         ('lowerdir = "/srv/root"', "lowerdir = []", 14, "lowerdir: name at least one"),
         ('lowerdir = "/srv/root"', "lowerdir = [7]", 14, "lowerdir: give a list of texts"),
         ('workdir = "/srv/work"\n', "", 5, "workdir: upperdir and workdir go together"),
-        ("/srv/upper", "/srv/{client}/upper", 9, "workdir: write {client} in"),
         ("rw,root_squash", "rw,root_squish", 10, "clients: root_squish: no such option"),
         ("10.0.0.0/8", "10.0.0.0/99", 10, "clients: '10.0.0.0/99'"),
         ('"*" = ""', '"*" = 7', 15, "clients: give patterns with options"),

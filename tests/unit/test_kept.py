@@ -11,9 +11,11 @@ import pytest
 
 from nfsd import nfs3
 from nfsd.calls import Peer
+from nfsd.clients import ClientTable, Resolver
 from nfsd.exports import Export, Exports
 from nfsd.kept import KeptReplies
 from nfsd.rpc import Dispatcher
+from nfsd.serve_command import EVERYBODY
 from nfsd.xdr.codec import Parts, encode
 from nfsd.xdr.nfs3 import (
     NFS_PROGRAM,
@@ -53,10 +55,10 @@ class Asker:
 
     def __init__(self, tree: Served) -> None:
         self.tree = tree
-        exports = Exports([Export(b"/", tree.overlay)])
+        exports = Exports([Export(b"/", tree.overlay, ClientTable(EVERYBODY, Resolver()))])
         self._keeping = Dispatcher([nfs3.program(exports)], room=ROOM)
         self._plain = Dispatcher([nfs3.program(exports)])
-        self._peer, self._other = Peer("192.0.2.1"), Peer("192.0.2.1")
+        self._peer, self._other = Peer("192.0.2.1", 1023), Peer("192.0.2.1", 1023)
 
     def known(self, user: int, question: Question) -> bytes | None:
         """The reply that is kept."""

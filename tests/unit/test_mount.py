@@ -139,7 +139,7 @@ def test_the_list_of_mounts(mounter: Client, version: Any) -> None:  # noqa: ANN
 
 @pytest.mark.parametrize("version", [v1, v3])
 def test_the_list_of_exports(mounter: Client, version: Any) -> None:  # noqa: ANN401
-    assert version(mounter, EXPORT) == [exportnode(b"/srv/debian", [])]
+    assert version(mounter, EXPORT) == [exportnode(b"/srv/debian", [b"*"])]
 
 
 def test_the_list_of_mounts_is_bounded(mounter: Client) -> None:

@@ -209,4 +209,4 @@ def test_a_call_sent_to_all_processes_at_once_is_new_to_one(file: int) -> None:
         for other in others:
             other.kill()
     assert {sum(new) for new in zip(*found, strict=True)} == {1}
-    assert sum(sum(new) > 100 for new in found) > 1  # they did it at the same time
+    assert sum(any(new) for new in found) > 1  # they did it at the same time

@@ -100,7 +100,7 @@ def call(
 
 def ask(service: Service, record: bytes) -> tuple[reply_body, bytes]:
     """The reply and the results behind it; asked twice, for the second finds what is cached."""
-    dispatcher, peer = service.dispatcher(), Peer("192.0.2.1")
+    dispatcher, peer = service.dispatcher(), Peer("192.0.2.1", 1023)
     replies = []
     for form in (record, record, memoryview(bytearray(record))):
         parts: Parts = []
@@ -213,7 +213,7 @@ def test_a_cut_header(service: Service, size: int) -> None:
 @pytest.mark.parametrize("record", [b"", b"\0" * 23, bytes(7), call()[:23]])
 def test_no_call_gets_no_answer(service: Service, record: bytes) -> None:
     parts: Parts = []
-    assert service.dispatcher().answer(record, Peer("192.0.2.2"), parts) == 0
+    assert service.dispatcher().answer(record, Peer("192.0.2.2", 1023), parts) == 0
     assert parts == []
 
 
@@ -221,7 +221,7 @@ def test_a_reply_gets_no_answer(service: Service) -> None:
     record = bytearray(call())
     record[7] = 1
     parts: Parts = []
-    assert service.dispatcher().answer(bytes(record), Peer("192.0.2.3"), parts) == 0
+    assert service.dispatcher().answer(bytes(record), Peer("192.0.2.3", 1023), parts) == 0
 
 
 def test_callers(service: Service) -> None:
@@ -242,7 +242,7 @@ def test_auth_none_is_nobody(service: Service) -> None:
 
 def test_credentials_do_not_mix(service: Service) -> None:
     """Two users on one connection, in turn, are never taken for each other."""
-    dispatcher, peer = service.dispatcher(), Peer("192.0.2.1")
+    dispatcher, peer = service.dispatcher(), Peer("192.0.2.1", 1023)
     path = encode(pack_dirpath, b"/")
     users = [user % 700 for user in range(2000)]
     for user in users:
@@ -253,7 +253,7 @@ def test_credentials_do_not_mix(service: Service) -> None:
 
 
 def test_would_block_leaves_nothing(service: Service) -> None:
-    dispatcher, peer = service.dispatcher(), Peer("192.0.2.1")
+    dispatcher, peer = service.dispatcher(), Peer("192.0.2.1", 1023)
     parts: Parts = [b"before"]
     with pytest.raises(WouldBlock):
         dispatcher.answer(call(3), peer, parts)
@@ -279,10 +279,10 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
         ReplayCache(file.fileno()).begin("192.0.2.1", call())
         dispatcher = Dispatcher([Program(PROGRAM, 2, (once,))], ReplayCache(file.fileno()))
         with pytest.raises(WouldBlock):
-            dispatcher.answer(call(), Peer("192.0.2.1"), [])
+            dispatcher.answer(call(), Peer("192.0.2.1", 1023), [])
         blocked = False
         parts: Parts = []
-        dispatcher.answer_waiting(call(), Peer("192.0.2.1"), parts)
+        dispatcher.answer_waiting(call(), Peer("192.0.2.1", 1023), parts)
     message, _ = unpack_rpc_msg(b"".join(parts), 0)
     assert message.body.rbody is not None
     assert accepted(message.body.rbody)[0] == SUCCESS
@@ -290,7 +290,7 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
 
 def test_would_block_where_it_may_wait_is_an_error(service: Service) -> None:
     parts: Parts = []
-    service.dispatcher().answer_waiting(call(3), Peer("192.0.2.1"), parts)
+    service.dispatcher().answer_waiting(call(3), Peer("192.0.2.1", 1023), parts)
     message, _ = unpack_rpc_msg(b"".join(parts), 0)
     assert message.body.rbody is not None
     assert accepted(message.body.rbody)[0] == SYSTEM_ERR
@@ -302,7 +302,7 @@ def test_malformed_input_is_logged_once_for_each_peer(
     dispatcher = service.dispatcher()
     with caplog.at_level(logging.WARNING):
         for address in ("198.51.100.1", "198.51.100.2"):
-            peer = Peer(address)
+            peer = Peer(address, 1023)
             for size in range(100):
                 dispatcher.answer(call(1, bytes(size)), peer, [])
     said = [record.getMessage() for record in caplog.records]

@@ -1,0 +1,72 @@
+"""`overlay-nfsd check-config` and `exports`: what the configuration file says."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
+from nfsd.export_options import ExportOptions
+from nfsd.options import Refusal
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommands to the command line."""
+    for name, title, run in (
+        ("check-config", "say whether the configuration file can be served", _check),
+        ("exports", "say what the configuration file exports to whom", _exports),
+    ):
+        parser = commands.add_parser(name, help=title, description=title.capitalize() + ".")
+        parser.add_argument(
+            "--config",
+            metavar="FILE",
+            default=DEFAULT_PATH,
+            help="the configuration file (default: %(default)s)",
+        )
+        parser.set_defaults(command=run)
+
+
+def _check(options: argparse.Namespace) -> int:
+    config = load(options.config)
+    for export in config.exports:
+        _check_directories(options.config, export)
+    print(f"{options.config} is in order; exports: {len(config.exports)}")
+    return 0
+
+
+def _check_directories(file: str, export: ExportConfig) -> None:
+    layers = export.layers
+    named = [*layers.lowerdirs, *layers.datadirs, layers.upperdir, layers.workdir]
+    for path in named:
+        if path is not None and not os.path.isdir(path):
+            raise Refusal(
+                f"{file}: export {os.fsdecode(export.path)}: {os.fsdecode(path)} is not a "
+                "directory: make it, or name another"
+            )
+
+
+def _exports(options: argparse.Namespace) -> int:
+    for export in load(options.config).exports:
+        print(os.fsdecode(export.path))
+        for pattern, rights in export.clients:
+            print(f"    {pattern.text:<24} {options_text(rights)}")
+    return 0
+
+
+def options_text(options: ExportOptions) -> str:
+    """All options in force, as exports(5) writes them."""
+    words = [
+        "ro" if options.read_only else "rw",
+        "sync" if options.sync else "async",
+        "secure" if options.secure else "insecure",
+        "root_squash" if options.root_squash else "no_root_squash",
+        "all_squash" if options.all_squash else "no_all_squash",
+        f"anonuid={options.anonuid}",
+        f"anongid={options.anongid}",
+    ]
+    words += [] if options.fsid is None else [f"fsid={options.fsid}"]
+    return ",".join(words)
