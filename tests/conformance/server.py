@@ -48,10 +48,16 @@ class Stack:
 
 
 class Server:
-    """The server process; `port` stays the same over restarts."""
+    """The server process; `port` stays the same over restarts. `project` is a checkout of it."""
 
     def __init__(
-        self, stack: Stack, log: Path, *, export: str = "/", arguments: Sequence[str] = ()
+        self,
+        stack: Stack,
+        log: Path,
+        *,
+        export: str = "/",
+        arguments: Sequence[str] = (),
+        project: Path = PROJECT,
     ) -> None:
         self.stack = stack
         self.export = export
@@ -59,6 +65,7 @@ class Server:
         self.log = log
         self.banner = ""
         self._arguments = list(arguments)
+        self._project = project
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -73,7 +80,7 @@ class Server:
             # setpriv: the server must not outlive a test run that is itself killed.
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *words],
-                cwd=PROJECT,
+                cwd=self._project,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
