@@ -36,7 +36,7 @@ class LoadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call without its record mark; the plan's payload follows `message`, `payload` bytes of it.
+    """One call without its record mark: `message`, and `payload` bytes of the plan's payload.
 
     `units` is what a reply is worth: entries, bytes or simply 1.
     """
@@ -59,7 +59,7 @@ class Shape:
         return self.connections * self.outstanding
 
     def __str__(self) -> str:
-        return f"{self.connections} × {self.outstanding}"
+        return f"{self.connections} x {self.outstanding}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def write_plan(plan: Plan, shape: Shape, path: Path) -> None:
 
 
 def shared_out(calls: Iterable[Call], lanes: int) -> list[list[Call]]:
-    """The calls dealt to the lanes; those that are left over are left out if every lane has one."""
+    """The calls dealt to the lanes, each as many; where they are too few, several make the same."""
     dealt = list(calls)
     each = max(1, len(dealt) // lanes)
     return [[dealt[(lane * each + at) % len(dealt)] for at in range(each)] for lane in range(lanes)]
@@ -170,7 +170,8 @@ class Generator:
         found = json.loads(done.stdout)
         self._made += found["made"]
         if found["failed"]:
-            raise LoadError(f"{found['failed']} of {found['made']} calls: {_why(found['failure'])}")
+            failed = f"{found['failed']} of {found['made']} calls failed"
+            raise LoadError(f"{failed}: {_why(found['failure'])}")
         latency = tuple((int(at), int(count)) for at, count in found["latency"])
         if not found["counted"]:
             raise LoadError("no call was answered in time")

@@ -6,7 +6,6 @@ machine does falls on all of them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +67,14 @@ class Placement:
         """The processors of the generator."""
         return frozenset([min(self._all) if shape.lanes == 1 else max(self._all)])
 
+    def described(self) -> list[str]:
+        """The same for a reader."""
+        first, last = min(self._all), max(self._all)
+        return [
+            f"one call at a time: server and generator on processor {first}",
+            f"more: the generator on processor {last}, the server on any of {len(self._all)}",
+        ]
+
 
 def sample(
     generator: Generator,
@@ -80,7 +87,6 @@ def sample(
     """Run a plan once; raises LoadError."""
     processes = family(server.pid)
     pin(processes, placement.server(shape))
-    os.sync()  # no cell writes back what another one wrote
     begun = cpu_seconds(processes)
     outcome = generator.run(server.port, plan, seconds, placement.generator(shape))
     used = cpu_seconds(processes) - begun

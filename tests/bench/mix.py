@@ -62,7 +62,7 @@ def write(handle: bytes, offset: int, size: int, *, units: int = 1) -> Call:
 
 
 def procedures(chance: random.Random) -> list[str]:
-    """The procedures that a lane calls, in an order in which nothing is removed before it is made."""
+    """The procedures that a lane calls, in an order that makes things before it removes them."""
     names = [name for name, share in SHARES.items() for _ in range(_OVER * share)]
     chance.shuffle(names)
     turns = 0

@@ -6,9 +6,9 @@ started as its manual says and ended by its pid.
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -72,14 +72,13 @@ class Ours:
 
 
 class Daemon(ABC):
-    """A server of another project; it stays in the foreground."""
+    """A server of another project; it stays in the foreground, and its files are below /run."""
 
-    def __init__(self, name: str, export: Path, scratch: Path, port: int) -> None:
+    def __init__(self, name: str, export: Path, port: int) -> None:
         self.name = name
         self.port = port
         self.export = export
-        self.directory = scratch
-        self.directory.mkdir()
+        self.directory = Path(tempfile.mkdtemp(dir="/run"))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -98,7 +97,7 @@ class Daemon(ABC):
 
     def start(self) -> None:
         """Start it and wait until it accepts connections; raises UnavailableError."""
-        with (self.directory / "output").open("ab") as output:
+        with (self.directory / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *self.words()],
                 stdin=subprocess.DEVNULL,
@@ -110,8 +109,12 @@ class Daemon(ABC):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._process.kill()
                 self._process.wait()
-                raise UnavailableError(f"{self.name} did not start; see {self.directory}")
+                raise UnavailableError(f"{self.name} did not start:\n{self._said()}")
             time.sleep(0.05)
+
+    def _said(self) -> str:
+        logs = [each.read_text(errors="replace") for each in self.directory.glob("*log*")]
+        return "".join(logs)[-2000:]
 
     def stop(self) -> None:
         """End it."""
@@ -131,17 +134,16 @@ class Daemon(ABC):
 class Ganesha(Daemon):
     """NFS-Ganesha with its VFS back end; it wants a portmapper (`Portmapper`)."""
 
-    def __init__(self, name: str, export: Path, scratch: Path, port: int) -> None:
-        super().__init__(name, export, scratch, port)
+    def __init__(self, name: str, export: Path, port: int) -> None:
+        super().__init__(name, export, port)
         self._program = program("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs")
-        found = re.search(r"Release = V?(\S+)", command([self._program, "-v"], timeout=10))
-        self.version = found[1] if found else "of unknown version"
-        (scratch / "ganesha.conf").write_text(f"""\
+        self.version = command([self._program, "-v"], timeout=10).strip()
+        (self.directory / "ganesha.conf").write_text(f"""\
 NFS_CORE_PARAM {{
   Protocols = 3; NFS_Port = {self.port}; MNT_Port = {self.mount_port};
   Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false;
 }}
-NFSv4 {{ Graceless = true; RecoveryRoot = {scratch}; }}
+NFSv4 {{ Graceless = true; RecoveryRoot = {self.directory}; }}
 NFS_KRB5 {{ Active_krb5 = false; }}
 EXPORT {{
   Export_Id = 1; Path = {export}; Pseudo = /export; Filesystem_Id = 192.168;
@@ -152,18 +154,18 @@ EXPORT {{
 
     def words(self) -> list[str]:
         at = self.directory
-        files = ["-L", f"{at}/log", "-f", f"{at}/ganesha.conf", "-p", f"{at}/pid"]
+        files = ["-L", f"{at}/ganesha.log", "-f", f"{at}/ganesha.conf", "-p", f"{at}/pid"]
         return [self._program, "-F", *files]
 
 
 class Unfs3(Daemon):
     """unfs3."""
 
-    def __init__(self, name: str, export: Path, scratch: Path, port: int) -> None:
-        super().__init__(name, export, scratch, port)
+    def __init__(self, name: str, export: Path, port: int) -> None:
+        super().__init__(name, export, port)
         self._program = program("unfsd", "unfs3")
         self.version = "as installed"
-        (scratch / "exports").write_text(f'"{export}" (rw,no_root_squash,insecure)\n')
+        (self.directory / "exports").write_text(f'"{export}" (rw,no_root_squash,insecure)\n')
 
     def words(self) -> list[str]:
         ports = ["-n", str(self.port), "-m", str(self.mount_port)]

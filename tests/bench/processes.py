@@ -1,4 +1,4 @@
-"""Processes from the outside: what they have used of the processors and the memory, and where they run.
+"""Processes from the outside: the processors and the memory that they use, and where they run.
 
 A server is its process and all that descend from it.
 """

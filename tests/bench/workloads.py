@@ -1,7 +1,7 @@
 """The workloads: what is called, on what, in which order.
 
 Rule: a workload is a function from a server's tree and a shape to a plan, so all servers are asked
-the same; what it changes it leaves as it found it, but for files that are written to the first time.
+the same; what it changes it leaves as it was, but for files that are written to for the first time.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ FIRST_WRITES: Final = 320  # of one run, altogether
 class Workload:
     """`unit` is what its figure counts: calls, entries or bytes.
 
-    With `fresh` each run needs a plan of its own; with `cold` each run begins with a server just
-    started and no page or inode in the kernel's caches, and makes each call once.
+    A `ceiling` is the size in bytes of the replies of a responder that shows the generator's limit.
+    With `fresh` each run needs a plan of its own; with `cold` each begins with a server just
+    started and nothing in the kernel's caches, and makes each call once.
     """
 
     name: str
     plan: Callable[[Site, Shape], Plan]
     unit: str = "calls"
+    ceiling: int | None = None
     fresh: bool = False
     cold: bool = False
 
@@ -188,9 +190,9 @@ def shuffled(values: Sequence[T]) -> list[T]:
 
 
 WARM: Final = (
-    Workload("null", _null),
+    Workload("null", _null, ceiling=0),
     Workload("getattr", _getattr_one),
-    Workload("getattr 20,000", _getattr_all),
+    Workload("getattr 20k", _getattr_all),
     Workload("lookup", _lookup),
     Workload("access", _access),
     Workload("readdirplus", _readdirplus, "entries"),
@@ -199,9 +201,9 @@ WARM: Final = (
     Workload("rename", _rename),
     Workload("setattr", _setattr),
     Workload("read 4k", _read_4k),
-    Workload("read 1m", _read_1m, "bytes"),
+    Workload("read 1m", _read_1m, "bytes", ceiling=tree.MIB),
     Workload("write 4k", _write_4k),
-    Workload("write 1m", _write_1m, "bytes"),
+    Workload("write 1m", _write_1m, "bytes", ceiling=0),
     Workload("first write", _first_write, fresh=True),
     Workload("mix", mix),
 )
@@ -209,8 +211,8 @@ WARM: Final = (
 COLD: Final = tuple(
     Workload(name, partial(_once, plan), unit, cold=True)
     for name, plan, unit in (
-        ("getattr 20,000", _getattr_all, "calls"),
-        ("lookup 20,000", _lookup_all, "calls"),
+        ("getattr 20k", _getattr_all, "calls"),
+        ("lookup 20k", _lookup_all, "calls"),
         ("readdirplus", _readdirplus, "entries"),
         ("read 4k", _read_4k, "calls"),
         ("read 1m", _read_1m, "bytes"),
