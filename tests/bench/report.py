@@ -96,16 +96,17 @@ def _heading(setting: Setting) -> str:
     effort = setting.effort
     lines = [
         "# Benchmarks\n",
-        "Written by `make bench`, which runs all servers side by side and drives each in turn with",
-        f"one load generator: {effort.rounds} rounds of {effort.seconds:g} s for every figure, of which",
-        "the median is given. Compare figures of one run only, and ratios rather than figures.\n",
+        "Written by `make bench`, which runs all servers side by side and drives each in turn",
+        "with one load generator. A figure is the median of "
+        f"{effort.rounds} rounds of {effort.seconds:g} s. Compare figures",
+        "of one run only, and ratios rather than figures.\n",
         *(f"* {line}" for line in setting.machine),
         "",
         *(f"* **{name}**: {what}" for name, what in setting.servers.items()),
         "",
-        "All servers start from the same two lower layers, ours and each kernel overlay with an upper",
-        "of its own. `tests/bench/workloads.py` has what is called in each workload, and a shape is",
-        "the number of connections by that of calls outstanding on each.\n",
+        "All servers start from the same two lower layers, ours and each kernel overlay with an",
+        "upper of its own. `tests/bench/workloads.py` has what is called in each workload. A",
+        "shape is the number of connections by that of calls outstanding on each.\n",
         f"![Ratios of rates]({setting.plot})\n",
     ]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ Rule: nothing here is measured; a handle stays good over a restart of the server
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ class Site:
             self._directories[parent] = self.wire.lookup(parent)
         return diropargs3(self._directories[parent], name.encode())
 
-    def handles(self, paths: list[str]) -> list[bytes]:
+    def handles(self, paths: Sequence[str]) -> list[bytes]:
         """The handles of many paths."""
         calls = [("LOOKUP", self.name(path)) for path in paths]
         return [found.resok.object for found in self.wire.client.pipeline(calls, 64)]

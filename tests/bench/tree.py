@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -39,9 +40,10 @@ def file_name(number: int) -> str:
     return f"file{number:05}"
 
 
-def files() -> list[str]:
+@cache
+def files() -> tuple[str, ...]:
     """The paths of all files."""
-    return [f"{directory(each % DIRECTORIES)}/{file_name(each)}" for each in range(FILES)]
+    return tuple(f"{directory(each % DIRECTORIES)}/{file_name(each)}" for each in range(FILES))
 
 
 def small_file(number: int) -> str:
