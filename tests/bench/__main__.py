@@ -45,18 +45,22 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with ExitStack() as stack:
-            results, setting = _measured(options, Console(stderr=True), stack)
+            # Written before the servers are stopped: whatever that brings, the figures are there.
+            _write(options, *_measured(options, Console(stderr=True), stack))
     except UnavailableError as error:
         print(f"tests.bench: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _write(options: argparse.Namespace, results: Results, setting: Setting) -> None:
     if options.report is None:
         print(rates(results, setting, figures.rate))
         print(rates(results, setting, figures.per_cpu_second))
-    else:
-        options.report.write_text(report(results, setting))
-        drawn = plot(f"Rate: {OURS} / {setting.reference}", SHAPES, ratios(results, setting))
-        options.report.with_name(setting.plot).write_text(drawn)
-    return 0
+        return
+    options.report.write_text(report(results, setting))
+    drawn = plot(f"Rate: {OURS} / {setting.reference}", SHAPES, ratios(results, setting))
+    options.report.with_name(setting.plot).write_text(drawn)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -120,7 +120,7 @@ class Contest:
         if key not in self._plans or workload.fresh:
             # The responder looks at no handle, so any server's plan will do.
             site = self._sites.get(key.server) or next(iter(self._sites.values()))
-            path = self._ground.at / f"plan{len(self._plans)}"
+            path = self._ground.at / f"plan of {key.server}"
             write_plan(workload.plan(site, key.shape), key.shape, path)
             self._plans[key] = path
         return self._plans[key]

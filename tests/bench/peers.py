@@ -137,7 +137,7 @@ class Ganesha(Daemon):
     def __init__(self, name: str, export: Path, port: int) -> None:
         super().__init__(name, export, port)
         self._program = program("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs")
-        self.version = command([self._program, "-v"], timeout=10).strip()
+        self.version = command([self._program, "-v"], timeout=10).replace(" Release =", "").strip()
         (self.directory / "ganesha.conf").write_text(f"""\
 NFS_CORE_PARAM {{
   Protocols = 3; NFS_Port = {self.port}; MNT_Port = {self.mount_port};

@@ -23,7 +23,7 @@ def test_every_workload_gives_a_figure(tmp_path: Path) -> None:
     program("rpcbind", "rpcbind")
     program("cc", "gcc")
     mounts = Path("/proc/self/mounts").read_text()
-    words = ["-m", "tests.bench", "--rounds", "1", "--seconds", "0.5", "--servers", "overlay-nfsd"]
+    words = ["-m", "tests.bench", "--rounds", "2", "--seconds", "0.5", "--servers", "overlay-nfsd"]
     words += ["--scratch", str(tmp_path), "--report", str(tmp_path / "report.md")]
     done = subprocess.run(
         [sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, timeout=500
