@@ -18,10 +18,14 @@ WORK ?=
 EXPORT ?= /
 LISTEN ?= 127.0.0.1:2049
 
+# How long `make bench` takes: seconds of each run, and runs of which the median counts.
+SECONDS ?= 1
+ROUNDS ?= 3
+
 SOURCES := $(wildcard nfsd overlay index) tests
 FAST := not conformance and not torture and not slow
 
-.PHONY: help run test check clean packages
+.PHONY: help run test check bench clean packages
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +33,8 @@ help:
 	@echo "             EXPORT=/NAME LISTEN=ADDR:PORT; without LOWER a demonstration in $(DEMO)"
 	@echo "make test    set up what is needed and run every test (root for most of them)"
 	@echo "make check   lint, types and the fast unit tests, in under a minute"
+	@echo "make bench   measure beside NFS-Ganesha and write docs/benchmarks.md (root, a quarter of an"
+	@echo "             hour, a machine that does nothing else): SECONDS=1 ROUNDS=3"
 	@echo "make clean   remove what these targets made in this directory"
 
 # The packages' __init__.py: an editable install knows the packages that were there at its time.
@@ -64,6 +70,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy --strict $(SOURCES)
 	$(BIN)/python -m pytest -q -m "$(FAST)"
+
+bench: $(STAMP)
+	@bash tests/conformance/packages.sh bench
+	@$(BIN)/python -m tests.bench --seconds $(SECONDS) --rounds $(ROUNDS) --report docs/benchmarks.md
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

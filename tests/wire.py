@@ -65,11 +65,26 @@ def sattr(mode: int | None = None, size: int | None = None) -> sattr3:
 
 
 class Wire:
-    """A client of one export; paths are relative to its root, parts separated by slashes."""
+    """A client of one export; paths are relative to its root, parts separated by slashes.
 
-    def __init__(self, port: int, export: str = "/", *, uid: int = 0, gid: int = 0) -> None:
+    MOUNT is asked on `mount_port`, of a server that has it on another port than NFS.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        export: str = "/",
+        *,
+        uid: int = 0,
+        gid: int = 0,
+        mount_port: int | None = None,
+    ) -> None:
         self.client = Client(port, cred=auth_sys(uid, gid))
-        self.root = self.client.mount(export)
+        if mount_port is None:
+            self.root = self.client.mount(export)
+        else:
+            with Client(mount_port, cred=auth_sys(uid, gid)) as other:
+                self.root = other.mount(export)
 
     def close(self) -> None:
         self.client.close()

@@ -1,84 +1,148 @@
-"""Measure a server of ours on scratch layers: `python -m tests.bench`.
+"""Measure this server beside others, on the same layers: `python -m tests.bench`.
 
-The server is on one processor and the load generator on another, over loopback.  The machine may
-be busy with other things: compare figures of one run only.
+It takes a machine that does nothing else, root, and some minutes.  Everything runs in namespaces
+and on a filesystem of its own, and nothing of it is left behind.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import tempfile
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
-from nfsd.xdr.nfs3 import (
-    UNSTABLE,
-    ACCESS3args,
-    READ3args,
-    WRITE3args,
-    diropargs3,
-)
-from tests.bench.load import Workload, run
-from tests.conformance.server import Server, Stack
-from tests.wire import Wire
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-MIB = 1 << 20
-FILES = 200
-BIG = 64  # MiB of the file that is read and written
+from tests.bench import figures, isolation
+from tests.bench.contest import Contest, Effort, Results
+from tests.bench.figures import OURS, REFERENCE
+from tests.bench.ground import Ground
+from tests.bench.machine import description
+from tests.bench.measure import SHAPES, Placement
+from tests.bench.peers import Ganesha, Ours, Peer, Portmapper, Unfs3
+from tests.bench.plot import plot
+from tests.bench.report import Setting, rates, ratios, report
+from tests.bench.workloads import COLD, FIRST_WRITES, WARM, Workload
+from tests.conformance.machine import UnavailableError
+from tests.conformance.server import PROJECT
+
+_GROUND: Final = Path("/run/ground")
+_PORT: Final = 20490  # of the first of the others; each has two
 
 
-def main() -> None:
-    """Print one figure a workload."""
+def main() -> int:
+    """Run it; returns the exit status."""
+    options = _parser().parse_args()
+    if os.geteuid() != 0:
+        print("tests.bench: servers open files by handle, which only root may", file=sys.stderr)
+        return 2
+    isolation.enter()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        with ExitStack() as stack:
+            # Written before the servers are stopped: whatever that brings, the figures are there.
+            _write(options, *_measured(options, Console(stderr=True), stack))
+    except UnavailableError as error:
+        print(f"tests.bench: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _write(options: argparse.Namespace, results: Results, setting: Setting) -> None:
+    if options.report is None:
+        print(rates(results, setting, figures.rate))
+        print(rates(results, setting, figures.per_cpu_second))
+        return
+    options.report.write_text(report(results, setting))
+    drawn = plot(f"Rate: {OURS} / {setting.reference}", SHAPES, ratios(results, setting))
+    options.report.with_name(setting.plot).write_text(drawn)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--outstanding", type=int, default=16, help="calls on their way at once")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="overlay-nfsd-bench.") as scratch:
-        stack, log = _stack(Path(scratch)), Path(scratch) / "log"
-        server = Server(stack, log, arguments=["--workers", "1"])
-        server.start()
-        try:
-            if (os.cpu_count() or 1) > 1:
-                for pid in server.workers:
-                    for task in Path(f"/proc/{pid}/task").iterdir():
-                        os.sched_setaffinity(int(task.name), {0})
-                os.sched_setaffinity(0, {1})
-            wire = Wire(server.port)
-            for workload in _workloads(wire):
-                figure = run(wire.client, workload, options.outstanding)
-                print(f"{workload.name:<14}{figure}", flush=True)
-            wire.close()
-        finally:
-            server.stop()
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each run (default: 1)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs for a figure (default: 3)")
+    parser.add_argument("--report", type=Path, metavar="FILE.md", help="write it, and FILE.svg")
+    parser.add_argument("--workloads", metavar="NAME,...", help="only these")
+    parser.add_argument("--warm", action="store_true", help="no cold caches, no large file")
+    parser.add_argument("--servers", metavar="PART,...", help="only those with this in their name")
+    parser.add_argument("--serve", default="", help="further options of `overlay-nfsd serve`")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, beside it")
+    parser.add_argument("--scratch", type=Path, metavar="DIR", help="has room for some GiB")
+    return parser
 
 
-def _stack(scratch: Path) -> Stack:
-    """Two lower layers: files in a directory of both, and a big file."""
-    top, bottom = scratch / "top", scratch / "bottom"
-    for layer, numbers in ((top, range(0, FILES, 2)), (bottom, range(FILES))):
-        (layer / "files").mkdir(parents=True)
-        for number in numbers:
-            (layer / "files" / f"file{number}").write_bytes(os.urandom(4096))
-    (bottom / "big").write_bytes(os.urandom(BIG * MIB))
-    return Stack.over([top, bottom], scratch)
+def _measured(
+    options: argparse.Namespace, console: Console, stack: ExitStack
+) -> tuple[Results, Setting]:
+    effort = Effort(options.seconds, options.rounds)
+    console.print("making the layers")
+    ground = Ground(_GROUND, options.scratch, FIRST_WRITES * len(SHAPES) * effort.rounds)
+    stack.callback(Portmapper().stop)
+    peers = _peers(options, ground, console)
+    for peer in peers:
+        console.print(f"starting {peer.name} {peer.version}")
+        peer.start()
+        stack.callback(peer.stop)
+    placement = Placement(frozenset(os.sched_getaffinity(0)))
+    contest = Contest(peers, ground, placement, effort)
+    _run(contest, _workloads(options), console)
+    if not options.warm:
+        contest.change_large()
+    name = options.report.with_suffix(".svg").name if options.report else ""
+    servers = {peer.name: peer.version for peer in peers}
+    return contest.results, Setting(description(placement), servers, effort, name)
 
 
-def _workloads(wire: Wire) -> list[Workload]:
-    files = wire.lookup("files")
-    handles = [wire.lookup(b"files/" + name) for name in wire.names(files)]
-    names = [diropargs3(files, name) for name in wire.names(files)]
-    big, target = wire.lookup("big"), wire.create("target")
-    data = os.urandom(MIB)
-    reads = [READ3args(big, at * MIB, MIB) for at in range(BIG)]
-    writes = [WRITE3args(target, at * MIB, MIB, UNSTABLE, data) for at in range(BIG)]
-    wire.read(big)
-    return [
-        Workload("NULL", "NULL", [None], 200_000),
-        Workload("GETATTR", "GETATTR", handles, 200_000),
-        Workload("LOOKUP", "LOOKUP", names, 100_000),
-        Workload("ACCESS", "ACCESS", [ACCESS3args(handle, 63) for handle in handles], 100_000),
-        Workload("READ 1 MiB", "READ", reads, 4_000, MIB),
-        Workload("WRITE 1 MiB", "WRITE", writes, 2_000, MIB),
-    ]
+def _run(contest: Contest, workloads: Sequence[Workload], console: Console) -> None:
+    columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("", total=sum(map(contest.runs, workloads)))
+        for workload in workloads:
+            cold = ", cold" if workload.cold else ""
+            progress.update(task, description=workload.name + cold)
+            contest.run(workload, lambda: progress.advance(task))
 
 
-main()
+def _workloads(options: argparse.Namespace) -> list[Workload]:
+    every = WARM if options.warm else WARM + COLD
+    if not options.workloads:
+        return [*every]
+    names = options.workloads.split(",")
+    unknown = set(names) - {each.name for each in every}
+    if unknown:
+        raise UnavailableError(f"no workload {', '.join(unknown)}")
+    return [each for each in every if each.name in names]
+
+
+def _peers(options: argparse.Namespace, ground: Ground, console: Console) -> list[Peer]:
+    """The servers that are wanted and installed."""
+
+    def ours(name: str, project: Path) -> Peer:
+        stack = ground.stack(name)
+        return Ours(name, project, stack, ground.at / f"{name}.log", options.serve.split())
+
+    makers: dict[str, Callable[[str], Peer]] = {OURS: lambda name: ours(name, PROJECT)}
+    if options.against:
+        makers[f"{OURS} in {options.against.name}"] = lambda name: ours(name, options.against)
+    makers[REFERENCE] = lambda name: Ganesha(name, ground.kernel_overlay("ganesha"), _PORT)
+    makers["Ganesha, ext4"] = lambda name: Ganesha(name, ground.plain("plain"), _PORT + 2)
+    makers["unfs3, overlay"] = lambda name: Unfs3(name, ground.kernel_overlay("unfs3"), _PORT + 4)
+    makers["unfs3, ext4"] = lambda name: Unfs3(name, ground.plain("plain-unfs3"), _PORT + 6)
+    wanted = options.servers.split(",") if options.servers else [""]
+    peers: list[Peer] = []
+    for name, make in makers.items():
+        if any(part in name for part in wanted):
+            try:
+                peers.append(make(name))
+            except UnavailableError as error:
+                console.print(f"not measured: {name}: {error}")
+    return peers
+
+
+sys.exit(main())

@@ -1,87 +1,209 @@
-"""A load generator: one connection, a number of calls outstanding, replies counted by size.
+"""The load generator: calls are packed here and made by load.c, which is compiled when first used.
 
-Rule: it must not be the limit.  The calls are packed before the clock runs, the replies to one
-workload all have the same size, and what arrives is only counted; the first reply is decoded to see
-that the call succeeds.
+Rule: the generator must not be the limit, so all packing happens before its clock runs; `Responder`
+shows what it can do at most.  Nothing here knows a server or a workload.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import struct
-import time
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from nfsd.xdr.codec import Parts
-from nfsd.xdr.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3
-from tests.client import NFS, Client
+from nfsd.xdr.codec import Parts, encode
+from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3
+from nfsd.xdr.rpc import CALL, RPC_VERSION, call_body, pack_rpc_msg, rpc_msg, rpc_msg_body
+from tests.bench.processes import Cpus, on
+from tests.client import NFS, NO_AUTH, auth_sys
+from tests.conformance.machine import command, program
 
-_LAST: Final = 0x80000000
-_REPLY_HEADER: Final = 24  # xid, REPLY, MSG_ACCEPTED, a verifier of no bytes, SUCCESS
-_MARK: Final = struct.Struct(">I")
+SOURCE: Final = Path(__file__).with_name("load.c")
+_WORDS: Final = struct.Struct("<6I")
+_CALL: Final = struct.Struct("<3I")
+_HEADER_BYTES: Final = 28 + 4  # of a reply with its mark, as far as nfsstat3
+_PATIENCE: Final = 60.0  # seconds that a run may take beyond its time
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """Calls of one procedure, made in turn; `size` is the data that one moves, in bytes."""
-
-    name: str
-    procedure: str
-    arguments: Sequence[Any]
-    calls: int
-    size: int = 0
+class LoadError(Exception):
+    """A run is no measurement: the server went away, or a call failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """What a run gave."""
+class Call:
+    """One call without its record mark: `message`, and `payload` bytes of the plan's payload.
 
-    workload: Workload
+    `units` is what a reply is worth: entries, bytes or simply 1.
+    """
+
+    message: bytes
+    payload: int = 0
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """So many connections, with so many calls outstanding on each."""
+
+    connections: int
+    outstanding: int
+
+    @property
+    def lanes(self) -> int:
+        """Calls outstanding altogether."""
+        return self.connections * self.outstanding
+
+    def __str__(self) -> str:
+        return f"{self.connections} x {self.outstanding}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The calls of each lane, in turn; `stride` of them are a transaction, which is not cut.
+
+    With `once` they are made once, otherwise again and again.
+    """
+
+    lanes: Sequence[Sequence[Call]]
+    stride: int = 1
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run gave: what was counted within its time, and how long each call took.
+
+    `made` are all calls, also those answered when the time was over.
+    """
+
+    made: int
+    counted: int
+    units: int
     seconds: float
+    latency: tuple[tuple[int, int], ...]  # (nanoseconds, calls) in ascending order
 
     @property
     def rate(self) -> float:
-        """Calls in a second."""
-        return self.workload.calls / self.seconds
+        """Units in a second."""
+        return self.units / self.seconds
 
-    def __str__(self) -> str:
-        text = f"{self.rate:>10,.0f}/s"
-        if self.workload.size:
-            text += f"  {self.rate * self.workload.size / 1e9:.2f} GB/s"
-        return text
-
-
-def run(client: Client, workload: Workload, outstanding: int) -> Figure:
-    """Make all calls of a workload with so many of them on their way."""
-    records = [_record(client, workload.procedure, each) for each in workload.arguments]
-    reply_size = _first_reply(client, workload)
-    sock = client.socket
-    buffer = bytearray(4 << 20)
-    total = workload.calls * reply_size
-    sent = received = 0
-    begun = time.perf_counter()
-    while received < total:
-        answered = received // reply_size
-        allowed = min(workload.calls, answered + outstanding)
-        if sent < allowed:
-            sock.sendall(b"".join([records[at % len(records)] for at in range(sent, allowed)]))
-            sent = allowed
-        received += sock.recv_into(buffer)
-    return Figure(workload, time.perf_counter() - begun)
+    def percentile(self, share: float) -> float:
+        """Seconds within which this share of the calls, 0 to 1, was answered."""
+        wanted = share * sum(count for _, count in self.latency)
+        reached = 0
+        for nanoseconds, count in self.latency:
+            reached += count
+            if reached >= wanted:
+                return nanoseconds / 1e9
+        return 0.0
 
 
-def _record(client: Client, procedure: str, arguments: Any) -> bytes:  # noqa: ANN401 - by procedure
-    parts: Parts = []
-    NFS[procedure].pack_arguments(arguments, parts)
-    message = client.message(NFS_PROGRAM, NFS_V3, NFS[procedure].number, b"".join(parts))
-    return _MARK.pack(_LAST | len(message)) + message
-
-
-def _first_reply(client: Client, workload: Workload) -> int:
-    """The size of a reply with its mark, after a look at whether it is a success."""
-    result = client.nfs(workload.procedure, workload.arguments[0])
-    assert result is None or result.status == NFS3_OK, f"{workload.name}: {result}"
+def call(procedure: str, arguments: Any = None, *, units: int = 1) -> Call:  # noqa: ANN401 - by procedure
+    """A call as root, its arguments packed; the generator numbers it."""
     packed: Parts = []
-    NFS[workload.procedure].pack_results(result, packed)
-    return _MARK.size + _REPLY_HEADER + sum(map(len, packed))
+    NFS[procedure].pack_arguments(arguments, packed)
+    body = call_body(RPC_VERSION, NFS_PROGRAM, NFS_V3, NFS[procedure].number, auth_sys(), NO_AUTH)
+    header = encode(pack_rpc_msg, rpc_msg(0, rpc_msg_body(CALL, cbody=body)))
+    return Call(header + b"".join(packed), 0, units)
+
+
+def without_payload(whole: Call, size: int) -> Call:
+    """A call whose last `size` bytes are taken from the plan's payload (of a WRITE: the data)."""
+    return Call(whole.message[:-size], size, whole.units)
+
+
+def write_plan(plan: Plan, shape: Shape, path: Path) -> None:
+    """The file that load.c reads."""
+    numbers: dict[int, int] = {}
+    calls: list[Call] = []
+    for each in (each for lane in plan.lanes for each in lane):
+        if numbers.setdefault(id(each), len(calls)) == len(calls):
+            calls.append(each)
+    payload = max((each.payload for each in calls), default=0)
+    assert len(plan.lanes) == shape.lanes, f"{len(plan.lanes)} lanes for {shape}"
+    assert all(len(lane) % plan.stride == 0 for lane in plan.lanes), "a transaction is cut"
+    assert all(len(each.message) % 4 == 0 for each in calls), "not XDR"
+    with path.open("wb") as file:
+        head = shape.connections, shape.outstanding, plan.stride, not plan.once
+        file.write(_WORDS.pack(*head, len(calls), payload))
+        for each in calls:
+            file.write(_CALL.pack(len(each.message), each.payload, each.units) + each.message)
+        file.write(os.urandom(payload))
+        for lane in plan.lanes:
+            indices = [numbers[id(each)] for each in lane]
+            file.write(struct.pack(f"<{len(indices) + 1}I", len(indices), *indices))
+
+
+def shared_out(calls: Iterable[Call], lanes: int) -> list[list[Call]]:
+    """The calls dealt to the lanes, each as many; where they are too few, several make the same."""
+    dealt = list(calls)
+    each = max(1, len(dealt) // lanes)
+    return [[dealt[(lane * each + at) % len(dealt)] for at in range(each)] for lane in range(lanes)]
+
+
+class Generator:
+    """load.c compiled, and the numbers of the calls it made: none is used twice."""
+
+    def __init__(self, directory: Path) -> None:
+        self.program = directory / "load"
+        self._made = 0
+        command(
+            [program("cc", "gcc"), "-std=gnu11", "-O2", "-o", self.program, SOURCE], timeout=120
+        )
+
+    def run(self, port: int, plan: Path, seconds: float, cpus: Cpus) -> Outcome:
+        """Run a plan against a port, the generator on these processors; raises LoadError."""
+        words = [str(self.program), str(port), f"{seconds:f}", str(self._made), str(plan)]
+        try:
+            done = subprocess.run(
+                on(cpus, words), capture_output=True, text=True, timeout=seconds + _PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            raise LoadError("the calls under way were not answered") from None
+        if done.returncode != 0:
+            raise LoadError(done.stderr.strip() or f"the generator ended with {done.returncode}")
+        found = json.loads(done.stdout)
+        self._made += found["made"]
+        if found["failed"]:
+            failed = f"{found['failed']} of {found['made']} calls failed"
+            raise LoadError(f"{failed}: {_why(found['failure'])}")
+        latency = tuple((int(at), int(count)) for at, count in found["latency"])
+        if not found["counted"]:
+            raise LoadError("no call was answered in time")
+        seconds = found["nanoseconds"] / 1e9
+        return Outcome(found["made"], found["counted"], found["units"], seconds, latency)
+
+
+def _why(failure: int) -> str:
+    """A status of the generator: nfsstat3, or from the end of 32 bits what RPC said."""
+    rpc = 0xFFFFFFFF - failure
+    return f"RPC accept_stat {rpc}" if rpc < 1 << 16 else f"nfsstat3 {failure}"
+
+
+class Responder:
+    """load.c as the fastest server there can be: each call gets zeros at once."""
+
+    def __init__(self, generator: Generator, size: int = 0) -> None:
+        words = [str(generator.program), "--answer", str(max(0, size - _HEADER_BYTES))]
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "--", *words], stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        found = re.fullmatch(r"port=(\d+)\n", self._process.stdout.readline())
+        assert found is not None, "the responder did not start"
+        self.port = int(found[1])
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()

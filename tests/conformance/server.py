@@ -51,7 +51,7 @@ class Stack:
 
 
 class Server:
-    """The server process; `port` stays the same over restarts."""
+    """The server process; `port` stays the same over restarts. `project` is a checkout of it."""
 
     def __init__(
         self,
@@ -60,6 +60,7 @@ class Server:
         *,
         export: str = "/",
         arguments: Sequence[str] = (),
+        project: Path = PROJECT,
     ) -> None:
         """Of these layers under this name; without layers, what the arguments say."""
         self._stack = stack
@@ -68,6 +69,7 @@ class Server:
         self.log = log
         self.banner = ""
         self._arguments = list(arguments)
+        self._project = project
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -84,7 +86,7 @@ class Server:
             # setpriv: the server must not outlive a test run that is itself killed.
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *words],
-                cwd=PROJECT,
+                cwd=self._project,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

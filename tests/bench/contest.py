@@ -1,0 +1,144 @@
+"""The run: every workload in every shape, on all servers in turn, round after round.
+
+Rule: within one workload and shape the servers alternate, and each round begins with another one;
+a server that fails a workload is told with its reason, and the run goes on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.bench.ground import Ground
+from tests.bench.large import change_large
+from tests.bench.load import Generator, LoadError, Responder, Shape, write_plan
+from tests.bench.measure import COLD_SHAPE, SHAPES, Key, Placement, Process, Sample, sample
+from tests.bench.peers import Peer
+from tests.bench.processes import family, resident_bytes
+from tests.bench.site import Site
+from tests.bench.stream import stream
+from tests.bench.workloads import Workload
+from tests.client import RpcError
+from tests.wire import NfsError
+
+RESPONDER: Final = "responder"
+_COLD_SECONDS: Final = 4  # times the seconds of a warm run, at most
+_FAILURES: Final = (LoadError, NfsError, RpcError, EOFError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long a run takes: seconds a cell, and rounds."""
+
+    seconds: float
+    rounds: int
+
+
+@dataclass(slots=True)
+class Results:
+    """What a run found.
+
+    `streams` are bytes a second of plain TCP, `memory` the bytes held at the start and after each
+    workload, `large` the seconds of each change of a large file.
+    """
+
+    samples: dict[Key, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    failures: dict[Key, str] = field(default_factory=dict)
+    streams: dict[Shape, list[float]] = field(default_factory=lambda: defaultdict(list))
+    memory: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    large: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+class Contest:
+    """Servers that run, and what was measured of them so far."""
+
+    def __init__(
+        self, peers: Sequence[Peer], ground: Ground, placement: Placement, effort: Effort
+    ) -> None:
+        self.results = Results()
+        self._peers = {each.name: each for each in peers}
+        self._ground = ground
+        self._placement = placement
+        self._effort = effort
+        self._generator = Generator(ground.at)
+        self._sites = {each.name: Site(each.wire()) for each in peers}
+        self._plans: dict[Key, Path] = {}
+        self._weigh()
+
+    def runs(self, workload: Workload) -> int:
+        """How many runs a workload takes."""
+        entrants = len(self._peers) + (workload.ceiling is not None)
+        return len(_shapes(workload)) * self._effort.rounds * entrants
+
+    def run(self, workload: Workload, done: Callable[[], None]) -> None:
+        """Measure one workload; `done` is called after each of its runs."""
+        for shape in _shapes(workload):
+            with ExitStack() as stack:
+                entrants: list[tuple[str, Process]] = [*self._peers.items()]
+                if workload.ceiling is not None:
+                    responder = Responder(self._generator, workload.ceiling)
+                    stack.callback(responder.stop)
+                    entrants.append((RESPONDER, responder))
+                for number in range(self._effort.rounds):
+                    if workload.ceiling:
+                        self._stream(shape)
+                    first = number % len(entrants)
+                    for name, server in entrants[first:] + entrants[:first]:
+                        self._sample(
+                            Key(workload.name, shape, name, workload.cold), workload, server
+                        )
+                        done()
+            for key in [*self._plans]:
+                self._plans.pop(key).unlink()
+        self._weigh()
+
+    def change_large(self) -> None:
+        """Measure the changes of a large file, on each server once."""
+        for name, peer in self._peers.items():
+            self._ground.sync()
+            self.results.large[name] = change_large(peer.wire())
+
+    def _sample(self, key: Key, workload: Workload, server: Process) -> None:
+        if key in self.results.failures:
+            return
+        seconds = self._effort.seconds * (_COLD_SECONDS if key.cold else 1)
+        try:
+            plan = self._plan(key, workload)
+            if key.cold:
+                self._restart(key.server)
+            self._ground.sync()  # no run writes back what another one wrote
+            found = sample(self._generator, server, plan, key.shape, self._placement, seconds)
+            self.results.samples[key].append(found)
+        except _FAILURES as error:
+            self.results.failures[key] = str(error) or type(error).__name__
+
+    def _plan(self, key: Key, workload: Workload) -> Path:
+        if key not in self._plans or workload.fresh:
+            # The responder looks at no handle, so any server's plan will do.
+            site = self._sites.get(key.server) or next(iter(self._sites.values()))
+            path = self._ground.at / f"plan of {key.server}"
+            write_plan(workload.plan(site, key.shape), key.shape, path)
+            self._plans[key] = path
+        return self._plans[key]
+
+    def _restart(self, name: str) -> None:
+        self._peers[name].stop()
+        self._ground.chill()
+        self._peers[name].start()
+        self._sites[name].wire = self._peers[name].wire()
+
+    def _stream(self, shape: Shape) -> None:
+        sender, receiver = self._placement.server(shape), self._placement.generator(shape)
+        self.results.streams[shape].append(stream(self._effort.seconds, sender, receiver))
+
+    def _weigh(self) -> None:
+        for name, peer in self._peers.items():
+            self.results.memory[name].append(resident_bytes(family(peer.pid)))
+
+
+def _shapes(workload: Workload) -> Sequence[Shape]:
+    return (COLD_SHAPE,) if workload.cold else SHAPES

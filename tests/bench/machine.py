@@ -1,0 +1,27 @@
+"""The machine in words, for the report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+from tests.bench.ground import KERNEL_OPTIONS
+from tests.bench.measure import Placement
+
+
+def description(placement: Placement) -> list[str]:
+    """Lines that tell another reader what the figures are worth."""
+    cpuinfo = Path("/proc/cpuinfo").read_text()
+    model = re.search(r"model name\s*: (.+)", cpuinfo)
+    cpus = model[1] if model else platform.machine()
+    if "hypervisor" in cpuinfo:
+        cpus += ", virtual"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    return [
+        f"{len(os.sched_getaffinity(0))} processors ({cpus}), {memory:.0f} GiB of memory",
+        f"Linux {platform.release()}, Python {platform.python_version()}",
+        f"layers on ext4 in a loop device; kernel overlays mounted with `{KERNEL_OPTIONS}`",
+        *placement.described(),
+    ]

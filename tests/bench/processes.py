@@ -1,0 +1,65 @@
+"""Processes from the outside: the processors and the memory that they use, and where they run.
+
+A server is its process and all that descend from it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+Cpus: TypeAlias = frozenset[int]
+
+_PROC: Final = Path("/proc")
+
+
+def family(pid: int) -> list[int]:
+    """A process and its descendants."""
+    parents: dict[int, int] = {}
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue  # it has ended
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = [pid]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
+def cpu_seconds(pids: Collection[int]) -> float:
+    """What processes have used of processors so far, all their threads together."""
+    # The clock of a process as clock_getcpuclockid(3) makes it: exact, where stat counts ticks.
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
+
+
+def resident_bytes(pids: Collection[int]) -> int:
+    """The memory that processes hold, what they share counted once."""
+    total = 0
+    for pid in pids:
+        found = re.search(r"^Pss:\s+(\d+) kB", (_PROC / f"{pid}/smaps_rollup").read_text(), re.M)
+        assert found is not None, "no Pss in smaps_rollup"
+        total += int(found[1]) * 1024
+    return total
+
+
+def pin(pids: Collection[int], cpus: Cpus) -> None:
+    """Have every thread of some processes run on these processors only."""
+    for pid in pids:
+        for task in (_PROC / f"{pid}/task").iterdir():
+            try:
+                os.sched_setaffinity(int(task.name), cpus)
+            except ProcessLookupError:
+                continue  # the thread has ended
+
+
+def on(cpus: Cpus, words: Sequence[str]) -> list[str]:
+    """A command that runs on these processors only, and does not outlive this process."""
+    listed = ",".join(map(str, sorted(cpus)))
+    return ["setpriv", "--pdeathsig", "KILL", "taskset", "--cpu-list", listed, *words]

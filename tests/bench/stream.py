@@ -1,0 +1,45 @@
+"""What plain TCP streams over loopback: the limit for servers that send much data."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import Final
+
+from tests.bench.processes import Cpus
+
+_CHUNK: Final = bytes(1 << 20)
+
+
+def stream(seconds: float, sender: Cpus, receiver: Cpus) -> float:
+    """Bytes a second from one process to another, each on its processors."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        child = os.fork()
+        if child == 0:
+            _send(listener.getsockname()[1], sender)
+        connection, _ = listener.accept()
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, receiver)
+    buffer = bytearray(1 << 18)  # as large as the load generator's
+    received = 0
+    begun = time.perf_counter()
+    while (now := time.perf_counter()) < begun + seconds:
+        received += connection.recv_into(buffer)
+    connection.close()
+    os.sched_setaffinity(0, before)
+    os.waitpid(child, 0)
+    return received / (now - begun)
+
+
+def _send(port: int, cpus: Cpus) -> None:
+    """Send until nobody receives; does not return."""
+    try:
+        os.sched_setaffinity(0, cpus)
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            while True:
+                connection.sendall(_CHUNK)
+    except ConnectionError:
+        os._exit(0)
+    finally:
+        os._exit(1)

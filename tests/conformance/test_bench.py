@@ -1,0 +1,41 @@
+"""`python -m tests.bench` measures a server of ours, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench.workloads import COLD, WARM
+from tests.conformance.machine import UnavailableError, program
+from tests.conformance.server import PROJECT
+
+pytestmark = [pytest.mark.conformance, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_every_workload_gives_a_figure(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        raise UnavailableError("the server needs root")
+    program("rpcbind", "rpcbind")
+    program("cc", "gcc")
+    mounts = Path("/proc/self/mounts").read_text()
+    words = ["-m", "tests.bench", "--rounds", "2", "--seconds", "0.5", "--servers", "overlay-nfsd"]
+    words += ["--scratch", str(tmp_path), "--report", str(tmp_path / "report.md")]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "report.md").read_text()
+    assert "What failed" not in text, text
+    warm = text.split("## Rates, caches warm")[1].split("## ")[0]
+    cold = text.split("## Caches cold")[1].split("## ")[0]
+    for workload in WARM:
+        assert re.search(rf"^\| {re.escape(workload.name)} \|[^-]*$", warm, re.M), warm
+    for workload in COLD:
+        assert re.search(rf"^\| {re.escape(workload.name)} \|[^-]*$", cold, re.M), cold
+    assert {each.name for each in tmp_path.iterdir()} == {"report.md", "report.svg"}
+    assert Path("/proc/self/mounts").read_text() == mounts
