@@ -1,7 +1,7 @@
 """Attributes between the overlay and the wire (RFC 1813 section 2.6).
 
-Attributes are packed here straight from the overlay's, in one call of one
-struct, because nearly every reply has them.
+Attributes and wcc_data are packed here straight from the overlay's, in one call
+of one struct, because nearly every reply has them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from typing import Final
 
 from nfsd.exports import Exports
 from nfsd.program import Caller
+from nfsd.xdr.codec import TRUE
 from nfsd.xdr.nfs3 import (
     DONT_CHANGE,
-    SET_TO_SERVER_TIME,
     nfstime3,
     sattr3,
-    set_atime,
-    set_mtime,
-    wcc_attr,
     wcc_data,
 )
 from nfsd.xdr.nfs3 import S_5I2Q2I2Q6I as FATTR3
+from nfsd.xdr.nfs3 import S_IQ4I as WCC_ATTR
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
 from overlay.errors import WouldBlock, error
 from overlay.filesystem import Overlay
@@ -96,17 +94,13 @@ def failed_wcc(exports: Exports, caller: Caller, handle: bytes) -> wcc_data:
     return wcc_data(None, post_op_attr_of(exports, caller, handle))
 
 
-def time_of(nanoseconds: int) -> nfstime3:
-    """A time as NFS has it."""
-    seconds, rest = divmod(nanoseconds, SECOND)
-    return nfstime3(seconds & _U32, rest)
-
-
-def wcc_of(change: Change, fsid: int) -> wcc_data:
-    """wcc_data of a change the overlay made (RFC 1813 section 2.6)."""
+def wcc_of(change: Change, fsid: int) -> bytes:
+    """Packed wcc_data of a change the overlay made (RFC 1813 section 2.6)."""
     before = change.before
-    had = wcc_attr(before.size, time_of(before.mtime), time_of(before.ctime))
-    return wcc_data(had, pack_attributes(change.after, fsid))
+    mtime_s, mtime_ns = divmod(before.mtime, SECOND)
+    ctime_s, ctime_ns = divmod(before.ctime, SECOND)
+    had = WCC_ATTR.pack(1, before.size, mtime_s & _U32, mtime_ns, ctime_s & _U32, ctime_ns)
+    return had + TRUE + pack_attributes(change.after, fsid)
 
 
 def changes_of(wanted: sattr3) -> Changes:
@@ -115,22 +109,20 @@ def changes_of(wanted: sattr3) -> Changes:
     The user and group -1 are nobody's: to set them is to leave them alone, as
     chown(2) has it.
     """
+    mode, uid, gid, size, atime, mtime = wanted
     return Changes(
-        mode=None if wanted.mode is None else wanted.mode & 0o7777,
-        uid=None if wanted.uid == _U32 else wanted.uid,
-        gid=None if wanted.gid == _U32 else wanted.gid,
-        size=wanted.size,
-        atime=_time_wanted(wanted.atime, wanted.atime.atime),
-        mtime=_time_wanted(wanted.mtime, wanted.mtime.mtime),
+        None if mode is None else mode & 0o7777,
+        None if uid == _U32 else uid,
+        None if gid == _U32 else gid,
+        size,
+        None if atime.set_it == DONT_CHANGE else _time_wanted(atime.atime),
+        None if mtime.set_it == DONT_CHANGE else _time_wanted(mtime.mtime),
     )
 
 
-def _time_wanted(how: set_atime | set_mtime, time: nfstime3 | None) -> int | Now | None:
-    if how.set_it == DONT_CHANGE:
-        return None
-    if how.set_it == SET_TO_SERVER_TIME or time is None:
-        return NOW
-    return nanoseconds_of(time)
+def _time_wanted(time: nfstime3 | None) -> int | Now:
+    """The client's time, or the server's where it sent none (SET_TO_SERVER_TIME)."""
+    return NOW if time is None else nanoseconds_of(time)
 
 
 def nanoseconds_of(time: nfstime3) -> int:

@@ -30,7 +30,6 @@ from nfsd.xdr.nfs3 import (
     PATHCONF3resok,
     SETATTR3args,
     nfstime3,
-    wcc_data,
 )
 
 TRANSFER_MAX: Final = 1 << 20  # bytes of data in one READ or WRITE
@@ -70,7 +69,7 @@ def getattr(exports: Exports, caller: Caller, handle: bytes) -> bytes:
     return attributes_of(overlay, node)
 
 
-def setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> wcc_data:
+def setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> bytes:
     """SETATTR, RFC 1813 section 3.3.2."""
     overlay, node, cred = exports.enter(caller, arguments.object, write=True)
     guard = None if arguments.guard is None else nanoseconds_of(arguments.guard)

@@ -36,9 +36,8 @@ from nfsd.xdr.nfs3 import (
     SYMLINK3resok,
     diropargs3,
     specdata3,
-    wcc_data,
 )
-from overlay.attributes import Changes
+from overlay.attributes import NO_CHANGES
 from overlay.errors import error
 
 _PATH_MAX: Final = 4095  # bytes in a symbolic link
@@ -68,7 +67,7 @@ def create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3r
     if how.verf is not None:
         made = overlay.create_exclusive(directory, where.name, cred, how.verf)
     else:
-        changes = Changes() if how.obj_attributes is None else changes_of(how.obj_attributes)
+        changes = NO_CHANGES if how.obj_attributes is None else changes_of(how.obj_attributes)
         guarded = how.mode == GUARDED
         made = overlay.create(directory, where.name, cred, changes, guarded)
     attributes = known_attributes(overlay, made.node)
@@ -121,13 +120,13 @@ def _device(spec: specdata3) -> int:
     return os.makedev(*spec)
 
 
-def remove(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:
+def remove(exports: Exports, caller: Caller, what: diropargs3) -> bytes:
     """REMOVE, RFC 1813 section 3.3.12."""
     overlay, directory, cred = exports.enter(caller, what.dir, write=True)
     return wcc_of(overlay.remove(directory, what.name, cred), overlay.fsid)
 
 
-def rmdir(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:
+def rmdir(exports: Exports, caller: Caller, what: diropargs3) -> bytes:
     """RMDIR, RFC 1813 section 3.3.13, which has a status of its own for `..`."""
     overlay, directory, cred = exports.enter(caller, what.dir, write=True)
     if what.name == b"..":

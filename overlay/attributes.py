@@ -8,7 +8,6 @@ Times are integer nanoseconds since the epoch, sizes are bytes.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -42,8 +41,7 @@ class Now(Enum):
 NOW: Final = Now.NOW
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """Attributes to set; `None` leaves one alone (RFC 1813 section 2.6, sattr3)."""
 
     mode: int | None = None  # permission bits, 0 to 0o7777
@@ -52,6 +50,9 @@ class Changes:
     size: int | None = None
     atime: int | Now | None = None
     mtime: int | Now | None = None
+
+
+NO_CHANGES: Final = Changes()
 
 
 class Change(NamedTuple):

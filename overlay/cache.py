@@ -31,7 +31,7 @@ class Cache(Generic[V]):
     def __init__(self, budget: int) -> None:
         self._budget = budget
         self._values: dict[bytes, V] = {}
-        self._weights: dict[bytes, int] = {}
+        self._weights: dict[bytes, int] = {}  # of those that do not weigh 1
         self._used: set[bytes] = set()
         self._weight = 0
         self._lock = threading.Lock()
@@ -45,12 +45,14 @@ class Cache(Generic[V]):
     def put(self, key: bytes, value: V, weight: int) -> None:
         """Keep `value` in place of an older one."""
         with self._lock:
-            self._forget(key)
-            while self._values and self._weight + weight > self._budget:
+            if key in self._values:
+                self._forget(key)
+            self._weight += weight
+            while self._weight > self._budget and self._values:
                 self._evict()
             self._values[key] = value
-            self._weights[key] = weight
-            self._weight += weight
+            if weight != 1:
+                self._weights[key] = weight
 
     def forget(self, key: bytes) -> None:
         """Keep nothing for `key`."""
@@ -70,16 +72,15 @@ class Cache(Generic[V]):
 
     def _evict(self) -> None:
         oldest = next(iter(self._values))
-        value, weight = self._values.pop(oldest), self._weights.pop(oldest)
+        value = self._values.pop(oldest)
         if oldest in self._used:
             self._used.discard(oldest)
             self._values[oldest] = value
-            self._weights[oldest] = weight
         else:
-            self._weight -= weight
+            self._weight -= self._weights.pop(oldest, 1)
 
     def _forget(self, key: bytes) -> None:
         if key in self._values:
             del self._values[key]
-            self._weight -= self._weights.pop(key)
+            self._weight -= self._weights.pop(key, 1)
             self._used.discard(key)

@@ -12,37 +12,44 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
 
 from index import xattrs
 from index.fd import Fd, open_at, open_dir, open_path
 from index.syscalls import RENAME_EXCHANGE, link_fd, rename
 from overlay import permission, setattr
-from overlay.attributes import Attributes, Changes
+from overlay.attributes import NO_CHANGES, Attributes, Changes
+from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
-from overlay.lookup import lookup, new_file, upper_dir
+from overlay.lookup import lookup, new_dir, new_file
 from overlay.names import (
+    TRIES,
     Created,
-    acting_as,
+    as_user,
     check_new_name,
     has_whiteout,
     mode_of_new,
     refreshed,
     renamed,
+    require_writable,
     unchanged,
     upper_of,
-    writable_parent,
 )
 from overlay.node import DirNode, Node, Place
 from overlay.tree import Tree
 
+# Makes an object in an upper directory, under a name; its first system call
+# raises FileExistsError where the name is taken.
+_PlaceAt: TypeAlias = Callable[[Fd, bytes], None]
+# Makes an object in a copied-up parent, which has these attributes.
+_Make: TypeAlias = Callable[[DirNode, Attributes], Created]
+
+_CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _DEFAULT_MODE: Final = 0o600
-_NOTHING: Final = Changes()
 _SPECIAL_TYPES: Final = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 # An exclusive create's verifier is kept in the times, as knfsd does: without the
 # top bit of each word, which not every filesystem's seconds can hold.
@@ -59,16 +66,19 @@ def create(
     RFC 1813 section 3.3.8, UNCHECKED and GUARDED.  Raises EEXIST when guarded
     or when the name is not a regular file's.
     """
-    check_new_name(name)
-    found = lookup(tree, parent, name)
-    if found is None:
-        with _holding(tree, parent, name, cred) as (parent, before, found):
-            if found is None:
-                return _make_file(tree, parent, name, cred, changes, before)
+
+    def make(parent: DirNode, before: Attributes) -> Created:
+        return _make_file(tree, parent, name, cred, changes, before)
+
+    found = _made_or_found(tree, parent, name, cred, make)
+    if isinstance(found, Created):
+        return found
+    permission.require(tree, parent, cred, permission.EXECUTE)
     if guarded or not stat.S_ISREG(found.type):
-        permission.require(tree, parent, cred, permission.EXECUTE)
         raise error(errno.EEXIST)
-    return _open_existing(tree, parent, found, cred, changes)
+    if changes.size is not None:
+        setattr.setattr(tree, found, cred, Changes(size=changes.size))
+    return Created(resolve(tree, found.handle), unchanged(tree, refreshed(tree, parent)))
 
 
 def create_exclusive(
@@ -78,60 +88,64 @@ def create_exclusive(
 
     RFC 1813 section 3.3.8, EXCLUSIVE.  Raises EEXIST for anybody else's file.
     """
-    check_new_name(name)
     first, second = (word & _VERIFIER_MASK for word in _VERIFIER.unpack(verifier))
     atime, mtime = first * _SECOND, second * _SECOND
-    found = lookup(tree, parent, name)
-    if found is None:
-        with _holding(tree, parent, name, cred) as (parent, before, found):
-            if found is None:
-                changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
-                return _make_file(tree, parent, name, cred, changes, before)
+
+    def make(parent: DirNode, before: Attributes) -> Created:
+        changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
+        return _make_file(tree, parent, name, cred, changes, before)
+
+    found = _made_or_found(tree, parent, name, cred, make)
+    if isinstance(found, Created):
+        return found
     permission.require(tree, parent, cred, permission.EXECUTE)
     had = tree.attributes(found)
     if stat.S_ISREG(had.mode) and (had.atime, had.mtime, had.size) == (atime, mtime, 0):
-        return Created(found, unchanged(tree, parent))
+        return Created(found, unchanged(tree, refreshed(tree, parent)))
     raise error(errno.EEXIST)
 
 
 def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: Changes) -> Created:
     """Create a directory (RFC 1813 section 3.3.9)."""
-    check_new_name(name)
     mode = 0o755 if changes.mode is None else changes.mode
-    with _new_name(tree, parent, name, cred) as (parent, before):
-        covered = has_whiteout(parent, name)
+    # What mkdir(2) itself does not set.
+    special = mode & (stat.S_ISUID | stat.S_ISGID)
+    rest = changes._replace(mode=None)
 
-        def make(directory: Fd, new: bytes) -> None:
-            with acting_as(cred):
-                os.mkdir(new, mode & 0o1777, dir_fd=directory)
-            made = open_dir(directory, new)
-            if parent.lowers:
-                # Needed where a whiteout goes; elsewhere it keeps the directory
-                # what it is when a layer that has this name is added later.
-                tree.kernel.put(made, xattrs.OPAQUE, b"y")
-            if mode & (stat.S_ISUID | stat.S_ISGID):
-                os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
-            _finish_new(made, changes, cred)
+    def make(parent: DirNode, before: Attributes) -> Created:
+        # An opaque directory is needed where a whiteout goes; elsewhere it stays
+        # what it is when a layer that has this name is added later.
+        opaque = bool(parent.lowers)
 
-        _place(tree, parent, name, make, covered)
-        return _created(tree, parent, name, before)
+        def place(directory: Fd, new: bytes) -> None:
+            as_user(cred, lambda: os.mkdir(new, mode & 0o1777, dir_fd=directory))
+            if opaque or special or rest != NO_CHANGES:
+                made = open_dir(directory, new)
+                if opaque:
+                    tree.kernel.put(made, xattrs.OPAQUE, b"y")
+                if special:
+                    os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
+                _finish_new(made, rest, cred)
+
+        _place(tree, parent, name, place)
+        fd = open_dir(upper_of(parent), name)
+        node = new_dir(tree, fd, os.fstat(fd))
+        return Created(node, renamed(tree, parent, name, before, node))
+
+    return _made(tree, parent, name, cred, make)
 
 
 def symlink(
     tree: Tree, parent: DirNode, name: bytes, cred: Credentials, target: bytes, changes: Changes
 ) -> Created:
     """Create a symbolic link (RFC 1813 section 3.3.10)."""
-    check_new_name(name)
     if not target or b"\0" in target:
         raise error(errno.EINVAL)
 
-    def make(directory: Fd, new: bytes) -> None:
-        with acting_as(cred):
-            os.symlink(target, new, dir_fd=directory)
+    def place(directory: Fd, new: bytes) -> None:
+        as_user(cred, lambda: os.symlink(target, new, dir_fd=directory))
 
-    with _new_name(tree, parent, name, cred) as (parent, before):
-        _place(tree, parent, name, make, has_whiteout(parent, name))
-        return _created(tree, parent, name, before)
+    return _made(tree, parent, name, cred, partial(_make_special, tree, name, place))
 
 
 def mknod(
@@ -148,7 +162,6 @@ def mknod(
     Raises EPERM for devices unless root asks, and for the device 0:0, which
     would be a whiteout.
     """
-    check_new_name(name)
     if type_ not in _SPECIAL_TYPES:
         raise error(errno.EINVAL)
     if type_ in (stat.S_IFCHR, stat.S_IFBLK) and not cred.is_root:
@@ -157,47 +170,47 @@ def mknod(
         raise error(errno.EPERM)
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
 
-    def make(directory: Fd, new: bytes) -> None:
-        with acting_as(cred):
-            os.mknod(new, type_ | mode & 0o7777, rdev, dir_fd=directory)
+    def place(directory: Fd, new: bytes) -> None:
+        as_user(cred, lambda: os.mknod(new, type_ | mode & 0o7777, rdev, dir_fd=directory))
 
-    with _new_name(tree, parent, name, cred) as (parent, before):
-        _place(tree, parent, name, make, has_whiteout(parent, name))
-        return _created(tree, parent, name, before)
+    return _made(tree, parent, name, cred, partial(_make_special, tree, name, place))
 
 
-@contextmanager
-def _new_name(
-    tree: Tree, parent: DirNode, name: bytes, cred: Credentials
-) -> Iterator[tuple[DirNode, Attributes]]:
-    """Hold the namespace with `name` known to be free: the parent copied up, and its attributes."""
-    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
-    if lookup(tree, parent, name) is not None:
-        raise error(errno.EEXIST)
-    with _holding(tree, parent, name, cred) as (parent, before, found):
-        if found is not None:
-            raise error(errno.EEXIST)
-        yield parent, before
+def _made(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, make: _Make) -> Created:
+    """What `make` makes; raises EEXIST when something has the name."""
+    found = _made_or_found(tree, parent, name, cred, make)
+    if isinstance(found, Created):
+        return found
+    require_writable(tree, parent, cred)
+    raise error(errno.EEXIST)
 
 
-@contextmanager
-def _holding(
-    tree: Tree, parent: DirNode, name: bytes, cred: Credentials
-) -> Iterator[tuple[DirNode, Attributes, Node | None]]:
-    """The same, with what has the name, as another may have taken it just now."""
-    parent = writable_parent(tree, parent, cred)
-    with tree.changing():
-        parent = refreshed(tree, parent)
-        yield parent, tree.attributes(parent), lookup(tree, parent, name)
+def _made_or_found(
+    tree: Tree, parent: DirNode, name: bytes, cred: Credentials, make: _Make
+) -> Created | Node:
+    """What has the name already, or what `make` makes of the name in the copied-up parent."""
+    check_new_name(name)
+    for _ in range(TRIES):
+        with tree.changing():
+            parent = refreshed(tree, parent)
+            found = lookup(tree, parent, name)
+            if found is not None:
+                return found
+            before = require_writable(tree, parent, cred)
+            if parent.upper is not None:
+                return make(parent, before)
+        parent = copy_up_dir(tree, parent)
+    raise error(errno.EAGAIN)
 
 
-def _open_existing(
-    tree: Tree, parent: DirNode, node: Node, cred: Credentials, changes: Changes
+def _make_special(
+    tree: Tree, name: bytes, place: _PlaceAt, parent: DirNode, before: Attributes
 ) -> Created:
-    permission.require(tree, parent, cred, permission.EXECUTE)
-    if changes.size is not None:
-        setattr.setattr(tree, node, cred, Changes(size=changes.size))
-    return Created(resolve(tree, node.handle), unchanged(tree, parent))
+    """Make something that is neither a file nor a directory."""
+    _place(tree, parent, name, place)
+    fd = open_path(upper_of(parent), name)
+    node = new_file(tree, fd, os.fstat(fd), Place(parent.handle, name))
+    return Created(node, renamed(tree, parent, name, before, node))
 
 
 def _make_file(
@@ -208,13 +221,16 @@ def _make_file(
     changes: Changes,
     before: Attributes,
 ) -> Created:
+    upper = upper_of(parent)
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
     mode = mode_of_new(before, mode, cred)
-    rest = replace(changes, mode=None, size=changes.size or None)
+    rest = changes._replace(mode=None, size=changes.size or None)
     fd = None
-    if rest == _NOTHING:
-        with acting_as(cred), suppress(FileExistsError):  # a whiteout
-            fd = open_at(upper_of(parent), name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
+    try:
+        if rest == NO_CHANGES:
+            fd = as_user(cred, lambda: open_at(upper, name, _CREATE, mode))
+    except FileExistsError:
+        fd = None  # a whiteout
     if fd is None:
         fd = _make_file_aside(tree, parent, name, cred, mode, rest)
     node = new_file(tree, fd, os.fstat(fd), Place(parent.handle, name))
@@ -226,8 +242,7 @@ def _make_file_aside(
 ) -> Fd:
     """Make a file that is complete before it has its name, or whose name is a whiteout's."""
     upper = upper_of(parent)
-    with acting_as(cred):
-        fd = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, mode, dir_fd=upper))
+    fd = as_user(cred, lambda: Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, mode, dir_fd=upper)))
     _finish_new(fd, changes, cred)
     if has_whiteout(parent, name):
         aside = tree.workdir.new_name()
@@ -242,28 +257,22 @@ def _finish_new(fd: Fd, changes: Changes, cred: Credentials) -> None:
     """Set what the creating call could not, on an object that nobody sees yet."""
     st = os.fstat(fd)
     setattr.check_owner_change(st.st_uid, st.st_gid, changes, cred)
-    setattr.apply(fd, st, replace(changes, mode=None))
+    setattr.apply(fd, st.st_mode, changes._replace(mode=None))
 
 
-def _place(
-    tree: Tree,
-    parent: DirNode,
-    name: bytes,
-    make: Callable[[Fd, bytes], None],
-    covered: bool,
-) -> None:
+def _place(tree: Tree, parent: DirNode, name: bytes, place: _PlaceAt) -> None:
     """Make an object as `name`; where a whiteout is, make it aside and exchange the two."""
-    if not covered:
-        make(upper_of(parent), name)
-        return
-    workdir = tree.workdir
-    room = workdir.new_name()
-    directory = _room_like(tree, parent, room)
     try:
-        make(directory, name)
-        rename(directory, name, upper_of(parent), name, RENAME_EXCHANGE)
-    finally:
-        workdir.discard(room)
+        place(upper_of(parent), name)
+    except FileExistsError:
+        workdir = tree.workdir
+        room = workdir.new_name()
+        directory = _room_like(tree, parent, room)
+        try:
+            place(directory, name)
+            rename(directory, name, upper_of(parent), name, RENAME_EXCHANGE)
+        finally:
+            workdir.discard(room)
 
 
 def _room_like(tree: Tree, parent: DirNode, room: bytes) -> Fd:
@@ -277,15 +286,3 @@ def _room_like(tree: Tree, parent: DirNode, room: bytes) -> Fd:
     if default is not None:
         xattrs.put(directory, permission.DEFAULT_ACL, default)
     return directory
-
-
-def _created(tree: Tree, parent: DirNode, name: bytes, before: Attributes) -> Created:
-    """The new object, just made under its name."""
-    fd = open_path(upper_of(parent), name)
-    st = os.fstat(fd)
-    node: Node
-    if stat.S_ISDIR(st.st_mode):
-        node = upper_dir(tree, parent, name, open_dir(fd, b"."))
-    else:
-        node = new_file(tree, fd, st, Place(parent.handle, name))
-    return Created(node, renamed(tree, parent, name, before, node))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +12,10 @@ class Credentials:
     uid: int
     gid: int
     groups: frozenset[int] = frozenset()
+    is_root: bool = field(init=False, compare=False)
 
-    @property
-    def is_root(self) -> bool:
-        return self.uid == 0
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_root", self.uid == 0)
 
     def in_group(self, gid: int) -> bool:
         return gid == self.gid or gid in self.groups

@@ -75,9 +75,11 @@ class Generations:
             noted.setdefault(slot, stands)
         return stands
 
-    def bump(self, number: int) -> None:
+    def bump(self, number: int) -> int:
+        """What was learnt does not hold; returns how the counter stands from now on."""
         _WORDS[self._first + (number & _MASK)] = stamp = _COUNTERS.next()
         _WORDS[_LAST] = stamp
+        return stamp
 
 
 class Basis:

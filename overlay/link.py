@@ -5,20 +5,21 @@ from __future__ import annotations
 import errno
 
 from index.syscalls import link_fd, rename
-from overlay import nlink, permission
+from overlay import nlink
 from overlay.attributes import Change
-from overlay.copy_up import copy_up_file, mark_impure
+from overlay.copy_up import copy_up_dir, copy_up_file, mark_impure
 from overlay.credentials import Credentials
 from overlay.decode import resolve
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.lookup import lookup
 from overlay.names import (
+    TRIES,
     check_new_name,
     has_whiteout,
     refreshed,
     renamed,
+    require_writable,
     upper_of,
-    writable_parent,
 )
 from overlay.node import DirNode, FileNode, Node
 from overlay.tree import Tree
@@ -32,22 +33,22 @@ def link(tree: Tree, node: Node, parent: DirNode, name: bytes, cred: Credentials
     check_new_name(name)
     if isinstance(node, DirNode):
         raise error(errno.EPERM)
-    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
-    if lookup(tree, parent, name) is not None:
-        raise error(errno.EEXIST)
-    parent = writable_parent(tree, parent, cred)
-    copied = copy_up_file(tree, node)
-    with tree.changing():
-        parent = refreshed(tree, parent)
-        if lookup(tree, parent, name) is not None:
-            raise error(errno.EEXIST)
-        before = tree.attributes(parent)
-        now = resolve(tree, copied.handle)
-        assert isinstance(now, FileNode)
-        tree.attributes(now)  # raises ESTALE if the last name went meanwhile
-        _link(tree, now, parent, name)
-        tree.changed_attributes(now.fileid)
-        return renamed(tree, parent, name, before, now)
+    for _ in range(TRIES):
+        with tree.changing():
+            parent = refreshed(tree, parent)
+            before = require_writable(tree, parent, cred)
+            if lookup(tree, parent, name) is not None:
+                raise error(errno.EEXIST)
+            now = resolve(tree, node.handle)
+            assert isinstance(now, FileNode)
+            tree.attributes(now)  # raises ESTALE if the last name went meanwhile
+            if parent.upper is not None and now.is_upper:
+                _link(tree, now, parent, name)
+                tree.changed_attributes(now.fileid)
+                return renamed(tree, parent, name, before, now)
+        parent = copy_up_dir(tree, parent)
+        copy_up_file(tree, now)
+    raise Overtaken
 
 
 def _link(tree: Tree, node: FileNode, parent: DirNode, name: bytes) -> None:

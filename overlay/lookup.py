@@ -94,6 +94,14 @@ def new_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> Fil
     return tree.add_file(identity, generation, tree.layers.upper, fd, st.st_mode, place=place)
 
 
+def new_dir(tree: Tree, fd: Fd, st: os.stat_result) -> DirNode:
+    """The node of an upper directory that merges with nothing."""
+    assert tree.layers.upper is not None
+    identity = tree.layers.upper.identity(fd, st, is_dir=True)
+    generation = tree.objects.of(identity.fileid)
+    return tree.add_dir(identity, generation, fd, (), None)
+
+
 def indexed_file(
     tree: Tree, identity: Identity, inode: UpperInode, place: Place | None
 ) -> FileNode | None:

@@ -1,8 +1,9 @@
 """What the verbs that change names have in common.
 
-Each verb: copies up what it needs (which may block, and changes nothing that
-clients see), then takes the namespace lock, looks again, checks permission,
-acts, and bumps the counters of what it changed.
+Each verb takes the namespace lock, looks, checks permission, acts, and bumps the
+counters of what it changed.  Where something has to be copied up first, it lets
+go of the lock, copies (which may block, and changes nothing that clients see)
+and begins again.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
 
 from index import xattrs
 from index.entries import Removal
@@ -20,17 +20,19 @@ from index.fd import Fd, is_whiteout, open_dir, open_path
 from index.syscalls import handle_of, rename, set_fs_ids
 from overlay import nlink, permission
 from overlay.attributes import Attributes, Change
-from overlay.copy_up import copy_up_dir, copy_up_file, link_up
+from overlay.copy_up import copy_up_file, link_up
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import lookup
-from overlay.node import DirNode, FileNode, Node, Place
+from overlay.node import DirNode, FileNode, Node, Place, directory
 from overlay.search import find_lower, is_xattr_whiteout
 from overlay.tree import Tree
 
 NAME_MAX: Final = 255
+TRIES: Final = 3  # after so many another was always quicker (errors.Overtaken)
 _SPECIAL: Final = (b".", b"..")
+T = TypeVar("T")
 
 
 class Created(NamedTuple):
@@ -68,10 +70,9 @@ def upper_of(node: DirNode) -> Fd:
     return node.upper
 
 
-def writable_parent(tree: Tree, parent: DirNode, cred: Credentials) -> DirNode:
-    """The parent, copied up, after a check that `cred` may change names in it."""
-    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
-    return copy_up_dir(tree, parent)
+def require_writable(tree: Tree, parent: DirNode, cred: Credentials) -> Attributes:
+    """The attributes of a directory in which `cred` may change names; raises EACCES."""
+    return permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
 
 
 def existing(tree: Tree, parent: DirNode, name: bytes) -> Node:
@@ -82,15 +83,13 @@ def existing(tree: Tree, parent: DirNode, name: bytes) -> Node:
     return node
 
 
-@contextmanager
-def acting_as(cred: Credentials) -> Iterator[None]:
-    """Create objects as their user would, so that owner, group and quota are right at once."""
+def as_user(cred: Credentials, make: Callable[[], T]) -> T:
+    """Create an object as its user would, so that owner, group and quota are right at once."""
     if cred.is_root and cred.gid == 0:
-        yield
-        return
+        return make()
     set_fs_ids(cred.uid, cred.gid)
     try:
-        yield
+        return make()
     finally:
         set_fs_ids(0, 0)
 
@@ -137,9 +136,10 @@ def make_removable(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> 
         link_up(tree, copy_up_file(tree, node), Place(parent.handle, name))
 
 
-@contextmanager
-def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Iterator[None]:
-    """Bracket the one system call that takes `name` from a removable non-directory.
+def lose_name(
+    tree: Tree, parent: DirNode, name: bytes, node: FileNode, take: Callable[[], None]
+) -> None:
+    """Let `take`, one system call, take `name` from a removable non-directory.
 
     A crash on either side of the call leaves the object either whole or gone
     (index.entries, overlay.nlink).
@@ -149,15 +149,16 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
         removal = Removal(node.fileid, handle_of(upper), tree.upper_path(upper), name)
         tree.index.begin_removal(removal)
         try:
-            yield
+            take()
         except OSError:
             tree.index.cancel_removal(node.fileid)
             raise
         tree.index.end_removal(node.fileid)
     else:
         nlink.relate_to_upper(node)
-        yield
-        if os.fstat(node.fd).st_nlink + node.nlink_adjust > 0:
+        had = tree.attributes(node)
+        take()
+        if had.nlink > 1:
             tree.changed_attributes(node.fileid)
             return
         if node.is_indexed:
@@ -220,12 +221,8 @@ def unchanged(tree: Tree, node: DirNode) -> Change:
 
 
 def refreshed(tree: Tree, node: DirNode) -> DirNode:
-    """The directory as it is now, copied up; raises ESTALE when it was removed meanwhile."""
-    now = resolve(tree, node.handle)
-    if not isinstance(now, DirNode) or now.upper is None:
-        raise error(errno.ESTALE)
-    tree.attributes(now)
-    return now
+    """The directory as it is now; raises ESTALE when it was removed meanwhile."""
+    return node if tree.is_true(node) else directory(resolve(tree, node.handle))
 
 
 def mode_of_new(parent: Attributes, mode: int, cred: Credentials) -> int:

@@ -45,9 +45,17 @@ class Namespace:
         self._process, self._others, self._take_over = process, others, take_over
 
     def __enter__(self) -> None:
-        if not self._acquire(False):
+        if not self._threads.acquire(False):
             may_block()
-            self._acquire(True)
+            self._threads.acquire()
+        self._depth += 1
+        if self._depth == 1 and self._process:
+            try:
+                self._enter()
+            except BaseException:
+                self._depth = 0
+                self._threads.release()
+                raise
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
@@ -57,24 +65,10 @@ class Namespace:
                 self._others.release()
         self._threads.release()
 
-    def _acquire(self, blocking: bool) -> bool:
-        if not self._threads.acquire(blocking):
-            return False
-        self._depth += 1
-        entered = False
-        try:
-            entered = self._depth > 1 or not self._process or self._enter(blocking)
-        finally:
-            if not entered:
-                self._depth -= 1
-                self._threads.release()
-        return entered
-
-    def _enter(self, blocking: bool) -> bool:
+    def _enter(self) -> None:
         """Exclude the other processes, and mend what one of them may have left."""
         if self._others is not None and not self._others.acquire_within(_SHORT_SECONDS):
-            if not blocking:
-                return False
+            may_block()
             self._others.acquire()
         if self._inside[0]:
             try:
@@ -84,4 +78,3 @@ class Namespace:
                     self._others.release()
                 raise
         self._inside[0] = self._process
-        return True

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from index.fd import Fd, reopen
 from index.identity import Identity
@@ -63,15 +63,12 @@ class _Object:
     def fileid(self) -> int:
         return self.identity.fileid
 
-    @property
-    def is_dir(self) -> bool:
-        return self.identity.is_dir
-
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class FileNode(_Object):
     """Anything but a directory: `fd` names the inode that holds the data now."""
 
+    is_dir: ClassVar[bool] = False
     layer: Layer
     fd: Fd
     mode: int  # the file type; the permission bits may have changed since
@@ -110,6 +107,7 @@ class FileNode(_Object):
 class DirNode(_Object):
     """A directory: its upper directory and the stack of lower ones that it merges."""
 
+    is_dir: ClassVar[bool] = True
     upper: Fd | None
     lowers: tuple[LowerDir, ...]
 

@@ -10,26 +10,29 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 
 from index.syscalls import RENAME_EXCHANGE, rename
 from overlay import permission
 from overlay.attributes import Change
+from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.errors import Overtaken, error
 from overlay.names import (
+    TRIES,
     check_old_name,
     clear_whiteouts,
     existing,
     has_lower,
     is_empty,
     is_removable,
-    losing_name,
+    lose_name,
     make_removable,
     put_whiteout,
     refreshed,
     renamed,
+    require_writable,
     upper_of,
-    writable_parent,
 )
 from overlay.node import DirNode
 from overlay.tree import Tree
@@ -41,25 +44,27 @@ def remove(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Chang
     Raises EISDIR for a directory, EPERM where the sticky bit forbids it.
     """
     check_old_name(name)
-    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
-    node = existing(tree, parent, name)
-    if isinstance(node, DirNode):
-        raise error(errno.EISDIR)
-    permission.require_unsticky(tree.attributes(parent), tree.attributes(node), cred)
-    parent = writable_parent(tree, parent, cred)
-    make_removable(tree, parent, name, node)
-    with tree.changing():
-        parent = refreshed(tree, parent)
-        node = existing(tree, parent, name)
-        if isinstance(node, DirNode) or not is_removable(parent, name, node):
-            raise Overtaken  # another took its place just now
-        before = tree.attributes(parent)
-        with losing_name(tree, parent, name, node):
-            if has_lower(tree, parent, name):
-                put_whiteout(tree, parent, name)
-            else:
-                os.unlink(name, dir_fd=upper_of(parent))
-        return renamed(tree, parent, name, before, None)
+    for _ in range(TRIES):
+        with tree.changing():
+            parent = refreshed(tree, parent)
+            before = require_writable(tree, parent, cred)
+            node = existing(tree, parent, name)
+            if isinstance(node, DirNode):
+                raise error(errno.EISDIR)
+            permission.require_unsticky(before, tree.attributes(node), cred)
+            if parent.upper is not None and is_removable(parent, name, node):
+                lose_name(tree, parent, name, node, partial(_take_name, tree, parent, name))
+                return renamed(tree, parent, name, before, None)
+        parent = copy_up_dir(tree, parent)
+        make_removable(tree, parent, name, node)
+    raise Overtaken
+
+
+def _take_name(tree: Tree, parent: DirNode, name: bytes) -> None:
+    if has_lower(tree, parent, name):
+        put_whiteout(tree, parent, name)
+    else:
+        os.unlink(name, dir_fd=upper_of(parent))
 
 
 def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change:
@@ -68,30 +73,33 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
     Raises ENOTDIR, ENOTEMPTY, or EPERM where the sticky bit forbids it.
     """
     check_old_name(name)
-    permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
-    _removable_directory(tree, parent, name, cred)  # a refusal writes nothing
-    parent = writable_parent(tree, parent, cred)
-    with tree.changing():
-        parent = refreshed(tree, parent)
-        node = _removable_directory(tree, parent, name, cred)
-        before = tree.attributes(parent)
-        _remove_directory(tree, parent, name, node)
-        forget_directory(tree, node)
-        return renamed(tree, parent, name, before, None)
+    for _ in range(TRIES):
+        with tree.changing():
+            parent = refreshed(tree, parent)
+            before = require_writable(tree, parent, cred)
+            node = existing(tree, parent, name)
+            if not isinstance(node, DirNode):
+                raise error(errno.ENOTDIR)
+            permission.require_unsticky(before, tree.attributes(node), cred)
+            if parent.upper is not None:
+                _remove_directory(tree, parent, name, node)
+                forget_directory(tree, node)
+                return renamed(tree, parent, name, before, None)
+            _require_empty(tree, node)  # a refusal writes nothing
+        parent = copy_up_dir(tree, parent)
+    raise Overtaken
 
 
-def _removable_directory(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> DirNode:
-    node = existing(tree, parent, name)
-    if not isinstance(node, DirNode):
-        raise error(errno.ENOTDIR)
-    permission.require_unsticky(tree.attributes(parent), tree.attributes(node), cred)
+def _require_empty(tree: Tree, node: DirNode) -> None:
     if not is_empty(tree, node):
         raise error(errno.ENOTEMPTY)
-    return node
 
 
 def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -> None:
     hides = has_lower(tree, parent, name)
+    if not hides and not node.lowers and _is_removed(parent, name):
+        return
+    _require_empty(tree, node)
     if node.upper is None:
         put_whiteout(tree, parent, name)
         return
@@ -103,6 +111,17 @@ def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -
     aside = workdir.new_whiteout()
     rename(workdir.staging, aside, upper_of(parent), name, RENAME_EXCHANGE)
     os.rmdir(aside, dir_fd=workdir.staging)
+
+
+def _is_removed(parent: DirNode, name: bytes) -> bool:
+    """Remove an upper directory, unless there is something in it, be it a whiteout."""
+    try:
+        os.rmdir(name, dir_fd=upper_of(parent))
+    except OSError as problem:
+        if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
 
 
 def forget_directory(tree: Tree, node: DirNode) -> None:

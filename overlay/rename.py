@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 
 from index import xattrs
 from index.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT
@@ -22,6 +23,7 @@ from overlay.decode import parent_of
 from overlay.errors import Overtaken, error
 from overlay.lookup import lookup
 from overlay.names import (
+    TRIES,
     check_old_name,
     clear_whiteouts,
     existing,
@@ -29,12 +31,11 @@ from overlay.names import (
     has_whiteout,
     is_empty,
     is_removable,
-    losing_name,
+    lose_name,
     make_removable,
     refreshed,
-    unchanged,
+    require_writable,
     upper_of,
-    writable_parent,
 )
 from overlay.node import DirNode, FileNode, Node, Place
 from overlay.redirect import set_redirect
@@ -57,21 +58,23 @@ def rename(
     """
     check_old_name(old)
     check_old_name(new)
-    need = permission.WRITE | permission.EXECUTE
-    permission.require(tree, old_dir, cred, need)
-    permission.require(tree, new_dir, cred, need)
-    node = existing(tree, old_dir, old)
-    target = lookup(tree, new_dir, new)
-    _check(tree, old_dir, node, new_dir, target, cred)
-    if target is not None and target.handle == node.handle:
-        return unchanged(tree, old_dir), unchanged(tree, new_dir)
-    old_dir = writable_parent(tree, old_dir, cred)
-    new_dir = writable_parent(tree, new_dir, cred)
-    _make_movable(tree, old_dir, old, node)
-    if isinstance(target, FileNode):
-        make_removable(tree, new_dir, new, target)
-    with tree.changing():
-        return _rename(tree, old_dir, old, new_dir, new, cred)
+    for _ in range(TRIES):
+        with tree.changing():
+            old_dir, new_dir = refreshed(tree, old_dir), refreshed(tree, new_dir)
+            before = require_writable(tree, old_dir, cred), require_writable(tree, new_dir, cred)
+            node, target = existing(tree, old_dir, old), lookup(tree, new_dir, new)
+            _check(tree, old_dir, node, new_dir, target, cred)
+            if target is not None and target.handle == node.handle:
+                return Change(before[0], before[0]), Change(before[1], before[1])
+            if _is_ready(old_dir, old, node, new_dir, new, target):
+                _rename(tree, old_dir, old, node, new_dir, new, target)
+                after = tree.attributes(old_dir), tree.attributes(new_dir)
+                return Change(before[0], after[0]), Change(before[1], after[1])
+        old_dir, new_dir = copy_up_dir(tree, old_dir), copy_up_dir(tree, new_dir)
+        _make_movable(tree, old_dir, old, node)
+        if isinstance(target, FileNode):
+            make_removable(tree, new_dir, new, target)
+    raise Overtaken
 
 
 def _check(
@@ -115,23 +118,33 @@ def _is_movable(parent: DirNode, name: bytes, node: Node) -> bool:
     return node.is_upper and (isinstance(node, DirNode) or is_removable(parent, name, node))
 
 
+def _is_ready(
+    old_dir: DirNode, old: bytes, node: Node, new_dir: DirNode, new: bytes, target: Node | None
+) -> bool:
+    """Whether all is in the upper layer that one system call is to move or to replace."""
+    return (
+        old_dir.upper is not None
+        and new_dir.upper is not None
+        and _is_movable(old_dir, old, node)
+        and (not isinstance(target, FileNode) or is_removable(new_dir, new, target))
+    )
+
+
 def _rename(
-    tree: Tree, old_dir: DirNode, old: bytes, new_dir: DirNode, new: bytes, cred: Credentials
-) -> tuple[Change, Change]:
-    old_dir, new_dir = refreshed(tree, old_dir), refreshed(tree, new_dir)
-    node, target = existing(tree, old_dir, old), lookup(tree, new_dir, new)
-    _check(tree, old_dir, node, new_dir, target, cred)
-    if not _is_movable(old_dir, old, node) or (
-        isinstance(target, FileNode) and not is_removable(new_dir, new, target)
-    ):
-        raise Overtaken  # another took its place just now
-    before = tree.attributes(old_dir), tree.attributes(new_dir)
+    tree: Tree,
+    old_dir: DirNode,
+    old: bytes,
+    node: Node,
+    new_dir: DirNode,
+    new: bytes,
+    target: Node | None,
+) -> None:
     _prepare_directory(tree, node, old_dir, old, new_dir)
     if not node.identity.is_upper:
         mark_impure(tree, upper_of(new_dir))
     if isinstance(target, FileNode):
-        with losing_name(tree, new_dir, new, target):
-            _move(tree, old_dir, old, new_dir, new, node)
+        move = partial(_move, tree, old_dir, old, new_dir, new, node)
+        lose_name(tree, new_dir, new, target, move)
     else:
         if target is not None and target.upper is not None:
             clear_whiteouts(tree, target)
@@ -144,10 +157,6 @@ def _rename(
         tree.changed_listing(node)  # its `..` is another directory now
     tree.changed_name(old_dir, old, None)
     tree.changed_name(new_dir, new, node)
-    return (
-        Change(before[0], tree.attributes(old_dir)),
-        Change(before[1], tree.attributes(new_dir)),
-    )
 
 
 def _is_above(tree: Tree, node: Node, directory: DirNode) -> bool:

@@ -11,16 +11,15 @@ import errno
 import os
 import stat
 import time
-from dataclasses import replace
 
 from index.fd import Fd, proc_path
 from overlay import permission
-from overlay.attributes import NOW, Attributes, Change, Changes, Now
+from overlay.attributes import NO_CHANGES, NOW, Attributes, Change, Changes, Now
 from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
-from overlay.node import FileNode, Node
+from overlay.node import DirNode, FileNode, Node
 from overlay.tree import Tree
 
 
@@ -32,34 +31,51 @@ def setattr(
     Raises EPERM or EACCES where `cred` may not, EISDIR or EINVAL for the size
     of what has none, EROFS without an upper layer.
     """
-    before = tree.attributes(node)
-    _check(tree, node, before, cred, changes)
-    if guard is not None and guard != before.ctime:
-        raise error(errno.ECANCELED)
-    if changes == Changes():
-        return Change(before, before)
-    was_upper = node.is_upper
-    if changes.size is not None and isinstance(node, FileNode):
-        node = copy_up_data(tree, node, size=changes.size)
-    else:
-        node = copy_up(tree, node)
+    if changes != NO_CHANGES and not _is_ready(node, changes):
+        _check(tree, node, cred, changes, guard)
+        guard = None  # it held; copying up changes the ctime
+        if changes.size is not None and isinstance(node, FileNode):
+            node = copy_up_data(tree, node, size=changes.size)
+        else:
+            node = copy_up(tree, node)
     with tree.changing():
-        node = resolve(tree, node.handle)
-        now = tree.attributes(node)
-        if guard is not None and was_upper and guard != now.ctime:
-            raise error(errno.ECANCELED)
-        changes = _without_privilege(now, cred, changes)
+        if not tree.is_true(node):
+            node = resolve(tree, node.handle)
+        before = _check(tree, node, cred, changes, guard)
+        if changes == NO_CHANGES:
+            return Change(before, before)
+        changes = _without_privilege(before, cred, changes)
         fd: Fd = node.real
         if changes.size is not None and isinstance(node, FileNode):
             fd = node.writer()
         try:
-            apply(fd, os.fstat(fd), changes)
+            apply(fd, before.mode, changes)
         finally:
             tree.changed_attributes(node.fileid)
-        return Change(now, tree.attributes(node))
+        return Change(before, tree.attributes(node))
 
 
-def _check(tree: Tree, node: Node, had: Attributes, cred: Credentials, changes: Changes) -> None:
+def _is_ready(node: Node, changes: Changes) -> bool:
+    """Whether an object is in the upper layer, and its data if the size is to change."""
+    if changes.size is None or isinstance(node, DirNode):
+        return node.is_upper
+    return node.is_upper and node.data is None
+
+
+def _check(
+    tree: Tree, node: Node, cred: Credentials, changes: Changes, guard: int | None
+) -> Attributes:
+    """The object's attributes, if `cred` may make the changes and the guard holds."""
+    had = tree.attributes(node)
+    _check_permission(tree, node, had, cred, changes)
+    if guard is not None and guard != had.ctime:
+        raise error(errno.ECANCELED)
+    return had
+
+
+def _check_permission(
+    tree: Tree, node: Node, had: Attributes, cred: Credentials, changes: Changes
+) -> None:
     owner = cred.is_root or cred.uid == had.uid
     if changes.size is not None:
         if not stat.S_ISREG(had.mode):
@@ -70,11 +86,12 @@ def _check(tree: Tree, node: Node, had: Attributes, cred: Credentials, changes: 
     if changes.mode is not None and not owner:
         raise error(errno.EPERM)
     check_owner_change(had.uid, had.gid, changes, cred)
-    times = (changes.atime, changes.mtime)
-    if any(when not in (None, NOW) for when in times) and not owner:
-        raise error(errno.EPERM)
-    if NOW in times and not owner:
-        permission.require(tree, node, cred, permission.WRITE)
+    if not owner:
+        times = (changes.atime, changes.mtime)
+        if any(isinstance(when, int) for when in times):
+            raise error(errno.EPERM)
+        if NOW in times:
+            permission.require(tree, node, cred, permission.WRITE)
 
 
 def check_owner_change(uid: int, gid: int, changes: Changes, cred: Credentials) -> None:
@@ -103,7 +120,7 @@ def _without_privilege(had: Attributes, cred: Credentials, changes: Changes) -> 
     owner = changes.uid is not None or changes.gid is not None
     if mode is None and (changes.size is not None or (owner and not had.is_dir)):
         mode = mode_after_write(had, cred)
-    return replace(changes, mode=mode)
+    return changes._replace(mode=mode)
 
 
 def mode_after_write(had: Attributes, cred: Credentials) -> int | None:
@@ -120,8 +137,8 @@ def mode_after_write(had: Attributes, cred: Credentials) -> int | None:
     return stat.S_IMODE(had.mode) & ~drop if had.mode & drop else None
 
 
-def apply(fd: Fd, st: os.stat_result, changes: Changes) -> None:
-    """Make `changes` to the real inode behind `fd`, which has attributes `st`.
+def apply(fd: Fd, mode: int, changes: Changes) -> None:
+    """Make `changes` to the real inode behind `fd`, which has this type and mode.
 
     For a size, `fd` must be open for writing.  The owner goes first: changing
     it clears the setuid and setgid bits that a mode may then set.
@@ -133,12 +150,12 @@ def apply(fd: Fd, st: os.stat_result, changes: Changes) -> None:
         uid = -1 if changes.uid is None else changes.uid
         gid = -1 if changes.gid is None else changes.gid
         os.chown(path, uid, gid)
-    if changes.mode is not None and not stat.S_ISLNK(st.st_mode):
+    if changes.mode is not None and not stat.S_ISLNK(mode):
         os.chmod(path, changes.mode & 0o7777)
     if changes.atime is not None or changes.mtime is not None:
-        now = time.time_ns()
+        st, now = os.fstat(fd), time.time_ns()
         atime = _time(changes.atime, st.st_atime_ns, now)
-        mtime = _time(changes.mtime, os.fstat(fd).st_mtime_ns, now)
+        mtime = _time(changes.mtime, st.st_mtime_ns, now)
         os.utime(path, ns=(atime, mtime))
 
 

@@ -227,9 +227,8 @@ class Tree:
         """A name in a directory is another object's now, or nobody's."""
         self.changed_listing(directory)
         key = directory.handle + name
-        self.names.bump(hash(key))
         handle = None if now is None else now.handle
-        self.known_names.put(key, Known(self.names.of(hash(key)), handle), 1)
+        self.known_names.put(key, Known(self.names.bump(hash(key)), handle), 1)
 
     def changed_listing(self, directory: DirNode) -> None:
         """What a directory's listing shows has changed."""

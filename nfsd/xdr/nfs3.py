@@ -1,7 +1,7 @@
 """XDR types of nfs3.x, generated from it: `python -m nfsd.xdr.generate`.
 
-A field of type fattr3, and a linked list (each element with its leading TRUE,
-without the closing FALSE), may also be given already packed, as bytes.
+A field of type fattr3 or wcc_data, and a linked list (each element with its leading
+TRUE, without the closing FALSE), may also be given already packed, as bytes.
 """
 
 # ruff: noqa: E501, F401, N801, N802, N803, N806, N815, N816, I001, RUF005, RUF022, RUF100, SIM108
@@ -367,16 +367,16 @@ class SETATTR3args(NamedTuple):
     guard: nfstime3 | None
 
 
-SETATTR3resok: TypeAlias = "wcc_data"
+SETATTR3resok: TypeAlias = "wcc_data | bytes"
 
 
-SETATTR3resfail: TypeAlias = "wcc_data"
+SETATTR3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class SETATTR3res(NamedTuple):
     status: int
-    resok: wcc_data | None = None
-    resfail: wcc_data | None = None
+    resok: wcc_data | bytes | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 LOOKUP3args: TypeAlias = "diropargs3"
@@ -464,19 +464,19 @@ class WRITE3args(NamedTuple):
 
 
 class WRITE3resok(NamedTuple):
-    file_wcc: wcc_data
+    file_wcc: wcc_data | bytes
     count: int  # type: ignore[assignment]
     committed: int
     verf: bytes
 
 
-WRITE3resfail: TypeAlias = "wcc_data"
+WRITE3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class WRITE3res(NamedTuple):
     status: int
     resok: WRITE3resok | None = None
-    resfail: wcc_data | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 class createhow3(NamedTuple):
@@ -493,16 +493,16 @@ class CREATE3args(NamedTuple):
 class CREATE3resok(NamedTuple):
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
-    dir_wcc: wcc_data
+    dir_wcc: wcc_data | bytes
 
 
-CREATE3resfail: TypeAlias = "wcc_data"
+CREATE3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class CREATE3res(NamedTuple):
     status: int
     resok: CREATE3resok | None = None
-    resfail: wcc_data | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 class MKDIR3args(NamedTuple):
@@ -513,16 +513,16 @@ class MKDIR3args(NamedTuple):
 class MKDIR3resok(NamedTuple):
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
-    dir_wcc: wcc_data
+    dir_wcc: wcc_data | bytes
 
 
-MKDIR3resfail: TypeAlias = "wcc_data"
+MKDIR3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class MKDIR3res(NamedTuple):
     status: int
     resok: MKDIR3resok | None = None
-    resfail: wcc_data | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 class symlinkdata3(NamedTuple):
@@ -538,16 +538,16 @@ class SYMLINK3args(NamedTuple):
 class SYMLINK3resok(NamedTuple):
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
-    dir_wcc: wcc_data
+    dir_wcc: wcc_data | bytes
 
 
-SYMLINK3resfail: TypeAlias = "wcc_data"
+SYMLINK3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class SYMLINK3res(NamedTuple):
     status: int
     resok: SYMLINK3resok | None = None
-    resfail: wcc_data | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 class devicedata3(NamedTuple):
@@ -569,46 +569,46 @@ class MKNOD3args(NamedTuple):
 class MKNOD3resok(NamedTuple):
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
-    dir_wcc: wcc_data
+    dir_wcc: wcc_data | bytes
 
 
-MKNOD3resfail: TypeAlias = "wcc_data"
+MKNOD3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class MKNOD3res(NamedTuple):
     status: int
     resok: MKNOD3resok | None = None
-    resfail: wcc_data | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 REMOVE3args: TypeAlias = "diropargs3"
 
 
-REMOVE3resok: TypeAlias = "wcc_data"
+REMOVE3resok: TypeAlias = "wcc_data | bytes"
 
 
-REMOVE3resfail: TypeAlias = "wcc_data"
+REMOVE3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class REMOVE3res(NamedTuple):
     status: int
-    resok: wcc_data | None = None
-    resfail: wcc_data | None = None
+    resok: wcc_data | bytes | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 RMDIR3args: TypeAlias = "diropargs3"
 
 
-RMDIR3resok: TypeAlias = "wcc_data"
+RMDIR3resok: TypeAlias = "wcc_data | bytes"
 
 
-RMDIR3resfail: TypeAlias = "wcc_data"
+RMDIR3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class RMDIR3res(NamedTuple):
     status: int
-    resok: wcc_data | None = None
-    resfail: wcc_data | None = None
+    resok: wcc_data | bytes | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 class RENAME3args(NamedTuple):
@@ -617,13 +617,13 @@ class RENAME3args(NamedTuple):
 
 
 class RENAME3resok(NamedTuple):
-    fromdir_wcc: wcc_data
-    todir_wcc: wcc_data
+    fromdir_wcc: wcc_data | bytes
+    todir_wcc: wcc_data | bytes
 
 
 class RENAME3resfail(NamedTuple):
-    fromdir_wcc: wcc_data
-    todir_wcc: wcc_data
+    fromdir_wcc: wcc_data | bytes
+    todir_wcc: wcc_data | bytes
 
 
 class RENAME3res(NamedTuple):
@@ -639,12 +639,12 @@ class LINK3args(NamedTuple):
 
 class LINK3resok(NamedTuple):
     file_attributes: fattr3 | bytes | None
-    linkdir_wcc: wcc_data
+    linkdir_wcc: wcc_data | bytes
 
 
 class LINK3resfail(NamedTuple):
     file_attributes: fattr3 | bytes | None
-    linkdir_wcc: wcc_data
+    linkdir_wcc: wcc_data | bytes
 
 
 class LINK3res(NamedTuple):
@@ -800,17 +800,17 @@ class COMMIT3args(NamedTuple):
 
 
 class COMMIT3resok(NamedTuple):
-    file_wcc: wcc_data
+    file_wcc: wcc_data | bytes
     verf: bytes
 
 
-COMMIT3resfail: TypeAlias = "wcc_data"
+COMMIT3resfail: TypeAlias = "wcc_data | bytes"
 
 
 class COMMIT3res(NamedTuple):
     status: int
     resok: COMMIT3resok | None = None
-    resfail: wcc_data | None = None
+    resfail: wcc_data | bytes | None = None
 
 
 def pack_nfs_fh3(value: nfs_fh3, parts: Parts) -> None:
@@ -1519,13 +1519,19 @@ def pack_SETATTR3res(value: SETATTR3res, parts: Parts) -> None:
         if resok is None:
             raise XdrError("resok is missing")
         put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok, parts)
+        if isinstance(resok, bytes):
+            put(resok)
+        else:
+            pack_wcc_data(resok, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_SETATTR3res(buffer: Buffer, at: int) -> tuple[SETATTR3res, int]:
@@ -1856,15 +1862,22 @@ def pack_WRITE3res(value: WRITE3res, parts: Parts) -> None:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
+        resok_file_wcc = resok.file_wcc
         put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok.file_wcc, parts)
+        if isinstance(resok_file_wcc, bytes):
+            put(resok_file_wcc)
+        else:
+            pack_wcc_data(resok_file_wcc, parts)
         put(S_2I8s.pack(resok.count, resok.committed, resok.verf))
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_WRITE3res(buffer: Buffer, at: int) -> tuple[WRITE3res, int]:
@@ -1912,13 +1925,20 @@ def pack_CREATE3res(value: CREATE3res, parts: Parts) -> None:
             put(S_I84s.pack(1, resok_obj_attributes))
         else:
             put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok.dir_wcc, parts)
+        resok_dir_wcc = resok.dir_wcc
+        if isinstance(resok_dir_wcc, bytes):
+            put(resok_dir_wcc)
+        else:
+            pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_CREATE3res(buffer: Buffer, at: int) -> tuple[CREATE3res, int]:
@@ -1981,13 +2001,20 @@ def pack_MKDIR3res(value: MKDIR3res, parts: Parts) -> None:
             put(S_I84s.pack(1, resok_obj_attributes))
         else:
             put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok.dir_wcc, parts)
+        resok_dir_wcc = resok.dir_wcc
+        if isinstance(resok_dir_wcc, bytes):
+            put(resok_dir_wcc)
+        else:
+            pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_MKDIR3res(buffer: Buffer, at: int) -> tuple[MKDIR3res, int]:
@@ -2050,13 +2077,20 @@ def pack_SYMLINK3res(value: SYMLINK3res, parts: Parts) -> None:
             put(S_I84s.pack(1, resok_obj_attributes))
         else:
             put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok.dir_wcc, parts)
+        resok_dir_wcc = resok.dir_wcc
+        if isinstance(resok_dir_wcc, bytes):
+            put(resok_dir_wcc)
+        else:
+            pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_SYMLINK3res(buffer: Buffer, at: int) -> tuple[SYMLINK3res, int]:
@@ -2119,13 +2153,20 @@ def pack_MKNOD3res(value: MKNOD3res, parts: Parts) -> None:
             put(S_I84s.pack(1, resok_obj_attributes))
         else:
             put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok.dir_wcc, parts)
+        resok_dir_wcc = resok.dir_wcc
+        if isinstance(resok_dir_wcc, bytes):
+            put(resok_dir_wcc)
+        else:
+            pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_MKNOD3res(buffer: Buffer, at: int) -> tuple[MKNOD3res, int]:
@@ -2171,13 +2212,19 @@ def pack_REMOVE3res(value: REMOVE3res, parts: Parts) -> None:
         if resok is None:
             raise XdrError("resok is missing")
         put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok, parts)
+        if isinstance(resok, bytes):
+            put(resok)
+        else:
+            pack_wcc_data(resok, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_REMOVE3res(buffer: Buffer, at: int) -> tuple[REMOVE3res, int]:
@@ -2202,13 +2249,19 @@ def pack_RMDIR3res(value: RMDIR3res, parts: Parts) -> None:
         if resok is None:
             raise XdrError("resok is missing")
         put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok, parts)
+        if isinstance(resok, bytes):
+            put(resok)
+        else:
+            pack_wcc_data(resok, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_RMDIR3res(buffer: Buffer, at: int) -> tuple[RMDIR3res, int]:
@@ -2232,16 +2285,32 @@ def pack_RENAME3res(value: RENAME3res, parts: Parts) -> None:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
+        resok_fromdir_wcc = resok.fromdir_wcc
         put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok.fromdir_wcc, parts)
-        pack_wcc_data(resok.todir_wcc, parts)
+        if isinstance(resok_fromdir_wcc, bytes):
+            put(resok_fromdir_wcc)
+        else:
+            pack_wcc_data(resok_fromdir_wcc, parts)
+        resok_todir_wcc = resok.todir_wcc
+        if isinstance(resok_todir_wcc, bytes):
+            put(resok_todir_wcc)
+        else:
+            pack_wcc_data(resok_todir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
+        resfail_fromdir_wcc = resfail.fromdir_wcc
         put(S_I.pack(status))
-        pack_wcc_data(resfail.fromdir_wcc, parts)
-        pack_wcc_data(resfail.todir_wcc, parts)
+        if isinstance(resfail_fromdir_wcc, bytes):
+            put(resfail_fromdir_wcc)
+        else:
+            pack_wcc_data(resfail_fromdir_wcc, parts)
+        resfail_todir_wcc = resfail.todir_wcc
+        if isinstance(resfail_todir_wcc, bytes):
+            put(resfail_todir_wcc)
+        else:
+            pack_wcc_data(resfail_todir_wcc, parts)
 
 
 def unpack_RENAME3res(buffer: Buffer, at: int) -> tuple[RENAME3res, int]:
@@ -2274,7 +2343,11 @@ def pack_LINK3res(value: LINK3res, parts: Parts) -> None:
             put(S_2I84s.pack(0, 1, resok_file_attributes))
         else:
             put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
-        pack_wcc_data(resok.linkdir_wcc, parts)
+        resok_linkdir_wcc = resok.linkdir_wcc
+        if isinstance(resok_linkdir_wcc, bytes):
+            put(resok_linkdir_wcc)
+        else:
+            pack_wcc_data(resok_linkdir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
@@ -2286,7 +2359,11 @@ def pack_LINK3res(value: LINK3res, parts: Parts) -> None:
             put(S_2I84s.pack(status, 1, resfail_file_attributes))
         else:
             put(S_2I.pack(status, 0))
-        pack_wcc_data(resfail.linkdir_wcc, parts)
+        resfail_linkdir_wcc = resfail.linkdir_wcc
+        if isinstance(resfail_linkdir_wcc, bytes):
+            put(resfail_linkdir_wcc)
+        else:
+            pack_wcc_data(resfail_linkdir_wcc, parts)
 
 
 def unpack_LINK3res(buffer: Buffer, at: int) -> tuple[LINK3res, int]:
@@ -2735,15 +2812,22 @@ def pack_COMMIT3res(value: COMMIT3res, parts: Parts) -> None:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
+        resok_file_wcc = resok.file_wcc
         put(b'\x00\x00\x00\x00')
-        pack_wcc_data(resok.file_wcc, parts)
+        if isinstance(resok_file_wcc, bytes):
+            put(resok_file_wcc)
+        else:
+            pack_wcc_data(resok_file_wcc, parts)
         put(S_8s.pack(resok.verf))
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
         put(S_I.pack(status))
-        pack_wcc_data(resfail, parts)
+        if isinstance(resfail, bytes):
+            put(resfail)
+        else:
+            pack_wcc_data(resfail, parts)
 
 
 def unpack_COMMIT3res(buffer: Buffer, at: int) -> tuple[COMMIT3res, int]:

@@ -119,15 +119,25 @@ class Packer(Writer):
 
     def _struct(self, kind: Struct, text: str) -> None:
         if kind.name in PACKED:
-            name = self._local(text)
-            self.line(f"if not isinstance({name}, bytes):")
-            self.line(f"    {name} = encode(pack_{kind.name}, {name})")
-            self.run.append((f"{PACKED[kind.name]}s", name))
+            self._packed(kind.name, self._local(text))
         elif kind.name in self._called:
             self.flush()
             self.line(f"pack_{kind.name}({text}, parts)")
         else:
             self.fields(kind, text)
+
+    def _packed(self, kind: str, name: str) -> None:
+        size = PACKED[kind]
+        if size is not None:
+            self.line(f"if not isinstance({name}, bytes):")
+            self.line(f"    {name} = encode(pack_{kind}, {name})")
+            self.run.append((f"{size}s", name))
+        else:
+            self.flush()
+            self.line(f"if isinstance({name}, bytes):")
+            self.line(f"    put({name})")
+            self.line("else:")
+            self.line(f"    pack_{kind}({name}, parts)")
 
     def fields(self, kind: Struct, text: str) -> None:
         """Code for each field of a struct."""

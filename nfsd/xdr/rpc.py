@@ -1,7 +1,7 @@
 """XDR types of rpc.x, generated from it: `python -m nfsd.xdr.generate`.
 
-A field of type fattr3, and a linked list (each element with its leading TRUE,
-without the closing FALSE), may also be given already packed, as bytes.
+A field of type fattr3 or wcc_data, and a linked list (each element with its leading
+TRUE, without the closing FALSE), may also be given already packed, as bytes.
 """
 
 # ruff: noqa: E501, F401, N801, N802, N803, N806, N815, N816, I001, RUF005, RUF022, RUF100, SIM108

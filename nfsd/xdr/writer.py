@@ -28,8 +28,9 @@ from nfsd.xdr.types import (
 
 WIDTH = 99
 SIZES = {"i": 4, "I": 4, "q": 8, "Q": 8}
-# The types that a server has at hand in packed form, and may give so.
-PACKED = {"fattr3": 84}
+# The types that a server has at hand in packed form, and may give so; with their
+# size, or None where that varies.
+PACKED = {"fattr3": 84, "wcc_data": None}
 
 
 def python_name(name: str) -> str:

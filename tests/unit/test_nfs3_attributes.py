@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfsd.attributes import changes_of, pack_attributes, time_of, wcc_of
+from nfsd.attributes import changes_of, pack_attributes, wcc_of
 from nfsd.xdr.codec import decode
 from nfsd.xdr.nfs3 import (
     ACCESS3_DELETE,
@@ -48,6 +48,7 @@ from nfsd.xdr.nfs3 import (
     set_mtime,
     specdata3,
     unpack_fattr3,
+    unpack_wcc_data,
 )
 from overlay.attributes import NOW, Attributes, Change, Changes
 from tests.client import Client
@@ -91,16 +92,21 @@ def test_packed_attributes_are_the_fattr3(
 
 def test_wcc_says_what_was_before() -> None:
     before = Attributes(stat.S_IFREG, 1, 0, 0, 5, 0, 0, 9, 1, 2 * 10**9 + 3, 4 * 10**9 + 5)
-    wcc = wcc_of(Change(before, before._replace(size=6)), 1)
+    wcc = decode(unpack_wcc_data, wcc_of(Change(before, before._replace(size=6)), 1))
     assert wcc.before == (5, (2, 3), (4, 5))
-    assert isinstance(wcc.after, bytes)
-    assert decode(unpack_fattr3, wcc.after)[5] == 6
+    assert isinstance(wcc.after, fattr3)
+    assert wcc.after.size == 6
 
 
 def test_changes_of() -> None:
     assert changes_of(SAME) == Changes()
     wanted = sattr3(
-        0o107755, 1, 2, 3, set_atime(SET_TO_SERVER_TIME), set_mtime(SET_TO_CLIENT_TIME, time_of(7))
+        0o107755,
+        1,
+        2,
+        3,
+        set_atime(SET_TO_SERVER_TIME),
+        set_mtime(SET_TO_CLIENT_TIME, nfstime3(0, 7)),
     )
     assert changes_of(wanted) == Changes(0o7755, 1, 2, 3, NOW, 7)
     nobody = SAME._replace(uid=0xFFFFFFFF, gid=0xFFFFFFFF)
