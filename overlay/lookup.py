@@ -95,9 +95,8 @@ def new_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> Fil
 
 
 def new_dir(tree: Tree, fd: Fd, st: os.stat_result) -> DirNode:
-    """The node of an upper directory that merges with nothing."""
-    assert tree.layers.upper is not None
-    identity = tree.layers.upper.identity(fd, st, is_dir=True)
+    """The node of an upper directory that merges with nothing and was just made."""
+    identity = own_identity(tree, fd, st)
     generation = tree.objects.of(identity.fileid)
     return tree.add_dir(identity, generation, fd, (), None)
 
