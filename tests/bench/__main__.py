@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--warm", action="store_true", help="no cold caches, no large file")
     parser.add_argument("--servers", metavar="PART,...", help="only those with this in their name")
     parser.add_argument("--serve", default="", help="further options of `overlay-nfsd serve`")
+    parser.add_argument("--also", metavar="OPTIONS", help="this server again, with these instead")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, beside it")
     parser.add_argument("--scratch", type=Path, metavar="DIR", help="has room for some GiB")
     return parser
@@ -123,13 +124,17 @@ def _workloads(options: argparse.Namespace) -> list[Workload]:
 def _peers(options: argparse.Namespace, ground: Ground, console: Console) -> list[Peer]:
     """The servers that are wanted and installed."""
 
-    def ours(name: str, project: Path) -> Peer:
+    def ours(name: str, project: Path, more: str) -> Peer:
         stack = ground.stack(name)
-        return Ours(name, project, stack, ground.at / f"{name}.log", options.serve.split())
+        return Ours(name, project, stack, ground.at / f"{name}.log", more.split())
 
-    makers: dict[str, Callable[[str], Peer]] = {OURS: lambda name: ours(name, PROJECT)}
-    if options.against:
-        makers[f"{OURS} in {options.against.name}"] = lambda name: ours(name, options.against)
+    makers: dict[str, Callable[[str], Peer]] = {}
+    makers[OURS] = lambda name: ours(name, PROJECT, options.serve)
+    if options.also is not None:
+        makers[f"{OURS} {options.also}"] = lambda name: ours(name, PROJECT, options.also)
+    if options.against is not None:
+        where = options.against.resolve()
+        makers[f"{OURS} in {where.name}"] = lambda name: ours(name, where, options.serve)
     makers[REFERENCE] = lambda name: Ganesha(name, ground.kernel_overlay("ganesha"), _PORT)
     makers["Ganesha, ext4"] = lambda name: Ganesha(name, ground.plain("plain"), _PORT + 2)
     makers["unfs3, overlay"] = lambda name: Unfs3(name, ground.kernel_overlay("unfs3"), _PORT + 4)

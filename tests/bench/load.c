@@ -177,7 +177,6 @@ static void take(struct connection *c, const unsigned char *at, size_t size,
         if (c->left == 0 && c->last) {
             record(c);
             c->have = 0;
-            c->last = false;
         }
     }
 }

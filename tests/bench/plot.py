@@ -5,7 +5,7 @@ Rule: the scale is logarithmic, so that twice and half are as long; bars begin a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log2
 from typing import Final
 from xml.sax.saxutils import escape
@@ -20,14 +20,12 @@ _MOST: Final = 16
 _COLOURS: Final = ("#9ecae1", "#4292c6", "#08519c")
 
 
-def plot(
-    title: str, series: Sequence[object], rows: Sequence[tuple[str, Sequence[float | None]]]
-) -> str:
+def plot(title: str, series: Sequence[object], rows: Mapping[str, Sequence[float | None]]) -> str:
     """An SVG with a group of bars for each row, one for each of the series."""
     group = len(series) * _BAR + _GAP
     bottom = _TOP + len(rows) * group
     parts = [_legend(title, series), *(_line(power, bottom) for power in range(-4, 5))]
-    for at, (label, values) in enumerate(rows):
+    for at, (label, values) in enumerate(rows.items()):
         top = _TOP + at * group
         middle = top + len(series) * _BAR / 2 + 4
         parts.append(

@@ -76,20 +76,19 @@ def rates(results: Results, setting: Setting, figure: Figure) -> str:
     return _in_shapes() + table(head, _measured(rows))
 
 
-def ratios(results: Results, setting: Setting) -> list[tuple[str, list[float | None]]]:
-    """Each workload's ratios of rates, in all shapes."""
+def ratios(results: Results, setting: Setting) -> dict[str, list[float | None]]:
+    """The ratios of rates in all shapes, of each workload that has any."""
     reference = setting.reference
-    return [
-        (
-            workload.name,
-            [
-                figures.ratio(results, Key(workload.name, shape, OURS), figures.rate, reference)
-                for shape in SHAPES
-            ],
-        )
+    if reference is None:
+        return {}
+    found = {
+        workload.name: [
+            figures.ratio(results, Key(workload.name, shape, OURS), figures.rate, reference)
+            for shape in SHAPES
+        ]
         for workload in WARM
-        if reference
-    ]
+    }
+    return {name: values for name, values in found.items() if any(values)}
 
 
 def _heading(setting: Setting) -> str:

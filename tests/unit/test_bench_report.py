@@ -152,12 +152,12 @@ def test_two_checkouts_are_compared_where_there_is_nobody_else() -> None:
     found = results(ours=[30_000])
     for shape in SHAPES:
         found.samples[Key("getattr", shape, other)] = [a_sample(20_000)]
-    assert dict(ratios(found, setting))["getattr"] == [1.5, 1.5, 1.5]
+    assert ratios(found, setting) == {"getattr": [1.5, 1.5, 1.5]}
     assert replace(SETTING, servers={OURS: "b"}).reference is None
 
 
 def test_bars_go_right_where_we_are_ahead_and_left_where_not() -> None:
-    root = ElementTree.fromstring(plot("a < b", SHAPES, [("up", [2.0, 0.5, None])]))
+    root = ElementTree.fromstring(plot("a < b", SHAPES, {"up": [2.0, 0.5, None]}))
     titled = [each for each in root.iter(f"{SVG}rect") if each.find(f"{SVG}title") is not None]
     begins = [float(each.attrib["x"]) for each in titled]
     widths = [float(each.attrib["width"]) for each in titled]
