@@ -178,7 +178,7 @@ def test_an_answer_half_written_by_a_dead_process_is_none(file: int) -> None:
 
 def test_a_call_sent_to_all_processes_at_once_is_new_to_one(file: int) -> None:
     cache = ReplayCache(file, 4)
-    calls = [b"%d" % number for number in range(5000)]
+    calls = [b"%d" % number for number in range(1000)]  # so few that none pushes another out
     start = time.monotonic() + 0.5
 
     def make(call: bytes) -> bool:
@@ -199,4 +199,4 @@ def test_a_call_sent_to_all_processes_at_once_is_new_to_one(file: int) -> None:
         for other in others:
             other.kill()
     assert {sum(new) for new in zip(*found, strict=True)} == {1}
-    assert sum(sum(new) > 100 for new in found) > 1  # they did it at the same time
+    assert sum(sum(new) > 10 for new in found) > 1  # they did it at the same time
