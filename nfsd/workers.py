@@ -238,12 +238,22 @@ class Workers:
         worker.channel.close()
         _, status = os.waitpid(worker.pid, 0)
         del self._workers[slot]
-        self._ended(slot, worker.pid)
+        try:
+            self._ended(slot, worker.pid)
+        except OSError as error:
+            LOGGER.error("what worker %d was making is left: %s", worker.pid, error)
         if self._is_stopping:
             return
         LOGGER.error("worker %d %s; another is started", worker.pid, _how(status))
         lived = time.monotonic() - worker.started
-        self._later(partial(self._start, slot), max(0.0, _PAUSE_SECONDS - lived))
+        self._later(partial(self._start_again, slot), max(0.0, _PAUSE_SECONDS - lived))
+
+    def _start_again(self, slot: int) -> None:
+        try:
+            self._start(slot)
+        except OSError as error:
+            LOGGER.error("cannot start a worker: %s", error.strerror)
+            self._later(partial(self._start_again, slot), _PAUSE_SECONDS)
 
     def _stop(self) -> None:
         """Accept no more, let the workers answer what they have read."""
