@@ -65,16 +65,23 @@ class ProcessLock:
         self._lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
         self._unlock = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0)
 
-    def acquire(self, blocking: bool = True) -> bool:
-        """Take the lock, waiting for it if `blocking`; returns whether it was taken."""
-        if blocking:
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._lock)
-            return True
-        try:
-            fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._lock)
-        except BlockingIOError:
-            return False
-        return True
+    def acquire(self) -> None:
+        """Take the lock, however long that needs."""
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._lock)
+
+    def acquire_within(self, seconds: float) -> bool:
+        """Try to take the lock, without rest and for so long; returns whether it was taken."""
+        deadline = None
+        while True:
+            try:
+                fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._lock)
+            except BlockingIOError:
+                now = time.perf_counter()
+                deadline = now + seconds if deadline is None else deadline
+                if now > deadline:
+                    return False
+            else:
+                return True
 
     def release(self) -> None:
         fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._unlock)

@@ -56,7 +56,7 @@ def lookup(exports: Exports, caller: Caller, what: diropargs3) -> LOOKUP3resok:
     overlay, directory = exports.resolve(what.dir)
     node = overlay.lookup(directory, what.name, caller.credentials)
     return LOOKUP3resok(
-        node.handle, attributes_of(overlay, node), attributes_of(overlay, directory)
+        node.handle, known_attributes(overlay, node), attributes_of(overlay, directory)
     )
 
 

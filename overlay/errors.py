@@ -11,6 +11,7 @@ the kernel has no number outside itself, these stand for it:
 
 from __future__ import annotations
 
+import errno
 import os
 
 
@@ -20,6 +21,13 @@ class WouldBlock(Exception):  # noqa: N818 - a condition like BlockingIOError, n
     Raised before anything was changed, so the same call can be made again on
     another thread.  It is never an answer for a client.
     """
+
+
+class Overtaken(OSError):  # noqa: N818 - as WouldBlock
+    """Another call has just changed what this one was about to change: it is to look again."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
 def error(number: int) -> OSError:

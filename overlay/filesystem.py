@@ -12,6 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from index.fd import Fd
 from overlay import (
@@ -30,7 +32,7 @@ from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
 from overlay.data import Buffer, Stable
 from overlay.decode import parent_of, resolve
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
@@ -39,6 +41,9 @@ from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
 from overlay.recovery import recover
 from overlay.tree import Tree
+
+T = TypeVar("T")
+_OVERTAKEN_MAX: Final = 10  # times that others may be faster, before the client is to ask again
 
 
 class Overlay:
@@ -125,6 +130,22 @@ class Overlay:
     def _directory(self, node: Node) -> DirNode:
         return directory(self._now(node))
 
+    def _by_name(self, verb: Callable[[], T], *directories: Node) -> T:
+        """What a verb on names in these directories returns.
+
+        It begins before it has the namespace lock.  If then what it has found under a
+        name is gone or is another's, it looks again.
+        """
+        for _ in range(_OVERTAKEN_MAX):
+            try:
+                return verb()
+            except OSError as problem:
+                if problem.errno != errno.ESTALE and not isinstance(problem, Overtaken):
+                    raise
+            for each in directories:
+                self.getattr(each)  # raises ESTALE if it is this that is gone
+        raise Overtaken
+
     def getattr(self, node: Node) -> Attributes:
         return self._tree.attributes(self._now(node))
 
@@ -184,15 +205,23 @@ class Overlay:
         self, parent: Node, name: bytes, cred: Credentials, changes: Changes, guarded: bool
     ) -> Created:
         """Create a regular file; unless `guarded`, one that exists is opened."""
-        return create.create(
-            self._tree, self._directory(parent), name, cred, changes, guarded=guarded
+        return self._by_name(
+            lambda: create.create(
+                self._tree, self._directory(parent), name, cred, changes, guarded=guarded
+            ),
+            parent,
         )
 
     def create_exclusive(
         self, parent: Node, name: bytes, cred: Credentials, verifier: bytes
     ) -> Created:
         """Create a regular file once, however often the call is repeated with its verifier."""
-        return create.create_exclusive(self._tree, self._directory(parent), name, cred, verifier)
+        return self._by_name(
+            lambda: create.create_exclusive(
+                self._tree, self._directory(parent), name, cred, verifier
+            ),
+            parent,
+        )
 
     def mkdir(self, parent: Node, name: bytes, cred: Credentials, changes: Changes) -> Created:
         return create.mkdir(self._tree, self._directory(parent), name, cred, changes)
@@ -216,18 +245,26 @@ class Overlay:
 
     def remove(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove a non-directory's name; returns the parent's change."""
-        return remove.remove(self._tree, self._directory(parent), name, cred)
+        return self._by_name(
+            lambda: remove.remove(self._tree, self._directory(parent), name, cred), parent
+        )
 
     def rmdir(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove an empty directory; returns the parent's change."""
-        return remove.rmdir(self._tree, self._directory(parent), name, cred)
+        return self._by_name(
+            lambda: remove.rmdir(self._tree, self._directory(parent), name, cred), parent
+        )
 
     def rename(
         self, old_dir: Node, old: bytes, new_dir: Node, new: bytes, cred: Credentials
     ) -> tuple[Change, Change]:
         """Rename an object; returns the changes of both directories."""
-        return rename.rename(
-            self._tree, self._directory(old_dir), old, self._directory(new_dir), new, cred
+        return self._by_name(
+            lambda: rename.rename(
+                self._tree, self._directory(old_dir), old, self._directory(new_dir), new, cred
+            ),
+            old_dir,
+            new_dir,
         )
 
     def link(self, node: Node, parent: Node, name: bytes, cred: Credentials) -> Change:

@@ -10,7 +10,7 @@ from overlay.attributes import Change
 from overlay.copy_up import copy_up_dir, copy_up_file, mark_impure
 from overlay.credentials import Credentials
 from overlay.decode import resolve
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.lookup import lookup
 from overlay.names import (
     TRIES,
@@ -48,7 +48,7 @@ def link(tree: Tree, node: Node, parent: DirNode, name: bytes, cred: Credentials
                 return renamed(tree, parent, name, before, now)
         parent = copy_up_dir(tree, parent)
         copy_up_file(tree, now)
-    raise error(errno.EAGAIN)
+    raise Overtaken
 
 
 def _link(tree: Tree, node: FileNode, parent: DirNode, name: bytes) -> None:

@@ -30,7 +30,7 @@ from overlay.search import find_lower, is_xattr_whiteout
 from overlay.tree import Tree
 
 NAME_MAX: Final = 255
-TRIES: Final = 3  # after so many another is always quicker: EAGAIN
+TRIES: Final = 3  # after so many another was always quicker
 _SPECIAL: Final = (b".", b"..")
 T = TypeVar("T")
 

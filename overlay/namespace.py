@@ -17,12 +17,16 @@ from index.locks import ProcessLock
 from overlay.blocking import may_block
 
 _NOBODY: Final = 0
+# A change takes some 50 us.  To try for it again until it is done takes less time
+# of all processors than to sleep and be woken, or to give the call to a thread.
+_SHORT_SECONDS: Final = 200e-6
 
 
 class Namespace:
     """To be held by `with`; a thread that holds it may take it again.
 
-    On an event loop's thread `WouldBlock` is raised rather than waited.
+    On an event loop's thread `WouldBlock` is raised rather than waited, but for the
+    moment that most changes in other processes take.
     """
 
     def __init__(self) -> None:
@@ -63,9 +67,9 @@ class Namespace:
 
     def _enter(self) -> None:
         """Exclude the other processes, and mend what one of them may have left."""
-        if self._others is not None and not self._others.acquire(False):
+        if self._others is not None and not self._others.acquire_within(_SHORT_SECONDS):
             may_block()
-            self._others.acquire(True)
+            self._others.acquire()
         if self._inside[0]:
             try:
                 self._take_over()

@@ -17,7 +17,7 @@ from overlay import permission
 from overlay.attributes import Change
 from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.names import (
     TRIES,
     check_old_name,
@@ -57,7 +57,7 @@ def remove(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Chang
                 return renamed(tree, parent, name, before, None)
         parent = copy_up_dir(tree, parent)
         make_removable(tree, parent, name, node)
-    raise error(errno.EAGAIN)
+    raise Overtaken
 
 
 def _take_name(tree: Tree, parent: DirNode, name: bytes) -> None:
@@ -87,7 +87,7 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
                 return renamed(tree, parent, name, before, None)
             _require_empty(tree, node)  # a refusal writes nothing
         parent = copy_up_dir(tree, parent)
-    raise error(errno.EAGAIN)
+    raise Overtaken
 
 
 def _require_empty(tree: Tree, node: DirNode) -> None:

@@ -20,7 +20,7 @@ from overlay.attributes import Change
 from overlay.copy_up import copy_up_dir, copy_up_file, link_up, mark_impure
 from overlay.credentials import Credentials
 from overlay.decode import parent_of
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.lookup import lookup
 from overlay.names import (
     TRIES,
@@ -74,7 +74,7 @@ def rename(
         _make_movable(tree, old_dir, old, node)
         if isinstance(target, FileNode):
             make_removable(tree, new_dir, new, target)
-    raise error(errno.EAGAIN)
+    raise Overtaken
 
 
 def _check(
