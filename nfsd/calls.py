@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple
 
-from nfsd.program import Caller, Procedure, Program
+from nfsd.program import Caller, Effect, Procedure, Program
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.rpc import (
     AUTH_BADCRED,
@@ -57,11 +57,12 @@ _QUESTIONERS: Final = 65536
 
 
 class Route(NamedTuple):
-    """Where a call goes, who makes it, and a number for this procedure and this user."""
+    """Where a call goes, and who makes it."""
 
     procedure: Procedure
     caller: Caller
-    questioner: int
+    lasts: bool  # whether its reply may be kept (Effect.LASTS)
+    questioner: int  # a number for this procedure and this user
 
 
 class Peer:
@@ -150,7 +151,8 @@ class Switchboard:
             raise accepted(f"program {program} procedure {body.proc}", PROC_UNAVAIL)
         if len(peer.routes) >= _ROUTES:
             peer.routes.clear()
-        route = Route(procedure, caller, self._questioner(head[4:24], caller))
+        questioner = self._questioner(head[4:24], caller)
+        route = Route(procedure, caller, Effect.LASTS in procedure.effect, questioner)
         peer.routes[head[4:at]] = route
         return route, at
 

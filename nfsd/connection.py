@@ -20,7 +20,7 @@ from typing import Final
 
 from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
-from nfsd.record import RecordReader, mark
+from nfsd.record import RecordReader
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
@@ -137,16 +137,14 @@ class Connection:
             return
         parts: Parts = []
         size = calls = 0
-        waiting, known, peer = self._waiting, self._dispatcher.known, self.peer
+        waiting, answer, peer = self._waiting, self._dispatcher.answer, self.peer
         while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not self._is_full:
             calls += 1
             record = waiting.popleft()
-            kept = known(record, peer) if type(record) is bytes else None
-            if kept is None:
-                size += self._call(record, parts)
-            else:
-                parts += (kept.mark, record[:4], kept.body)
-                size += kept.size
+            try:
+                size += answer(record, peer, parts)
+            except WouldBlock:
+                self._give(record)
         if parts:
             self._send(parts, size)
         self._read(not (self._is_full or self._is_ending))
@@ -163,31 +161,15 @@ class Connection:
             self._is_scheduled = True
             self._loop.call_soon(self._answer)
 
-    def _call(self, record: Buffer, parts: Parts) -> int:
-        """Answer one call in place, or give it to a thread; returns how much was appended."""
-        start = len(parts)
-        parts.append(b"")  # the mark, when the size is known
-        try:
-            size = self._dispatcher.answer(record, self.peer, parts, keep=True)
-        except WouldBlock:
-            parts.pop()
-            self._slow += 1
-            future = self._pool.submit(self._answer_waiting, record)
-            future.add_done_callback(self._notify)
-            return 0
-        if size == 0:
-            parts.pop()
-            return 0
-        parts[start] = mark(size)
-        return size + 4
+    def _give(self, record: Buffer) -> None:
+        """Give a call that would block to a thread."""
+        self._slow += 1
+        self._pool.submit(self._answer_waiting, record).add_done_callback(self._notify)
 
     def _answer_waiting(self, record: Buffer) -> Parts:
         """Answer one call on a thread that may wait."""
-        parts: Parts = [b""]
-        size = self._dispatcher.answer_waiting(record, self.peer, parts)
-        if size == 0:
-            return []
-        parts[0] = mark(size)
+        parts: Parts = []
+        self._dispatcher.answer_waiting(record, self.peer, parts)
         return parts
 
     def _notify(self, future: Future[Parts]) -> None:

@@ -23,6 +23,7 @@ the process that makes it, as long as that lives.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import mmap
 import os
 import secrets
@@ -40,19 +41,23 @@ SIZE: Final = 8 << 20  # bytes of the file
 AGE_MAX: Final = 120 * 10**9  # nanoseconds; Linux gives a call up after about as long
 WAIT: Final = 20.0  # seconds that a repetition waits for a call under way
 _LOOK: Final = 0.02  # seconds, after which it looks whether another process has done it
-# A call may be in any of the places of its set: heads, the number of calls ever
-# entered into the set, and one answer of at most _REPLY_MAX bytes for each head.
-_SET: Final = 4096
+# The file begins with sets: each has the heads of the places that a call may be in,
+# and the number of calls ever entered into it.  Behind them are the answers, in the
+# order in which each process gave them, so that what is new lies together.
 _WAYS: Final = 8
-_SETS: Final = SIZE // _SET
 _HEAD: Final = struct.Struct("<16sQQQ")  # digest, process, time, and the word below
 _COUNT: Final = _WAYS * _HEAD.size
-_REPLIES: Final = 384
-_REPLY_MAX: Final = (_SET - _REPLIES) // _WAYS
-# State, length of the answer and its check, which vouches for it, in one word, so
-# that it is written in one instant.
-_STATE: Final = 0xFFFF
-_LENGTH_SHIFT: Final = 16
+_SET: Final = 512
+_SETS: Final = 2048
+_ANSWERS: Final = _SETS * _SET
+_ROOM: Final = 448  # bytes for an answer and, before it, the digest of its call
+_DIGEST: Final = 16
+_ROOMS: Final = (SIZE - _ANSWERS) // _ROOM
+# State; the answer's length and the number of its room; and its check, which vouches
+# for it: in one word, so that it is written in one instant.
+_STATE: Final = 0xF
+_LENGTH_SHIFT: Final = 4
+_ROOM_SHIFT: Final = 16
 _CHECK_SHIFT: Final = 32
 _FREE: Final = 0
 _BEGUN: Final = 1
@@ -73,6 +78,7 @@ class Fate(Enum):
 class Entry(NamedTuple):
     """A call's place in the cache, if it has one; `reply` is its first answer, if there is one."""
 
+    digest: bytes
     place: int
     fate: Fate
     reply: bytes = b""
@@ -98,6 +104,8 @@ class ReplayCache:
     def join(self, slot: int) -> None:
         """Be the process in this slot, from 0."""
         self._process = self._living[slot] = secrets.randbits(63) + 1
+        rooms = _ROOMS // len(self._living)
+        self._rooms = itertools.cycle(range(slot * rooms, (slot + 1) * rooms))
 
     def died(self, slot: int) -> None:
         """The process in this slot has ended."""
@@ -143,17 +151,15 @@ class ReplayCache:
         else:
             _, process, when, word = _HEAD.unpack_from(self._map, place)
             if word & _STATE == _BEGUN and process in self._living:
-                return Entry(place, Fate.RUNNING)
-            if word & _STATE == _FREE or not 0 <= now - when <= AGE_MAX:
-                fate = Fate.NEW
-            else:
-                reply = self._reply(place, word)
-                if reply is not None:
-                    return Entry(place, Fate.DONE, reply)
-                fate = Fate.UNKNOWN
+                return Entry(digest, place, Fate.RUNNING)
+            fate = Fate.NEW
+            if word & _STATE != _FREE and 0 <= now - when <= AGE_MAX:
+                fate, reply = self._answer(digest, word)
+                if fate is Fate.DONE:
+                    return Entry(digest, place, fate, reply)
         if place != _NOWHERE:
             _HEAD.pack_into(self._map, place, digest, self._process, now, _BEGUN)
-        return Entry(place, fate)
+        return Entry(digest, place, fate)
 
     def _free_place(self, heads: int) -> int:
         """The place that was taken longest ago, and not by a call under way."""
@@ -167,25 +173,33 @@ class ReplayCache:
                 return place
         return _NOWHERE
 
-    def _reply(self, place: int, word: int) -> bytes | None:
-        """The answer in a place; None if there is none, or one half written by a dead process."""
-        begin = _reply_at(place)
-        reply = self._map[begin : begin + min(word >> _LENGTH_SHIFT & 0xFFFF, _REPLY_MAX)]
-        is_whole = word & _STATE == _DONE and word >> _CHECK_SHIFT == crc32(reply)
-        return reply if is_whole else None
+    def _answer(self, digest: bytes, word: int) -> tuple[Fate, bytes]:
+        """What became of a call that is not under way, and its answer.
+
+        A later answer may have taken the room of that; and a process may have died
+        while it wrote it.
+        """
+        if word & _STATE == _BEGUN:
+            return Fate.UNKNOWN, b""
+        begin = _ANSWERS + (word >> _ROOM_SHIFT & 0xFFFF) * _ROOM
+        written = self._map[begin : begin + _DIGEST + (word >> _LENGTH_SHIFT & 0xFFF)]
+        if written[:_DIGEST] != digest:
+            return Fate.NEW, b""
+        if word >> _CHECK_SHIFT != crc32(written):
+            return Fate.UNKNOWN, b""
+        return Fate.DONE, written[_DIGEST:]
 
     def finish(self, entry: Entry, reply: bytes) -> None:
         """Keep the answer to a call that was begun."""
         length = len(reply)
-        if length > _REPLY_MAX:
+        if length > _ROOM - _DIGEST:
             self.cancel(entry)
-            return
-        if entry.place != _NOWHERE:
-            begin = _reply_at(entry.place)
-            self._map[begin : begin + length] = reply
-            self._settle(
-                entry.place, _DONE | length << _LENGTH_SHIFT | crc32(reply) << _CHECK_SHIFT
-            )
+        elif entry.place != _NOWHERE:
+            room, written = next(self._rooms), entry.digest + reply
+            begin = _ANSWERS + room * _ROOM
+            self._map[begin : begin + _DIGEST + length] = written
+            place = length << _LENGTH_SHIFT | room << _ROOM_SHIFT
+            self._settle(entry.place, _DONE | place | crc32(written) << _CHECK_SHIFT)
 
     def cancel(self, entry: Entry) -> None:
         """Forget a call that did nothing, so that it is made when it comes again.
@@ -208,10 +222,4 @@ class ReplayCache:
 
 
 def _digest(address: str, record: Buffer) -> bytes:
-    return blake2b(address.encode() + b"\0" + record, digest_size=16).digest()
-
-
-def _reply_at(place: int) -> int:
-    """Where the answer to the head at `place` is."""
-    heads = place & -_SET
-    return heads + _REPLIES + (place - heads) // _HEAD.size * _REPLY_MAX
+    return blake2b(address.encode() + b"\0" + record, digest_size=_DIGEST).digest()

@@ -24,7 +24,7 @@ from overlay.attributes import NO_CHANGES, Attributes, Changes
 from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import resolve
-from overlay.errors import error
+from overlay.errors import Overtaken, error
 from overlay.lookup import lookup, new_dir, new_file
 from overlay.names import (
     TRIES,
@@ -200,7 +200,7 @@ def _made_or_found(
             if parent.upper is not None:
                 return make(parent, before)
         parent = copy_up_dir(tree, parent)
-    raise error(errno.EAGAIN)
+    raise Overtaken
 
 
 def _make_special(

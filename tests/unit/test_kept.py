@@ -36,6 +36,8 @@ from tests.property.disk import filesystem
 from tests.unit.overlays import Served, make_dirs, served
 
 ROOM = 8 << 20
+XID = b"\0\0\0\7"
+STATUS = slice(28, 32)  # in a reply with its mark
 USERS = (auth_sys(), auth_sys(1000, 1000), auth_sys(1000, 1000, (0,)))
 Question = tuple[str, Any]
 
@@ -44,7 +46,7 @@ def record(user: int, question: Question) -> bytes:
     """A call, with a constant xid, so that equal answers are equal bytes."""
     name, arguments = question
     call = call_body(RPC_VERSION, NFS_PROGRAM, NFS_V3, NFS[name].number, USERS[user], NO_AUTH)
-    head = encode(pack_rpc_msg, rpc_msg(7, rpc_msg_body(CALL, cbody=call)))
+    head = encode(pack_rpc_msg, rpc_msg(int.from_bytes(XID, "big"), rpc_msg_body(CALL, cbody=call)))
     packed: Parts = []
     NFS[name].pack_arguments(arguments, packed)
     return head + b"".join(packed)
@@ -62,17 +64,16 @@ class Asker:
 
     def known(self, user: int, question: Question) -> bytes | None:
         """The reply that is kept."""
-        kept = self._keeping.known(record(user, question), self._peer)
-        return None if kept is None else b"\0\0\0\7" + kept.body
+        head = record(user, question)
+        route, at = self._keeping._switchboard.route(head, self._peer)
+        kept = self._keeping._kept.get((route.questioner, head[at:]))
+        return None if kept is None else kept.mark + XID + kept.body
 
     def ask(self, user: int, question: Question) -> bytes:
         """The reply of a server that keeps replies."""
-        reply = self.known(user, question)
-        if reply is None:
-            parts: Parts = []
-            self._keeping.answer(record(user, question), self._peer, parts, keep=True)
-            reply = b"".join(parts)
-        return reply
+        parts: Parts = []
+        self._keeping.answer(record(user, question), self._peer, parts)
+        return b"".join(parts)
 
     def truth(self, user: int, question: Question) -> bytes:
         """The reply of one that knows nothing yet."""
@@ -185,7 +186,7 @@ def test_what_does_not_change_is_not_made_anew(asker: Asker) -> None:
     replies = [asker.ask(*question) for question in questions]
     lasting = [asker.known(*each) for each in questions]
     for question, reply, kept in zip(questions, replies, lasting, strict=True):
-        is_lasting = reply[24:28] in (b"", bytes(4), bytes((0, 0, 0, 2)))  # void, OK, NOENT
+        is_lasting = reply[STATUS] in (b"", bytes(4), bytes((0, 0, 0, 2)))  # void, OK, NOENT
         assert kept == (reply if is_lasting else None), question
     assert lasting.count(None) < len(lasting) / 2
     asker.tree.chmod("d/own/inner", 0o600)
@@ -214,7 +215,7 @@ def test_a_stale_handle_is_stale(asker: Asker) -> None:
     for question in _about(node.handle):
         asker.ask(0, question)
     asker.tree.remove("d/f")
-    assert asker.ask(0, ("GETATTR", node.handle))[24:28] == (70).to_bytes(4, "big")
+    assert asker.ask(0, ("GETATTR", node.handle))[STATUS] == (70).to_bytes(4, "big")
 
 
 def _basis(*generations: tuple[Generations, int]) -> Basis:

@@ -10,6 +10,7 @@ import pytest
 
 from nfsd.calls import Peer
 from nfsd.program import Caller, Effect, Procedure, Program, null
+from nfsd.record import mark
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Parts, Signature, encode, pack_void, unpack_void
@@ -98,6 +99,13 @@ def call(
     return encode(pack_rpc_msg, rpc_msg(99, rpc_msg_body(CALL, cbody=body))) + arguments
 
 
+def unmarked(parts: Parts) -> bytes:
+    """The record in one fragment that the parts are."""
+    reply = b"".join(parts)
+    assert reply[:4] == mark(len(reply) - 4)
+    return reply[4:]
+
+
 def ask(service: Service, record: bytes) -> tuple[reply_body, bytes]:
     """The reply and the results behind it; asked twice, for the second finds what is cached."""
     dispatcher, peer = service.dispatcher(), Peer("192.0.2.1", 1023)
@@ -105,8 +113,8 @@ def ask(service: Service, record: bytes) -> tuple[reply_body, bytes]:
     for form in (record, record, memoryview(bytearray(record))):
         parts: Parts = []
         size = dispatcher.answer(form, peer, parts)
-        replies.append(b"".join(parts))
-        assert size == len(replies[-1])
+        replies.append(unmarked(parts))
+        assert size == 4 + len(replies[-1])
     assert replies[0] == replies[1] == replies[2]
     message, at = unpack_rpc_msg(replies[0], 0)
     assert message.xid == 99
@@ -259,7 +267,7 @@ def test_would_block_leaves_nothing(service: Service) -> None:
         dispatcher.answer(call(3), peer, parts)
     assert parts == [b"before"]
     service.blocked = False
-    assert dispatcher.answer_waiting(call(3), peer, parts) == 24
+    assert dispatcher.answer_waiting(call(3), peer, parts) == 28
 
 
 def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: Path) -> None:
@@ -283,7 +291,7 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
         blocked = False
         parts: Parts = []
         dispatcher.answer_waiting(call(), Peer("192.0.2.1", 1023), parts)
-    message, _ = unpack_rpc_msg(b"".join(parts), 0)
+    message, _ = unpack_rpc_msg(unmarked(parts), 0)
     assert message.body.rbody is not None
     assert accepted(message.body.rbody)[0] == SUCCESS
 
@@ -291,7 +299,7 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
 def test_would_block_where_it_may_wait_is_an_error(service: Service) -> None:
     parts: Parts = []
     service.dispatcher().answer_waiting(call(3), Peer("192.0.2.1", 1023), parts)
-    message, _ = unpack_rpc_msg(b"".join(parts), 0)
+    message, _ = unpack_rpc_msg(unmarked(parts), 0)
     assert message.body.rbody is not None
     assert accepted(message.body.rbody)[0] == SYSTEM_ERR
 
