@@ -19,7 +19,7 @@ from typing import Final
 
 from index import xattrs
 from index.fd import Fd, open_at, open_dir, open_path
-from index.syscalls import RENAME_EXCHANGE, link_fd, rename
+from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, rename
 from overlay import permission, setattr
 from overlay.attributes import Attributes, Changes
 from overlay.credentials import Credentials
@@ -97,7 +97,9 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
     check_new_name(name)
     mode = 0o755 if changes.mode is None else changes.mode
     with _new_name(tree, parent, name, cred) as (parent, before):
-        covered = has_whiteout(parent, name)
+        # What one system call cannot make complete is made aside.
+        aside = bool(mode & (stat.S_ISUID | stat.S_ISGID))
+        aside |= replace(changes, mode=None, size=None) != _NOTHING
 
         def make(directory: Fd, new: bytes) -> None:
             with acting_as(cred):
@@ -111,7 +113,7 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
                 os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
             _finish_new(made, changes, cred)
 
-        _place(tree, parent, name, make, covered)
+        _place(tree, parent, name, make, aside=aside)
         return _created(tree, parent, name, before)
 
 
@@ -128,7 +130,7 @@ def symlink(
             os.symlink(target, new, dir_fd=directory)
 
     with _new_name(tree, parent, name, cred) as (parent, before):
-        _place(tree, parent, name, make, has_whiteout(parent, name))
+        _place(tree, parent, name, make)
         return _created(tree, parent, name, before)
 
 
@@ -160,7 +162,7 @@ def mknod(
             os.mknod(new, type_ | mode & 0o7777, rdev, dir_fd=directory)
 
     with _new_name(tree, parent, name, cred) as (parent, before):
-        _place(tree, parent, name, make, has_whiteout(parent, name))
+        _place(tree, parent, name, make)
         return _created(tree, parent, name, before)
 
 
@@ -239,10 +241,12 @@ def _place(
     parent: DirNode,
     name: bytes,
     make: Callable[[Fd, bytes], None],
-    covered: bool,
+    *,
+    aside: bool = False,
 ) -> None:
     """Make an object as `name`; where a whiteout is, make it aside and exchange the two."""
-    if not covered:
+    covered = has_whiteout(parent, name)
+    if not covered and not aside:
         make(upper_of(parent), name)
         return
     workdir = tree.workdir
@@ -250,7 +254,8 @@ def _place(
     directory = _room_like(tree, parent, room)
     try:
         make(directory, name)
-        rename(directory, name, upper_of(parent), name, RENAME_EXCHANGE)
+        flag = RENAME_EXCHANGE if covered else RENAME_NOREPLACE
+        rename(directory, name, upper_of(parent), name, flag)
     finally:
         workdir.discard(room)
 

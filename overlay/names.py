@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from index import xattrs
-from index.entries import Removal
 from index.fd import Fd, is_whiteout, open_dir, open_path
-from index.syscalls import handle_of, rename, set_fs_ids
+from index.syscalls import rename, set_fs_ids
 from overlay import nlink, permission
 from overlay.attributes import Attributes, Change
 from overlay.copy_up import copy_up_dir, copy_up_file, link_up
@@ -26,6 +25,7 @@ from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.node import DirNode, FileNode, Node, Place
+from overlay.removal import last_name
 from overlay.search import find_lower, is_xattr_whiteout
 from overlay.tree import Tree
 
@@ -142,32 +142,25 @@ def losing_name(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> Ite
     """Bracket the one system call that takes `name` from a removable non-directory.
 
     A crash on either side of the call leaves the object either whole or gone
-    (index.entries, overlay.nlink).
+    (overlay.removal, overlay.nlink).
     """
-    if not node.is_upper:
-        tree.index.begin_removal(Removal(node.fileid, handle_of(upper_of(parent)), name))
-        try:
-            yield
-        except OSError:
-            tree.index.cancel_removal(node.fileid)
-            raise
-        tree.index.end_removal(node.fileid)
-    else:
+    if node.is_upper:
         nlink.relate_to_upper(node)
+    if node.is_upper and os.fstat(node.fd).st_nlink + node.nlink_adjust > 1:
         yield
-        if os.fstat(node.fd).st_nlink + node.nlink_adjust > 0:
-            tree.changed_attributes(node.fileid)
-            return
-        if not node.identity.is_upper:
-            _bury(tree, node)
+        tree.changed_attributes(node.fileid)
+        return
+    with last_name(tree, node, upper_of(parent), name):
+        yield
     tree.gone(node)
 
 
-def _bury(tree: Tree, node: FileNode) -> None:
-    origin = tree.kernel.get(node.fd, xattrs.ORIGIN)
-    tree.index.bury(node.fileid)
-    if origin is not None:
-        tree.kernel_index.remove(origin)
+@contextmanager
+def losing_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -> Iterator[None]:
+    """As `losing_name`, for an empty directory."""
+    with last_name(tree, node, upper_of(parent), name):
+        yield
+    tree.gone(node)
 
 
 def is_empty(tree: Tree, node: DirNode) -> bool:

@@ -1,36 +1,41 @@
 """What a start does about a crash, before the first request.
 
-Only removals need settling (index.entries); everything else in the staging
-directory was never visible and is thrown away.
+Removals are settled (overlay.removal), and a directory that was being copied up
+is where it always was.  Everything else in the staging directory was never
+visible and is thrown away.  A crash in here loses nothing: the next start does
+it again.
 """
 
 from __future__ import annotations
 
-import errno
-import os
+import stat
 
-from index.entries import Removal
-from index.fd import DIR_FLAGS
+from index import xattrs
+from index.entries import DirectoryEntry
+from index.fd import open_name
+from index.identity import Identity
+from index.syscalls import handle_of
+from overlay.removal import settle
 from overlay.tree import Tree
 
 
 def recover(tree: Tree) -> None:
     """Make the index agree with the upper layer, and empty the staging directory."""
     for removal in tree.index.unfinished_removals():
-        if _happened(tree, removal):
-            tree.index.bury(removal.fileid)
+        settle(tree, removal)
     for name in tree.workdir.leftovers():
+        _abandon_copy(tree, name)
         tree.workdir.discard(name)
 
 
-def _happened(tree: Tree, removal: Removal) -> bool:
-    """Whether the upper layer covers the lower name, by a whiteout or what was renamed over it."""
-    assert tree.layers.upper is not None
-    try:
-        parent = tree.layers.upper.open_handle(removal.parent, DIR_FLAGS)
-        os.stat(removal.name, dir_fd=parent, follow_symlinks=False)
-    except OSError as problem:
-        if problem.errno in (errno.ENOENT, errno.ESTALE):
-            return False
-        raise
-    return True
+def _abandon_copy(tree: Tree, name: bytes) -> None:
+    """Let the index forget a directory that it was to lead to and that never got its name."""
+    found = open_name(tree.workdir.staging, name)
+    if found is None or not stat.S_ISDIR(found[1].st_mode):
+        return
+    mark = xattrs.get(found[0], xattrs.FH)
+    identity = None if mark is None else Identity.unpack(mark)
+    entry = None if identity is None else tree.index.find(identity.fileid)
+    if identity is not None and isinstance(entry, DirectoryEntry):
+        if entry.upper == handle_of(found[0]):
+            tree.index.forget_upper(identity)

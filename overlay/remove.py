@@ -23,6 +23,7 @@ from overlay.names import (
     has_lower,
     is_empty,
     is_removable,
+    losing_directory,
     losing_name,
     make_removable,
     put_whiteout,
@@ -75,8 +76,8 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
         parent = refreshed(tree, parent)
         node = _removable_directory(tree, parent, name, cred)
         before = tree.attributes(parent)
-        _remove_directory(tree, parent, name, node)
-        forget_directory(tree, node)
+        with losing_directory(tree, parent, name, node):
+            _remove_directory(tree, parent, name, node)
         return renamed(tree, parent, name, before, None)
 
 
@@ -103,10 +104,3 @@ def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -
     aside = workdir.new_whiteout()
     rename(workdir.staging, aside, upper_of(parent), name, RENAME_EXCHANGE)
     os.rmdir(aside, dir_fd=workdir.staging)
-
-
-def forget_directory(tree: Tree, node: DirNode) -> None:
-    """A directory is gone: its handle is stale from now on."""
-    if not node.identity.is_upper:
-        tree.index.bury(node.fileid)
-    tree.gone(node)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from index import xattrs
 from index.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT
@@ -29,6 +31,7 @@ from overlay.names import (
     has_whiteout,
     is_empty,
     is_removable,
+    losing_directory,
     losing_name,
     make_removable,
     refreshed,
@@ -38,7 +41,6 @@ from overlay.names import (
 )
 from overlay.node import DirNode, FileNode, Node, Place
 from overlay.redirect import set_redirect
-from overlay.remove import forget_directory
 from overlay.tree import Tree
 
 
@@ -129,15 +131,8 @@ def _rename(
     _prepare_directory(tree, node, old_dir, old, new_dir)
     if not node.identity.is_upper:
         mark_impure(tree, upper_of(new_dir))
-    if isinstance(target, FileNode):
-        with losing_name(tree, new_dir, new, target):
-            _move(tree, old_dir, old, new_dir, new, node)
-    else:
-        if target is not None and target.upper is not None:
-            clear_whiteouts(tree, target)
+    with _replacing(tree, new_dir, new, target):
         _move(tree, old_dir, old, new_dir, new, node)
-        if target is not None:
-            forget_directory(tree, target)
     _record_path(tree, node, new_dir, new)
     tree.changed_attributes(node.fileid)
     if isinstance(node, DirNode):
@@ -148,6 +143,21 @@ def _rename(
         Change(before[0], tree.attributes(old_dir)),
         Change(before[1], tree.attributes(new_dir)),
     )
+
+
+@contextmanager
+def _replacing(tree: Tree, parent: DirNode, name: bytes, target: Node | None) -> Iterator[None]:
+    """Bracket the rename over what has the name now."""
+    if isinstance(target, FileNode):
+        with losing_name(tree, parent, name, target):
+            yield
+    elif target is not None:
+        with losing_directory(tree, parent, name, target):
+            if target.upper is not None:
+                clear_whiteouts(tree, target)
+            yield
+    else:
+        yield
 
 
 def _is_above(tree: Tree, node: Node, directory: DirNode) -> bool:
@@ -190,10 +200,9 @@ def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
     """Note where an indexed object is now; it may lag behind after a crash, `upper` counts."""
     if node.identity.is_upper:
         return
-    parent = tree.upper_path(upper_of(new_dir))
-    if parent is None:
+    path = tree.upper_path_in(upper_of(new_dir), new)
+    if path is None:
         return
-    path = parent.rstrip(b"/") + b"/" + new
     if isinstance(node, DirNode):
         tree.index.move_directory(node.fileid, path)
     else:
