@@ -55,8 +55,9 @@ class UpperInode:
 class DirectoryEntry:
     """A directory that was copied up, or a lower object that the index must help to find.
 
-    `lower` is the directory whose redirect leads to it; an object of a layer
-    without file handles has nothing but its path in the layer (`Index.lower_path`).
+    `lower` is the directory whose redirect leads to it, until it was copied up; an
+    object of a layer without file handles has nothing but its path in the layer
+    (`Index.lower_path`).
     """
 
     upper: RealHandle | None
@@ -180,6 +181,18 @@ class Index:
         if found is not None and stat.S_ISDIR(found[1].st_mode):
             xattrs.put(found[0], xattrs.PATH, path)
 
+    def forget_upper(self, identity: Identity) -> None:
+        """Let the entry of a directory lead to no upper one; it goes, unless it says more."""
+        entry = _entry_name(identity.fileid)
+        found = open_name(self._inodes, entry)
+        if found is None:
+            return
+        if identity.is_by_path or xattrs.get(found[0], xattrs.LOWER) is not None:
+            xattrs.drop(found[0], xattrs.PATH)
+            xattrs.drop(found[0], xattrs.UPPER)
+        else:
+            self.discard(entry)
+
     def bury(self, fileid: int) -> None:
         """Record for ever that the object of lower inode `fileid` is gone."""
         entry = _entry_name(fileid)
@@ -231,13 +244,10 @@ class Index:
             rename(staging, name, self._inodes, _entry_name(fileid), RENAME_EXCHANGE)
             self._workdir.discard(name)
 
-    # A lower non-directory that was never copied up leaves two marks when its
-    # name goes: the whiteout in the upper layer and the whiteout in the index.
-    # The intent, on disk before both, lets a start after a crash make the second
-    # agree with the first.
+    # Intents, for a start after a crash to go by.
 
     def begin_removal(self, removal: Removal) -> None:
-        """Note that the last name of an uncopied lower non-directory is about to go."""
+        """Note that the last name of an object is about to go."""
         parent = b"%d:%s" % (removal.parent.type, removal.parent.data.hex().encode())
         target = parent + (removal.path or b"") + b"/" + removal.name
         if len(target) > _LONGEST_LINK:
@@ -245,12 +255,7 @@ class Index:
         os.symlink(target, REMOVING + b"%d" % removal.fileid, dir_fd=self._workdir.staging)
 
     def end_removal(self, fileid: int) -> None:
-        """The name is gone: bury the object and forget the intent."""
-        self.bury(fileid)
-        self.cancel_removal(fileid)
-
-    def cancel_removal(self, fileid: int) -> None:
-        """Forget an intent whose removal did not happen."""
+        """Forget an intent: whether the object is gone is settled."""
         os.unlink(REMOVING + b"%d" % fileid, dir_fd=self._workdir.staging)
 
     def unfinished_removals(self) -> list[Removal]:

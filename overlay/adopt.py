@@ -13,7 +13,7 @@ import os
 import stat
 
 from index import xattrs
-from index.entries import GONE, UpperInode, pack_real
+from index.entries import GONE, DirectoryEntry, UpperInode, pack_real
 from index.fd import Fd, path_of
 from index.identity import Identity
 from index.layers import Layer
@@ -36,6 +36,8 @@ def adopt_file(tree: Tree, fd: Fd, st: os.stat_result) -> Identity | None:
             _enter(tree, identity, fd, st, lower_st)
         elif not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
             return None  # the lower inode became another object: this one is on its own
+        xattrs.put(fd, xattrs.FH, identity.pack())  # last: without it, this is done again
+        tree.changed_object(identity.fileid)
     return identity
 
 
@@ -62,9 +64,7 @@ def _enter(
     # To the lower inode, so that the index link made next does not count.
     xattrs.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
     xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
-    xattrs.put(fd, xattrs.FH, identity.pack())
     tree.index.commit(identity.fileid, fd)
-    tree.changed_object(identity.fileid)
 
 
 def _lower_origin(tree: Tree, fd: Fd) -> tuple[Layer, Fd] | None:
@@ -116,16 +116,21 @@ def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
         if tree.index.find(identity.fileid) == GONE:
             # What it seems to merge with was removed: it is on its own.
             return own_identity(tree, fd, os.fstat(fd))
-        enter_dir(tree, identity, fd, lowers[-1])
+        enter_dir(tree, identity, fd, lowers[-1], tree.upper_path(fd))
+        xattrs.put(fd, xattrs.FH, identity.pack())  # last: without it, this is done again
     return identity
 
 
-def enter_dir(tree: Tree, identity: Identity, fd: Fd, bottom: LowerDir) -> None:
-    """Enter an upper directory into the index and mark it with its identity."""
+def enter_dir(tree: Tree, identity: Identity, fd: Fd, bottom: LowerDir, path: bytes | None) -> None:
+    """Enter an upper directory into the index.
+
+    `path` is where it is in the upper layer, or is about to be.
+    """
+    known = tree.index.find(identity.fileid)
     tree.index.put_directory(
         identity,
         upper=handle_of(fd),
-        path=tree.upper_path(fd),
+        path=path,
         redirect=path_of(bottom.fd),
+        lower=known.lower if isinstance(known, DirectoryEntry) else None,
     )
-    xattrs.put(fd, xattrs.FH, identity.pack())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -116,6 +117,9 @@ def _copy_file(
             if value is not None:
                 tree.kernel.put(copy, key, value)
         copy_metadata(node.fd, copy)
+        had = os.fstat(node.fd)
+        if size is not None and size < had.st_size:
+            os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
         if stat.S_ISREG(node.mode) and not metacopy:
             os.fsync(copy)
         _commit(tree, node, copy, values[xattrs.ORIGIN])
@@ -154,7 +158,8 @@ def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
     copy_data(node.reader(), writer, length)
     if capability is not None:
         xattrs.put(node.fd, xattrs.CAPABILITY, capability)
-    os.utime(writer, ns=(st.st_atime_ns, st.st_mtime_ns))
+    if length == st.st_size:
+        os.utime(writer, ns=(st.st_atime_ns, st.st_mtime_ns))  # else cutting it was a change
     os.fsync(writer)
     with tree.changing():
         xattrs.drop(node.fd, xattrs.METACOPY)
@@ -217,12 +222,12 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
         node = current_file(tree, node)
         nlink.relate_to_lower(tree, node)
         with times_kept(tree, parent) as upper:
+            path = tree.upper_path_in(upper, place.name)
+            if path is not None:
+                xattrs.put(node.fd, xattrs.PATH, path)
             mark_impure(tree, upper)
             with suppress(FileExistsError):
                 link_fd(node.fd, upper, place.name)
-        path = tree.upper_path(upper)
-        if path is not None:
-            xattrs.put(node.fd, xattrs.PATH, path.rstrip(b"/") + b"/" + place.name)
         tree.changed_object(node.identity.fileid)
         return current_file(tree, node, place)
 
@@ -301,15 +306,15 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
         if value is not None:
             tree.kernel.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)
-        enter_dir(tree, node.identity, copy, node.lowers[-1])
+        xattrs.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
+        path = tree.upper_path_in(parent.upper, node.place.name)
+        enter_dir(tree, node.identity, copy, node.lowers[-1], path)
         with times_kept(tree, parent) as upper:
             mark_impure(tree, upper)
             rename(workdir.staging, name, upper, node.place.name, RENAME_NOREPLACE)
     except OSError:
+        tree.index.forget_upper(node.identity)
         workdir.discard(name)
         raise
-    path = tree.upper_path(copy)
-    if path is not None:
-        tree.index.move_directory(node.identity.fileid, path)
     tree.changed_attributes(parent.fileid)
     tree.changed_object(node.identity.fileid)

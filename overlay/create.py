@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from index import xattrs
 from index.fd import Fd, open_at, open_dir, open_path
-from index.syscalls import RENAME_EXCHANGE, link_fd, rename
+from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, rename
 from overlay import permission, setattr
 from overlay.attributes import NO_CHANGES, Attributes, Changes
 from overlay.copy_up import copy_up_dir
@@ -127,7 +127,7 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
                     os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
                 _finish_new(made, rest, cred)
 
-        _place(tree, parent, name, place)
+        _place(tree, parent, name, place, aside=bool(special) or rest != NO_CHANGES)
         fd = open_dir(upper_of(parent), name)
         node = new_dir(tree, fd, os.fstat(fd))
         return Created(node, renamed(tree, parent, name, before, node))
@@ -260,19 +260,30 @@ def _finish_new(fd: Fd, changes: Changes, cred: Credentials) -> None:
     setattr.apply(fd, st.st_mode, changes._replace(mode=None))
 
 
-def _place(tree: Tree, parent: DirNode, name: bytes, place: _PlaceAt) -> None:
-    """Make an object as `name`; where a whiteout is, make it aside and exchange the two."""
-    try:
-        place(upper_of(parent), name)
-    except FileExistsError:
-        workdir = tree.workdir
-        room = workdir.new_name()
-        directory = _room_like(tree, parent, room)
+def _place(
+    tree: Tree, parent: DirNode, name: bytes, place: _PlaceAt, *, aside: bool = False
+) -> None:
+    """Make an object as `name`.
+
+    Where a whiteout is, and where one system call cannot make it complete, it is
+    made `aside` and moved in.
+    """
+    if not aside:
         try:
-            place(directory, name)
-            rename(directory, name, upper_of(parent), name, RENAME_EXCHANGE)
-        finally:
-            workdir.discard(room)
+            place(upper_of(parent), name)
+        except FileExistsError:
+            pass
+        else:
+            return
+    workdir = tree.workdir
+    room = workdir.new_name()
+    directory = _room_like(tree, parent, room)
+    try:
+        place(directory, name)
+        flag = RENAME_EXCHANGE if has_whiteout(parent, name) else RENAME_NOREPLACE
+        rename(directory, name, upper_of(parent), name, flag)
+    finally:
+        workdir.discard(room)
 
 
 def _room_like(tree: Tree, parent: DirNode, room: bytes) -> Fd:

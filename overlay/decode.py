@@ -71,7 +71,7 @@ def _open_upper(upper: Layer, real: RealHandle, flags: int) -> Fd | None:
 
 
 def _indexed(tree: Tree, identity: Identity, entry: UpperInode) -> FileNode | None:
-    return indexed_file(tree, identity, entry, None) if is_entry_of(entry, identity) else None
+    return indexed_file(tree, identity, entry, None) if is_entry_of(tree, entry, identity) else None
 
 
 def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
@@ -131,13 +131,13 @@ def _from_entry(tree: Tree, entry: DirectoryEntry) -> DirNode | None:
     It does so after a crash between entry and directory: the lower directory
     then is where it always was.
     """
-    if entry.lower is not None:
-        return _directory(tree, entry.lower)
     node = None
     if entry.upper is not None:
         node = _from_upper_handle(tree, entry.upper)
     if node is None and entry.path is not None:
         node = _walk(tree, components(entry.path))
+    if node is None and entry.lower is not None:
+        node = _directory(tree, entry.lower)
     return node
 
 
@@ -194,7 +194,7 @@ def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
         if entry == GONE:
             return None
         # A note of a redirect only says that this very path leads there.
-        if isinstance(entry, DirectoryEntry) and entry.lower is None:
+        if isinstance(entry, DirectoryEntry) and entry.upper is not None:
             indexed = _from_entry(tree, entry)
             if indexed is not None:
                 start, steps = indexed, steps[position + 1 :]

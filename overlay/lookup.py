@@ -160,7 +160,7 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
     entry = tree.index.find(identity.fileid)
     if entry is None and found.st.st_nlink > 1:
         entry = _indexed_by_kernel(tree, found, identity)
-    if isinstance(entry, UpperInode) and is_entry_of(entry, identity):
+    if isinstance(entry, UpperInode) and is_entry_of(tree, entry, identity):
         return indexed_file(tree, identity, entry, place)
     if entry == GONE:
         return None
@@ -171,9 +171,12 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
     )
 
 
-def is_entry_of(entry: UpperInode, identity: Identity) -> bool:
+def is_entry_of(tree: Tree, entry: UpperInode, identity: Identity) -> bool:
     """Whether an index entry is this object's, and not one's that had the number before."""
-    return xattrs.get(entry.fd, xattrs.FH) == identity.pack()
+    mark = xattrs.get(entry.fd, xattrs.FH)
+    if mark is None:  # it was being adopted when the server died
+        return adopt_file(tree, entry.fd, entry.st) == identity
+    return mark == identity.pack()
 
 
 def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> UpperInode | None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
 from index import xattrs
-from index.entries import Removal
 from index.fd import Fd, is_whiteout, open_dir, open_path
-from index.syscalls import handle_of, rename, set_fs_ids
+from index.syscalls import rename, set_fs_ids
 from overlay import nlink, permission
 from overlay.attributes import Attributes, Change
 from overlay.copy_up import copy_up_file, link_up
@@ -26,6 +26,7 @@ from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.node import DirNode, FileNode, Node, Place, directory
+from overlay.removal import last_name
 from overlay.search import find_lower, is_xattr_whiteout
 from overlay.tree import Tree
 
@@ -142,35 +143,25 @@ def lose_name(
     """Let `take`, one system call, take `name` from a removable non-directory.
 
     A crash on either side of the call leaves the object either whole or gone
-    (index.entries, overlay.nlink).
+    (overlay.removal, overlay.nlink).
     """
-    if not node.is_upper:
-        upper = upper_of(parent)
-        removal = Removal(node.fileid, handle_of(upper), tree.upper_path(upper), name)
-        tree.index.begin_removal(removal)
-        try:
-            take()
-        except OSError:
-            tree.index.cancel_removal(node.fileid)
-            raise
-        tree.index.end_removal(node.fileid)
-    else:
+    if node.is_upper:
         nlink.relate_to_upper(node)
-        had = tree.attributes(node)
-        take()
-        if had.nlink > 1:
+        if tree.attributes(node).nlink > 1:
+            take()
             tree.changed_attributes(node.fileid)
             return
-        if node.is_indexed:
-            _bury(tree, node)
+    with last_name(tree, node, upper_of(parent), name):
+        take()
     tree.gone(node)
 
 
-def _bury(tree: Tree, node: FileNode) -> None:
-    origin = tree.kernel.get(node.fd, xattrs.ORIGIN)
-    tree.index.bury(node.fileid)
-    if origin is not None:
-        tree.kernel_index.remove(origin)
+@contextmanager
+def losing_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -> Iterator[None]:
+    """As `lose_name`, for an empty directory."""
+    with last_name(tree, node, upper_of(parent), name):
+        yield
+    tree.gone(node)
 
 
 def is_empty(tree: Tree, node: DirNode) -> bool:

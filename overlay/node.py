@@ -56,7 +56,7 @@ class _Object:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether an object of the upper layer has an index entry."""
+        """Whether the index is where its handle leads, or will have to say that it is gone."""
         return self.was_copied or not self.identity.is_upper
 
     @property

@@ -1,16 +1,21 @@
 """What is done about a crash: of the server, before the first request, or of one of its processes.
 
-Only removals need settling (index.entries); everything else in the staging
-directory was never visible and is thrown away.
+Removals are settled (overlay.removal), and a directory that was being copied up
+is where it always was.  Everything else in the staging directory was never
+visible and is thrown away.  A crash in here loses nothing: the next start does
+it again.
 """
 
 from __future__ import annotations
 
-import errno
-import os
+import stat
 
-from index.entries import Removal
-from index.fd import DIR_FLAGS, Fd
+from index import xattrs
+from index.entries import DirectoryEntry
+from index.fd import open_name
+from index.identity import Identity
+from index.syscalls import handle_of
+from overlay.removal import settle
 from overlay.tree import Tree
 
 
@@ -18,6 +23,7 @@ def recover(tree: Tree) -> None:
     """Make the index agree with the upper layer, and empty the staging directory."""
     _settle_removals(tree)
     for name in tree.workdir.leftovers():
+        _abandon_copy(tree, name)
         tree.workdir.discard(name)
 
 
@@ -32,25 +38,18 @@ def take_over(tree: Tree) -> None:
 
 def _settle_removals(tree: Tree) -> None:
     for removal in tree.index.unfinished_removals():
-        if _happened(tree, removal):
-            tree.index.bury(removal.fileid)
-        tree.index.cancel_removal(removal.fileid)
+        settle(tree, removal)
+        tree.index.end_removal(removal.fileid)
 
 
-def _happened(tree: Tree, removal: Removal) -> bool:
-    """Whether the upper layer covers the lower name, by a whiteout or what was renamed over it."""
-    upper = tree.layers.upper
-    assert upper is not None
-    try:
-        parent: Fd | None = upper.open_handle(removal.parent, DIR_FLAGS)
-    except OSError as problem:
-        if problem.errno != errno.ESTALE:
-            raise
-        parent = None if removal.path is None else upper.open_path(removal.path, DIR_FLAGS)
-    if parent is None:
-        return False
-    try:
-        os.stat(removal.name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+def _abandon_copy(tree: Tree, name: bytes) -> None:
+    """Let the index forget a directory that it was to lead to and that never got its name."""
+    found = open_name(tree.workdir.staging, name)
+    if found is None or not stat.S_ISDIR(found[1].st_mode):
+        return
+    mark = xattrs.get(found[0], xattrs.FH)
+    identity = None if mark is None else Identity.unpack(mark)
+    entry = None if identity is None else tree.index.find(identity.fileid)
+    leads_here = isinstance(entry, DirectoryEntry) and entry.upper == handle_of(found[0])
+    if identity is not None and leads_here:
+        tree.index.forget_upper(identity)

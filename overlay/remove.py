@@ -27,6 +27,7 @@ from overlay.names import (
     is_empty,
     is_removable,
     lose_name,
+    losing_directory,
     make_removable,
     put_whiteout,
     refreshed,
@@ -82,8 +83,8 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
                 raise error(errno.ENOTDIR)
             permission.require_unsticky(before, tree.attributes(node), cred)
             if parent.upper is not None:
-                _remove_directory(tree, parent, name, node)
-                forget_directory(tree, node)
+                with losing_directory(tree, parent, name, node):
+                    _remove_directory(tree, parent, name, node)
                 return renamed(tree, parent, name, before, None)
             _require_empty(tree, node)  # a refusal writes nothing
         parent = copy_up_dir(tree, parent)
@@ -122,10 +123,3 @@ def _is_removed(parent: DirNode, name: bytes) -> bool:
             raise
         return False
     return True
-
-
-def forget_directory(tree: Tree, node: DirNode) -> None:
-    """A directory is gone: its handle is stale from now on."""
-    if node.is_indexed:
-        tree.index.bury(node.fileid)
-    tree.gone(node)

@@ -32,6 +32,7 @@ from overlay.names import (
     is_empty,
     is_removable,
     lose_name,
+    losing_directory,
     make_removable,
     refreshed,
     require_writable,
@@ -39,7 +40,6 @@ from overlay.names import (
 )
 from overlay.node import DirNode, FileNode, Node, Place
 from overlay.redirect import set_redirect
-from overlay.remove import forget_directory
 from overlay.tree import Tree
 
 
@@ -142,15 +142,16 @@ def _rename(
     _prepare_directory(tree, node, old_dir, old, new_dir)
     if not node.identity.is_upper:
         mark_impure(tree, upper_of(new_dir))
+    move = partial(_move, tree, old_dir, old, new_dir, new, node)
     if isinstance(target, FileNode):
-        move = partial(_move, tree, old_dir, old, new_dir, new, node)
         lose_name(tree, new_dir, new, target, move)
+    elif target is not None:
+        with losing_directory(tree, new_dir, new, target):
+            if target.upper is not None:
+                clear_whiteouts(tree, target)
+            move()
     else:
-        if target is not None and target.upper is not None:
-            clear_whiteouts(tree, target)
-        _move(tree, old_dir, old, new_dir, new, node)
-        if target is not None:
-            forget_directory(tree, target)
+        move()
     _record_path(tree, node, new_dir, new)
     tree.changed_attributes(node.fileid)
     if isinstance(node, DirNode):
@@ -199,10 +200,9 @@ def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
     """Note where an indexed object is now; it may lag behind after a crash, `upper` counts."""
     if not node.is_indexed:
         return
-    parent = tree.upper_path(upper_of(new_dir))
-    if parent is None:
+    path = tree.upper_path_in(upper_of(new_dir), new)
+    if path is None:
         return
-    path = parent.rstrip(b"/") + b"/" + new
     if isinstance(node, DirNode):
         tree.index.move_directory(node.fileid, path)
     else:

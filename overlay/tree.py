@@ -249,6 +249,11 @@ class Tree:
         inside = path == prefix or path.startswith(prefix + b"/")
         return path.removeprefix(prefix) if inside else None
 
+    def upper_path_in(self, directory: Fd, name: bytes) -> bytes | None:
+        """The same of a name in an upper directory."""
+        path = self.upper_path(directory)
+        return None if path is None else path.rstrip(b"/") + b"/" + name
+
     def open_origin(self, identity: Identity, flags: int) -> tuple[Layer, Fd] | None:
         """The lower inode that an object comes from, and a layer of its filesystem.
 

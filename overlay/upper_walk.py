@@ -150,7 +150,7 @@ class UpperWalk:
             entry = None if identity is None else self._tree.index.find(identity.fileid)
             if identity is None or not isinstance(entry, UpperInode):
                 continue
-            origin = self._origin(identity) if is_entry_of(entry, identity) else None
+            origin = self._origin(identity) if is_entry_of(self._tree, entry, identity) else None
             if origin is None:
                 continue
             if name != origin.hex().encode() or not os.path.samestat(st, entry.st):

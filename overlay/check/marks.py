@@ -39,7 +39,11 @@ def mark_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
 def _entry(
     tree: Tree, found: Scan, directories: _Directories, fileid: int, entry: IndexEntry
 ) -> Iterator[Finding]:
-    if entry.fh is None:
+    file = found.files.get(entry.st.st_ino)
+    if file is not None and file.adoptable is not None and file.adoptable.fileid == fileid:
+        # Its adoption was not finished when a server died.
+        yield Finding(Kind.FILE_NOT_ADOPTED, file.paths[0], partial(_adopt, tree, file.paths[0]))
+    elif entry.fh is None:
         identity = directories.identity_for(fileid) if entry.is_dir else None
         if identity is None:
             identity = repair.origin_identity(tree, found, fileid, is_dir=entry.is_dir)
@@ -152,9 +156,12 @@ class _Directories:
         leads = entry.directory
         enter = partial(repair.enter_dir, self._tree, record, identity)
         if record.mark != identity:
-            damaged = record.mark is None and xattrs.FH in record.attributes
-            kind = Kind.FH_MALFORMED if damaged else Kind.DIRECTORY_FH_OTHER
-            yield Finding(kind, record.path, enter)
+            kind = Kind.DIRECTORY_FH_OTHER
+            if record.mark is None and xattrs.FH in record.attributes:
+                kind = Kind.FH_MALFORMED
+            elif record.mark is None and record.bottom == identity:
+                kind = Kind.DIRECTORY_NOT_ADOPTED  # or not quite, when a server died
+            yield Finding(kind, record.path, enter, fileid)
         elif leads.upper != record.handle:
             yield Finding(Kind.DIRECTORY_UPPER_STALE, record.path, enter)
         elif leads.path != record.path:

@@ -53,8 +53,9 @@ def _whiteout(tree: Tree, found: Scan, fileid: int, entry: IndexEntry) -> Iterat
 
 def _nowhere(tree: Tree, found: Scan, fileid: int, entry: IndexEntry) -> Finding:
     if fileid in found.visible:
-        return Finding(Kind.ENTRY_NOWHERE, entry.where, partial(repair.forget, tree, fileid))
-    return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, fileid))
+        mend = partial(repair.forget, tree, fileid)
+        return Finding(Kind.ENTRY_NOWHERE, entry.where, mend, fileid)
+    return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, fileid), fileid)
 
 
 def _file(
@@ -141,7 +142,7 @@ def _hidden(tree: Tree, found: Scan) -> Iterator[Finding]:
     for fileid, paths in found.below.items():
         if fileid in found.visible or fileid in found.entries or replaced.intersection(paths):
             continue
-        yield Finding(Kind.HIDDEN, paths[0], partial(repair.bury, tree, fileid))
+        yield Finding(Kind.HIDDEN, paths[0], partial(repair.bury, tree, fileid), fileid)
 
 
 def _kernel_index(tree: Tree, found: Scan) -> Iterator[Finding]:

@@ -192,13 +192,13 @@ TEXTS: Final[dict[Kind, Text]] = {
         harmless=True,
     ),
     Kind.FILE_NOT_ADOPTED: Text(
-        "a file that a kernel mount copied up and the index does not have",
+        "a file that a kernel mount copied up and that is not, or not wholly, in the index",
         "its handles lead to the lower file, without what was changed",
         "it is entered into the index",
         by_kernel=True,
     ),
     Kind.DIRECTORY_NOT_ADOPTED: Text(
-        "a merged directory that a kernel mount copied up and the index does not have",
+        "a directory that a kernel mount copied up and that is not, or not wholly, in the index",
         "its handles may be refused as stale once it was renamed",
         "it is entered into the index",
         by_kernel=True,

@@ -15,7 +15,7 @@ from index.entries import DirectoryEntry, pack_real
 from index.fd import Fd, components, open_dir, open_path
 from index.identity import Identity
 from index.syscalls import handle_of, link_fd
-from overlay import nlink
+from overlay import nlink, removal
 from overlay.adopt import adopt_file
 from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile, attributes_of, mark_of
 from overlay.copy_up import copy_up_dir, link_up, mark_impure
@@ -102,11 +102,7 @@ def forget(tree: Tree, fileid: int) -> None:
 
 def bury(tree: Tree, fileid: int) -> None:
     """Make the handles of an object stale for ever."""
-    fd = tree.index.open(fileid)
-    origin = None if fd is None else tree.kernel.get(fd, xattrs.ORIGIN)
-    tree.index.bury(fileid)
-    if origin is not None:
-        tree.kernel_index.remove(origin)
+    removal.bury(tree, fileid)
     tree.changed_object(fileid)
 
 
@@ -138,11 +134,15 @@ def enter_dir(tree: Tree, record: UpperDir, identity: Identity) -> None:
     fd = open_dir(open_upper(tree, record.path), b".")
     opened = tree.open_origin(identity, os.O_PATH | os.O_DIRECTORY)
     redirect = tree.index.lower_path(identity.fileid)
+    known = tree.index.find(identity.fileid)
+    lower = known.lower if isinstance(known, DirectoryEntry) else None
     if opened is not None and not identity.is_by_path:
         redirect = os.readlink(b"/proc/self/fd/%d" % opened[1])
-    if not isinstance(tree.index.find(identity.fileid), DirectoryEntry):
+    if not isinstance(known, DirectoryEntry):
         tree.index.forget(identity.fileid)  # a directory cannot replace it
-    tree.index.put_directory(identity, upper=handle_of(fd), path=record.path, redirect=redirect)
+    tree.index.put_directory(
+        identity, upper=handle_of(fd), path=record.path, redirect=redirect, lower=lower
+    )
     xattrs.put(fd, xattrs.FH, identity.pack())
     tree.changed_object(identity.fileid)
 
@@ -211,9 +211,3 @@ def _link(tree: Tree, fd: Fd, upper: Fd, name: bytes) -> None:
     with contextlib.suppress(FileExistsError):
         link_fd(fd, upper, name)
     os.utime(upper, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-def drop_leftover(tree: Tree, name: bytes) -> None:
-    """Throw away something in `staging/`."""
-    with contextlib.suppress(FileNotFoundError):
-        tree.workdir.discard(name)

@@ -75,22 +75,25 @@ def check_tree(
     kinds: Collection[Kind] = frozenset(Kind),
 ) -> Iterator[Problem]:
     """The problems of these kinds in an opened overlay that serves nobody yet."""
-    for finding in [one for one in staging_findings(tree) if one.kind in kinds]:
+    staged = list(staging_findings(tree))
+    for finding in [one for one in staged if one.kind in kinds]:
         if repair:
             _mend(finding)
         yield finding.problem()
     if repair:
         yield from _repair(tree, progress, kinds)
     else:
-        yield from _look(tree, progress, kinds)
+        doubtful = {one.fileid for one in staged if one.fileid is not None}
+        yield from _look(tree, progress, kinds, doubtful)
     tree.cache.clear()
     tree.known_names.clear()
     tree.changed_object(tree.root.fileid)
 
 
-def _look(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[Problem]:
+def _look(
+    tree: Tree, progress: Progress, kinds: Collection[Kind], doubtful: set[int]
+) -> Iterator[Problem]:
     found = scan(tree, progress)
-    doubtful: set[int] = set()
     for stage in _STAGES:
         told = [one for one in stage(tree, found) if one.fileid not in doubtful]
         doubtful.update(one.fileid for one in told if one.fileid is not None)

@@ -11,11 +11,11 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 
-from index.fd import Fd, open_at, open_dir
+from index.fd import Fd, open_at, open_dir, open_name
 from index.layers import RECORD, parse_record
 from index.workdir import KEY_SIZE, REMOVING, Workdir
-from overlay.check import repair
 from overlay.check.problem import Finding, Kind
+from overlay.check.scan import attributes_of, mark_of
 from overlay.recovery import recover
 from overlay.tree import Tree
 
@@ -73,13 +73,22 @@ def _record(identity: Fd) -> Iterator[Finding]:
 
 
 def staging_findings(tree: Tree) -> Iterator[Finding]:
-    """What a dead server left in `staging/`."""
+    """What a dead server left in `staging/`; the objects that it is of are in doubt."""
+    mend = partial(recover, tree)
     for name in tree.workdir.leftovers():
+        where = b"staging/" + name
         if name.startswith(REMOVING):
-            yield Finding(Kind.REMOVAL_UNFINISHED, b"staging/" + name, partial(recover, tree))
+            fileid = int(name.removeprefix(REMOVING))
+            yield Finding(Kind.REMOVAL_UNFINISHED, where, mend, fileid)
         else:
-            mend = partial(repair.drop_leftover, tree, name)
-            yield Finding(Kind.LEFTOVER, b"staging/" + name, mend)
+            yield Finding(Kind.LEFTOVER, where, mend, _marked(tree, name))
+
+
+def _marked(tree: Tree, name: bytes) -> int | None:
+    """The number of the object that something in `staging/` is of, if it says so."""
+    found = open_name(tree.workdir.staging, name)
+    mark = None if found is None else mark_of(attributes_of(tree, found[0]))
+    return None if mark is None else mark.fileid
 
 
 def held(workdir: bytes) -> Workdir:

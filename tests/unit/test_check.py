@@ -188,7 +188,7 @@ CASES = (
     Case("metacopy", Kind.METACOPY_ASTRAY, lambda at: drop(at.upper("cc"), "redirect"), "/cc"),
     Case("entry name", Kind.ENTRY_NAME, lambda at: at.entry("a").rename(inodes(at) / "#01")),
     Case("junk entry", Kind.ENTRY_NAME, lambda at: (inodes(at) / "junk").mkdir(), "inodes/junk"),
-    Case("no fh", Kind.ENTRY_NO_FH, lambda at: drop(at.upper("a"), "fh")),
+    Case("no fh", Kind.FILE_NOT_ADOPTED, lambda at: drop(at.upper("a"), "fh"), "/a"),
     Case("no fh of entry", Kind.ENTRY_NO_FH, lambda at: drop(at.entry("far"), "fh")),
     Case("number", Kind.ENTRY_FH_OTHER, lambda at: at.entry("a").rename(inodes(at) / "#9999999")),
     Case("upper", Kind.ENTRY_UPPER_OTHER, lambda at: put(at.entry("a"), "upper", b"\1other")),
@@ -202,7 +202,7 @@ CASES = (
     Case("fh of directory", Kind.FH_MALFORMED, lambda at: put(at.upper("far"), "fh", b"damaged")),
     Case("copy", Kind.FH_OF_ANOTHER, lambda at: copy(at.upper("a"), at.upper("new")), "/new"),
     Case("stale", Kind.DIRECTORY_UPPER_STALE, lambda at: put(at.entry("far"), "upper", b"\1old")),
-    Case("no mark", Kind.DIRECTORY_FH_OTHER, lambda at: drop(at.upper("far"), "fh"), "/far"),
+    Case("no mark", Kind.DIRECTORY_NOT_ADOPTED, lambda at: drop(at.upper("far"), "fh"), "/far"),
     Case(
         "mark of d",
         Kind.DIRECTORY_FH_OTHER,

@@ -13,7 +13,7 @@ import pytest
 from index import xattrs
 from index.entries import GONE, DirectoryEntry, Index, Removal, UpperInode
 from index.fd import Fd, open_at
-from index.identity import DIRECTORY, Identity
+from index.identity import BY_PATH, DIRECTORY, Identity
 from index.syscalls import RealHandle, handle_of
 from index.workdir import Workdir
 
@@ -118,12 +118,25 @@ def test_an_intent_to_remove_is_kept_until_it_is_settled(index: Index, work: Pat
         index.begin_removal(removal)
     found = Index(index._workdir).unfinished_removals()
     assert sorted(found, key=lambda removal: removal.fileid) == removals
-    index.end_removal(0)
-    index.cancel_removal(1)
+    for number in (0, 1):
+        index.end_removal(number)
     assert index.unfinished_removals() == [removals[2]]
-    assert (index.find(0), index.find(1)) == (GONE, None)
-    index.cancel_removal(2)
+    index.end_removal(2)
     assert index.unfinished_removals() == []
+
+
+def test_an_entry_forgets_the_upper_directory_and_keeps_the_rest(index: Index) -> None:
+    lower = Identity(DIRECTORY, 2, 7, _REAL)
+    plain, noted = Identity(DIRECTORY, 3, 200, _REAL), Identity(DIRECTORY, 3, 201, _REAL)
+    by_path = Identity(DIRECTORY | BY_PATH, 3, 202, _REAL)
+    for identity in (plain, noted, by_path):
+        note = lower if identity == noted else None
+        index.put_directory(identity, upper=_REAL, path=b"/d", redirect=b"/old", lower=note)
+        index.forget_upper(identity)
+    assert index.find(200) is None
+    assert index.find(201) == DirectoryEntry(None, None, lower)
+    assert index.find(202) == DirectoryEntry(None, None, None)
+    assert index.lower_path(202) == b"/old"
 
 
 def test_a_work_directory_has_one_owner(work: Path) -> None:

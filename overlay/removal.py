@@ -1,0 +1,87 @@
+"""Taking the last name of an object that comes from a lower inode.
+
+Two marks must agree afterwards: the name is gone, and the index has buried the
+object, so that its handles are stale for ever.  An intent in `staging/`, made
+before both, lets a start after a crash make the second agree with the first.
+Whether the name went is not recorded: the upper layer shows it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from index import xattrs
+from index.entries import DirectoryEntry, Removal, UpperInode
+from index.fd import DIR_FLAGS, Fd, open_name
+from index.identity import Identity
+from index.syscalls import handle_of
+from overlay import nlink
+from overlay.node import Node
+from overlay.tree import Tree
+
+
+@contextmanager
+def last_name(tree: Tree, node: Node, upper: Fd, name: bytes) -> Iterator[None]:
+    """Bracket what takes the last name, `name` in the upper directory `upper`, from an object.
+
+    A crash anywhere leaves the object whole, or gone with the next start.
+    """
+    if not node.is_indexed:
+        yield
+        return
+    removal = Removal(node.fileid, handle_of(upper), tree.upper_path(upper), name)
+    tree.index.begin_removal(removal)
+    try:
+        yield
+    except BaseException:
+        settle(tree, removal)
+        tree.index.end_removal(node.fileid)
+        raise
+    bury(tree, node.fileid)
+    tree.index.end_removal(node.fileid)
+
+
+def settle(tree: Tree, removal: Removal) -> None:
+    """Make the index agree with whether the name went."""
+    if _happened(tree, removal):
+        bury(tree, removal.fileid)
+
+
+def _happened(tree: Tree, removal: Removal) -> bool:
+    entry = tree.index.find(removal.fileid)
+    if isinstance(entry, UpperInode):
+        mark = xattrs.get(entry.fd, xattrs.FH)
+        identity = None if mark is None else Identity.unpack(mark)
+        return identity is not None and nlink.count(tree, identity, entry.fd, entry.st) <= 0
+    there = _now(tree, removal)
+    if isinstance(entry, DirectoryEntry) and entry.upper is not None:
+        return there is None or handle_of(there) != entry.upper
+    return there is not None  # a whiteout, or what was renamed over the lower object
+
+
+def _now(tree: Tree, removal: Removal) -> Fd | None:
+    """What the upper layer has under the name."""
+    upper = tree.layers.upper
+    assert upper is not None
+    try:
+        parent: Fd | None = upper.open_handle(removal.parent, DIR_FLAGS)
+    except OSError as problem:
+        if problem.errno != errno.ESTALE:
+            raise
+        # The layer was copied, or the directory is gone.
+        parent = None if removal.path is None else upper.open_path(removal.path, DIR_FLAGS)
+    if parent is None:
+        return None
+    found = open_name(parent, removal.name)
+    return None if found is None else found[0]
+
+
+def bury(tree: Tree, fileid: int) -> None:
+    """Make the handles of an object stale for ever, and let go of its upper inode."""
+    fd = tree.index.open(fileid)
+    origin = None if fd is None else tree.kernel.get(fd, xattrs.ORIGIN)
+    if origin is not None:
+        tree.kernel_index.remove(origin)  # first: the index entry is what leads here
+    tree.index.bury(fileid)
