@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 START_LIMIT = 30.0
 STOP_LIMIT = 15.0
 COMMAND_LIMIT = 120.0
+ESTABLISHED = "01"  # in /proc/net/tcp
 ALARMS = ("Traceback (most recent call last)", "was never retrieved", "was never awaited")
 
 
@@ -139,17 +140,26 @@ class Server:
 
     def worker_of(self, sock: socket.socket) -> int:
         """The pid of the worker that serves a connection, given the client's end of it."""
-        ports = f"{self.port:04X}", f"{sock.getsockname()[1]:04X}"
         deadline = time.monotonic() + START_LIMIT
         while time.monotonic() < deadline:
-            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-                fields = line.split()
-                if (fields[1][-4:], fields[2][-4:]) == ports and fields[9] != "0":
-                    for pid in self.workers:
-                        if f"socket:[{fields[9]}]" in _open_files(pid):
-                            return pid
+            inode = self._sockets().get(sock.getsockname()[1])
+            for pid in self.workers:
+                if f"socket:[{inode}]" in _open_files(pid):
+                    return pid
             time.sleep(0.01)
         raise AssertionError("no worker has the connection")
+
+    @property
+    def connections(self) -> list[int]:
+        """How many connections each worker has."""
+        sockets = {f"socket:[{inode}]" for inode in self._sockets().values()}
+        return [len(sockets & _open_files(pid)) for pid in self.workers]
+
+    def _sockets(self) -> dict[int, str]:
+        """The inodes of the server's ends of connections, by the clients' ports."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ours = [row for row in rows if row[1].endswith(f":{self.port:04X}")]
+        return {int(row[2][-4:], 16): row[9] for row in ours if row[3] == ESTABLISHED}
 
     @property
     def running(self) -> bool:

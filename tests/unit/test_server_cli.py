@@ -90,6 +90,7 @@ def test_help_names_every_option() -> None:
     text = run("serve", "--help").stdout
     for option in ("--lowerdir", "--upperdir", "--workdir", "--export", "--listen", "--verbose"):
         assert option in text
+    assert "--workers" in text
 
 
 @pytest.fixture
@@ -131,6 +132,8 @@ def test_refusals(layers: Path) -> None:
     assert "between colons" in refused(*options(layers, lowerdir=f"{layers}/lower::"))
     assert "--export" in refused(*options(layers, export="debian"))
     assert "--listen" in refused(*options(layers, listen="nonsense"))
+    for number in ("0", "-1", "two", "1000"):
+        assert "--workers" in refused(*options(layers), f"--workers={number}")
 
 
 def test_different_filesystems(layers: Path) -> None:
@@ -178,6 +181,10 @@ def test_the_banner_and_a_clean_stop(live: Server) -> None:
     live.stop(signal.SIGINT)
     live.start()
     assert live.port == port
+
+
+def test_one_worker_for_each_processor(live: Server) -> None:
+    assert len(live.workers) == len(os.sched_getaffinity(0))
 
 
 def test_verbose_traces_calls(layers: Path) -> None:
