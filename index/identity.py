@@ -102,12 +102,14 @@ class Signer:
     """Makes and checks the wire handles of one export."""
 
     def __init__(self, key: bytes, export: int) -> None:
-        self._key = key
+        self._keyed = blake2b(digest_size=MAC_SIZE, key=key)
         self.export = export
         self._export_bytes = export.to_bytes(4, "big")
 
     def _mac(self, body: bytes) -> bytes:
-        return blake2b(body, digest_size=MAC_SIZE, key=self._key).digest()
+        mac = self._keyed.copy()
+        mac.update(body)
+        return mac.digest()
 
     def encode(self, identity: Identity) -> bytes:
         """The wire handle of an object; the same object always has the same bytes."""

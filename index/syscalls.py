@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -67,16 +68,13 @@ def _function(name: str, *argtypes: type) -> Callable[..., int]:
     return function
 
 
-_HANDLE_POINTER = ctypes.POINTER(_FileHandle)
-_name_to_handle_at = _function(
-    "name_to_handle_at",
-    ctypes.c_int,
-    ctypes.c_char_p,
-    _HANDLE_POINTER,
-    ctypes.POINTER(ctypes.c_int),
-    ctypes.c_int,
+_HANDLE_HEAD: Final = struct.Struct("Ii")  # of struct file_handle: handle_bytes, handle_type
+# Called for every object that is met.  It takes half a microsecond and never waits,
+# so other threads need not go on meanwhile; its arguments are C's own already.
+_name_to_handle_at = ctypes.PyDLL(None, use_errno=True).name_to_handle_at
+_open_by_handle_at = _function(
+    "open_by_handle_at", ctypes.c_int, ctypes.POINTER(_FileHandle), ctypes.c_int
 )
-_open_by_handle_at = _function("open_by_handle_at", ctypes.c_int, _HANDLE_POINTER, ctypes.c_int)
 _linkat = _function(
     "linkat", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int
 )
@@ -85,6 +83,10 @@ _renameat2 = _function(
 )
 _setfsuid = _function("setfsuid", ctypes.c_uint)
 _setfsgid = _function("setfsgid", ctypes.c_uint)
+
+
+_spare_buffers: list[ctypes.Array[ctypes.c_char]] = []  # of handle_of, one a thread
+_mount_id = ctypes.byref(ctypes.c_int())  # written, never read
 
 
 def handle_of(fd: int) -> RealHandle:
@@ -101,10 +103,16 @@ def handle_at(directory: int, name: bytes) -> RealHandle:
 
 
 def _handle(fd: int, name: bytes, flags: int) -> RealHandle:
-    handle = _FileHandle(handle_bytes=MAX_HANDLE)
-    mount_id = ctypes.c_int()
-    _check(_name_to_handle_at(fd, name, handle, mount_id, flags))
-    return RealHandle(handle.handle_type, bytes(handle.f_handle[: handle.handle_bytes]))
+    try:
+        buffer = _spare_buffers.pop()
+    except IndexError:
+        buffer = ctypes.create_string_buffer(_HANDLE_HEAD.size + MAX_HANDLE)
+    _HANDLE_HEAD.pack_into(buffer, 0, MAX_HANDLE, 0)
+    _check(_name_to_handle_at(int(fd), name, buffer, _mount_id, flags))
+    size, kind = _HANDLE_HEAD.unpack_from(buffer)
+    data = buffer.raw[_HANDLE_HEAD.size : _HANDLE_HEAD.size + size]
+    _spare_buffers.append(buffer)
+    return RealHandle(kind, data)
 
 
 def open_by_handle(mount: int, real: RealHandle, flags: int) -> Fd:

@@ -25,6 +25,7 @@ from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import Overtaken, error
+from overlay.generations import last_change
 from overlay.lookup import lookup, new_dir, new_file
 from overlay.names import (
     TRIES,
@@ -73,6 +74,7 @@ def create(
     found = _made_or_found(tree, parent, name, cred, make)
     if isinstance(found, Created):
         return found
+    parent = refreshed(tree, parent)
     permission.require(tree, parent, cred, permission.EXECUTE)
     if guarded or not stat.S_ISREG(found.type):
         raise error(errno.EEXIST)
@@ -98,10 +100,11 @@ def create_exclusive(
     found = _made_or_found(tree, parent, name, cred, make)
     if isinstance(found, Created):
         return found
+    parent = refreshed(tree, parent)
     permission.require(tree, parent, cred, permission.EXECUTE)
     had = tree.attributes(found)
     if stat.S_ISREG(had.mode) and (had.atime, had.mtime, had.size) == (atime, mtime, 0):
-        return Created(found, unchanged(tree, refreshed(tree, parent)))
+        return Created(found, unchanged(tree, parent))
     raise error(errno.EEXIST)
 
 
@@ -129,7 +132,9 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
 
         _place(tree, parent, name, place, aside=bool(special) or rest != NO_CHANGES)
         fd = open_dir(upper_of(parent), name)
-        node = new_dir(tree, fd, os.fstat(fd))
+        last, st = last_change(), os.fstat(fd)
+        node = new_dir(tree, fd, st)
+        tree.learn(node, st, last)
         return Created(node, renamed(tree, parent, name, before, node))
 
     return _made(tree, parent, name, cred, make)
@@ -181,7 +186,7 @@ def _made(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, make: _Ma
     found = _made_or_found(tree, parent, name, cred, make)
     if isinstance(found, Created):
         return found
-    require_writable(tree, parent, cred)
+    require_writable(tree, refreshed(tree, parent), cred)
     raise error(errno.EEXIST)
 
 
@@ -209,7 +214,9 @@ def _make_special(
     """Make something that is neither a file nor a directory."""
     _place(tree, parent, name, place)
     fd = open_path(upper_of(parent), name)
-    node = new_file(tree, fd, os.fstat(fd), Place(parent.handle, name))
+    last, st = last_change(), os.fstat(fd)
+    node = new_file(tree, fd, st, Place(parent.handle, name))
+    tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))
 
 
@@ -233,7 +240,10 @@ def _make_file(
         fd = None  # a whiteout
     if fd is None:
         fd = _make_file_aside(tree, parent, name, cred, mode, rest)
-    node = new_file(tree, fd, os.fstat(fd), Place(parent.handle, name))
+    last, st = last_change(), os.fstat(fd)
+    node = new_file(tree, fd, st, Place(parent.handle, name))
+    node.opened_for_both(fd)
+    tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))
 
 
@@ -257,7 +267,7 @@ def _finish_new(fd: Fd, changes: Changes, cred: Credentials) -> None:
     """Set what the creating call could not, on an object that nobody sees yet."""
     st = os.fstat(fd)
     setattr.check_owner_change(st.st_uid, st.st_gid, changes, cred)
-    setattr.apply(fd, st.st_mode, changes._replace(mode=None))
+    setattr.apply(fd, fd, st.st_mode, changes._replace(mode=None))
 
 
 def _place(

@@ -53,6 +53,7 @@ class Overlay:
 
     def __init__(self, tree: Tree, fsid: int | None = None) -> None:
         self._tree = tree
+        self.read_only = tree.layers.upper is None
         # The number of this filesystem for clients, constant for the export.
         self.fsid = tree.signer.export if fsid is None else fsid
 
@@ -109,10 +110,6 @@ class Overlay:
     @property
     def root(self) -> DirNode:
         return self._tree.root
-
-    @property
-    def read_only(self) -> bool:
-        return self._tree.layers.upper is None
 
     @property
     def write_verifier(self) -> bytes:
@@ -213,7 +210,7 @@ class Overlay:
         """Create a regular file; unless `guarded`, one that exists is opened."""
         return self._by_name(
             lambda: create.create(
-                self._tree, self._directory(parent), name, cred, changes, guarded=guarded
+                self._tree, directory(parent), name, cred, changes, guarded=guarded
             ),
             parent,
         )
@@ -223,9 +220,7 @@ class Overlay:
     ) -> Created:
         """Create a regular file once, however often the call is repeated with its verifier."""
         return self._by_name(
-            lambda: create.create_exclusive(
-                self._tree, self._directory(parent), name, cred, verifier
-            ),
+            lambda: create.create_exclusive(self._tree, directory(parent), name, cred, verifier),
             parent,
         )
 
@@ -234,12 +229,12 @@ class Overlay:
         settle.settle(self._tree, handle)
 
     def mkdir(self, parent: Node, name: bytes, cred: Credentials, changes: Changes) -> Created:
-        return create.mkdir(self._tree, self._directory(parent), name, cred, changes)
+        return create.mkdir(self._tree, directory(parent), name, cred, changes)
 
     def symlink(
         self, parent: Node, name: bytes, cred: Credentials, target: bytes, changes: Changes
     ) -> Created:
-        return create.symlink(self._tree, self._directory(parent), name, cred, target, changes)
+        return create.symlink(self._tree, directory(parent), name, cred, target, changes)
 
     def mknod(
         self,
@@ -251,18 +246,18 @@ class Overlay:
         changes: Changes,
     ) -> Created:
         """Create a device, FIFO or socket; `type_` is one of stat.S_IFCHR, S_IFBLK, ..."""
-        return create.mknod(self._tree, self._directory(parent), name, cred, type_, rdev, changes)
+        return create.mknod(self._tree, directory(parent), name, cred, type_, rdev, changes)
 
     def remove(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove a non-directory's name; returns the parent's change."""
         return self._by_name(
-            lambda: remove.remove(self._tree, self._directory(parent), name, cred), parent
+            lambda: remove.remove(self._tree, directory(parent), name, cred), parent
         )
 
     def rmdir(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove an empty directory; returns the parent's change."""
         return self._by_name(
-            lambda: remove.rmdir(self._tree, self._directory(parent), name, cred), parent
+            lambda: remove.rmdir(self._tree, directory(parent), name, cred), parent
         )
 
     def rename(
@@ -271,7 +266,7 @@ class Overlay:
         """Rename an object; returns the changes of both directories."""
         return self._by_name(
             lambda: rename.rename(
-                self._tree, self._directory(old_dir), old, self._directory(new_dir), new, cred
+                self._tree, directory(old_dir), old, directory(new_dir), new, cred
             ),
             old_dir,
             new_dir,
@@ -279,7 +274,7 @@ class Overlay:
 
     def link(self, node: Node, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Give an object a further name; returns the parent's change."""
-        return link.link(self._tree, self._now(node), self._directory(parent), name, cred)
+        return link.link(self._tree, node, directory(parent), name, cred)
 
     def readdir(self, node: Node, cred: Credentials) -> Listing:
         """All entries of a directory in the order of their cookies."""

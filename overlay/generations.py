@@ -9,9 +9,9 @@ fileid, or for a name the hash that processes forked from one have in common.
 The counters lie in memory that processes forked from this one share, so that
 they see each other's changes.  To bump a counter is to store a number in it
 that no process stores anywhere before or after: so it needs no lock, and of two
-bumps at once it does not matter which comes last.  After its counter each bump
-stores its number as the last bump of all: while that one stands still, nothing
-that was learnt has changed.
+bumps at once it does not matter which comes last.  Before its counter and after
+it, each bump stores a number as the last change of all.  While that one stands
+still, what was found to hold still holds, and what is learnt holds from before.
 
 What a reply to a client says is learnt from many facts.  `watched` notes which
 counters were consulted on the way, so that the whole holds while they stand.
@@ -41,7 +41,7 @@ class _Counters:
 
     def __init__(self) -> None:
         self.words = memoryview(mmap.mmap(-1, (1 + _KINDS * _SLOTS) * 8)).cast("Q")
-        self.next = itertools.count(1).__next__
+        self.next = itertools.count(2, 2).__next__
         self.noted: dict[int, int] | None = None  # while something is watched
 
 
@@ -51,14 +51,16 @@ _WORDS: Final = _COUNTERS.words
 
 def join(process: int) -> None:
     """Bump with numbers of this process alone: `process` is another for each ever forked."""
-    _COUNTERS.next = itertools.count((process % _PROCESSES << _PROCESS_SHIFT) + 1).__next__
+    first = process % _PROCESSES << _PROCESS_SHIFT
+    _COUNTERS.next = itertools.count(first + 2, 2).__next__
 
 
 def bump_all() -> None:
     """Nothing that was learnt so far holds."""
-    stamp = array("Q", [_COUNTERS.next()])
-    _WORDS[_LAST + 1 :] = memoryview(stamp * (len(_WORDS) - 1))
-    _WORDS[_LAST] = stamp[0]
+    _WORDS[_LAST] = stamp = _COUNTERS.next()
+    stamp += 1
+    _WORDS[_LAST + 1 :] = memoryview(array("Q", [stamp]) * (len(_WORDS) - 1))
+    _WORDS[_LAST] = stamp
 
 
 class Generations:
@@ -77,9 +79,16 @@ class Generations:
 
     def bump(self, number: int) -> int:
         """What was learnt does not hold; returns how the counter stands from now on."""
-        _WORDS[self._first + (number & _MASK)] = stamp = _COUNTERS.next()
+        _WORDS[_LAST] = stamp = _COUNTERS.next()
+        stamp += 1
+        _WORDS[self._first + (number & _MASK)] = stamp
         _WORDS[_LAST] = stamp
         return stamp
+
+
+def last_change() -> int:
+    """Whatever was learnt since this was asked for holds if it is still the same."""
+    return _WORDS[_LAST]
 
 
 class Basis:

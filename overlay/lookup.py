@@ -17,7 +17,7 @@ from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
 from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file, is_copy, own_identity
-from overlay.generations import NEVER
+from overlay.generations import NEVER, last_change
 from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.search import LowerFile, find_lower, is_opaque, redirect_of, search
@@ -45,13 +45,22 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
 
 
 def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
+    last = last_change()
+    node: Node | None
     if parent.upper is not None:
         found = open_name(parent.upper, name)
         if found is not None:
-            return _in_upper(tree, parent, name, *found)
+            fd, st = found
+            node = _in_upper(tree, parent, name, fd, st)
+            if node is not None and node.real is fd:
+                tree.learn(node, st, last)
+            return node
     below = find_lower(tree, parent.lowers, name)
     if isinstance(below, LowerFile):
-        return lower_file(tree, below, Place(parent.handle, name))
+        node = lower_file(tree, below, Place(parent.handle, name))
+        if node is not None and node.real is below.fd:
+            tree.learn(node, below.st, last)
+        return node
     return _lower_dir(tree, parent, name, below) if below else None
 
 

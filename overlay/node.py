@@ -14,7 +14,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from index.fd import Fd, reopen
+from index.fd import Fd, proc_path, reopen
 from index.identity import Identity
 from index.layers import Layer
 from overlay.attributes import Attributes
@@ -90,6 +90,20 @@ class FileNode(_Object):
         """The inode that attributes are read from."""
         return self.fd
 
+    def attributes(self, st: os.stat_result) -> Attributes:
+        """The object's attributes from its real inode's."""
+        blocks = st.st_blocks if self.data is None else os.fstat(self.data).st_blocks
+        return _attributes(self, st, st.st_nlink + self.nlink_adjust, blocks)
+
+    @property
+    def target(self) -> int | bytes:
+        """The inode for chmod(2) and the like, which do not take what only names it."""
+        return proc_path(self.fd) if self._writer is None else self._writer
+
+    def opened_for_both(self, fd: Fd) -> None:
+        """Take a descriptor of a regular upper file, just made, to read and write with."""
+        self._reader = self._writer = fd
+
     def reader(self) -> Fd:
         """A descriptor to read a regular file's data with."""
         if self._reader is None:
@@ -125,11 +139,41 @@ class DirNode(_Object):
         return self.lowers[0].fd if self.upper is None else self.upper
 
     @property
+    def target(self) -> int | bytes:
+        """The inode for chmod(2) and the like."""
+        return self.real
+
+    @property
     def is_merged(self) -> bool:
         return len(self.lowers) + (self.upper is not None) > 1
 
+    def attributes(self, st: os.stat_result) -> Attributes:
+        """The object's attributes from its real inode's.
+
+        A merged directory has one link, as in the kernel's overlayfs, which does
+        not count its subdirectories either.
+        """
+        nlink = 1 if st.st_nlink and self.is_merged else st.st_nlink
+        return _attributes(self, st, nlink, st.st_blocks)
+
 
 Node = FileNode | DirNode
+
+
+def _attributes(node: Node, st: os.stat_result, nlink: int, blocks: int) -> Attributes:
+    return Attributes(
+        st.st_mode,
+        nlink,
+        st.st_uid,
+        st.st_gid,
+        st.st_size,
+        blocks * 512,
+        st.st_rdev,
+        node.identity.fileid,
+        st.st_atime_ns,
+        st.st_mtime_ns,
+        st.st_ctime_ns,
+    )
 
 
 def directory(node: Node) -> DirNode:

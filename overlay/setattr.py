@@ -12,7 +12,7 @@ import os
 import stat
 import time
 
-from index.fd import Fd, proc_path
+from index.fd import Fd
 from overlay import permission
 from overlay.attributes import NO_CHANGES, NOW, Attributes, Change, Changes, Now
 from overlay.copy_up import copy_up, copy_up_data
@@ -49,7 +49,7 @@ def setattr(
         if changes.size is not None and isinstance(node, FileNode):
             fd = node.writer()
         try:
-            apply(fd, before.mode, changes)
+            apply(fd, node.target, before.mode, changes)
         finally:
             tree.changed_attributes(node.fileid)
         return Change(before, tree.attributes(node))
@@ -137,26 +137,26 @@ def mode_after_write(had: Attributes, cred: Credentials) -> int | None:
     return stat.S_IMODE(had.mode) & ~drop if had.mode & drop else None
 
 
-def apply(fd: Fd, mode: int, changes: Changes) -> None:
+def apply(fd: Fd, target: int | bytes, mode: int, changes: Changes) -> None:
     """Make `changes` to the real inode behind `fd`, which has this type and mode.
 
+    `target` is the same inode, as a descriptor that was opened or by its path.
     For a size, `fd` must be open for writing.  The owner goes first: changing
     it clears the setuid and setgid bits that a mode may then set.
     """
-    path = proc_path(fd)
     if changes.size is not None:
         os.truncate(fd, changes.size)
     if changes.uid is not None or changes.gid is not None:
         uid = -1 if changes.uid is None else changes.uid
         gid = -1 if changes.gid is None else changes.gid
-        os.chown(path, uid, gid)
+        os.chown(target, uid, gid)
     if changes.mode is not None and not stat.S_ISLNK(mode):
-        os.chmod(path, changes.mode & 0o7777)
+        os.chmod(target, changes.mode & 0o7777)
     if changes.atime is not None or changes.mtime is not None:
         st, now = os.fstat(fd), time.time_ns()
         atime = _time(changes.atime, st.st_atime_ns, now)
         mtime = _time(changes.mtime, st.st_mtime_ns, now)
-        os.utime(path, ns=(atime, mtime))
+        os.utime(target, ns=(atime, mtime))
 
 
 def _time(wanted: int | Now | None, had: int, now: int) -> int:

@@ -29,7 +29,7 @@ from overlay.attributes import Attributes
 from overlay.cache import Cache, descriptor_budget
 from overlay.departures import Departures
 from overlay.errors import error
-from overlay.generations import Generations, bump_all
+from overlay.generations import Generations, bump_all, last_change
 from overlay.jobs import Jobs
 from overlay.listing import Listing
 from overlay.namespace import Namespace
@@ -312,35 +312,17 @@ class Tree:
         kept = node.kept
         if kept is not None and kept[0] == generation:
             return kept[1]
-        st = os.fstat(node.real)
-        if isinstance(node, FileNode):
-            nlink = st.st_nlink + node.nlink_adjust
-        elif node.is_merged and st.st_nlink:
-            nlink = 1  # as the kernel's overlayfs, which does not count its subdirectories either
-        else:
-            nlink = st.st_nlink
-        if nlink <= 0:
+        attributes = node.attributes(os.fstat(node.real))
+        if attributes.nlink <= 0:
             raise error(errno.ESTALE)
-        used = st.st_blocks
-        if isinstance(node, FileNode) and node.data is not None:
-            used = os.fstat(node.data).st_blocks
-        attributes = attributes_of(st, fileid, nlink, used)
         node.kept = generation, attributes
         return attributes
 
+    def learn(self, node: Node, st: os.stat_result, last: int) -> None:
+        """Keep what fstat(2) has said of a node's real inode.
 
-def attributes_of(st: os.stat_result, fileid: int, nlink: int, blocks: int) -> Attributes:
-    """An object's attributes from its real inode's."""
-    return Attributes(
-        st.st_mode,
-        nlink,
-        st.st_uid,
-        st.st_gid,
-        st.st_size,
-        blocks * 512,
-        st.st_rdev,
-        fileid,
-        st.st_atime_ns,
-        st.st_mtime_ns,
-        st.st_ctime_ns,
-    )
+        `last` is the last change (overlay.generations) as it was before that.
+        """
+        generation, attributes = self.stats.of(node.identity.fileid), node.attributes(st)
+        if last_change() == last and attributes.nlink > 0:
+            node.kept = generation, attributes

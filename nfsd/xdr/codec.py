@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Parts: TypeAlias = list[Buffer]
@@ -20,6 +20,7 @@ PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
 TRUE = b"\0\0\0\1"
 
 T = TypeVar("T")
+_REMEMBERED_MAX: Final = 1024
 
 
 class XdrError(ValueError):
@@ -42,6 +43,27 @@ def encode(pack: Callable[[T, Parts], None], value: T) -> bytes:
     parts: Parts = []
     pack(value, parts)
     return b"".join(parts)
+
+
+class Remembered(Generic[T]):
+    """Values of one type by the `size` bytes that they begin with, where they have no more."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: dict[bytes, tuple[T, int]] = {}  # with their own size
+
+    def get(self, buffer: Buffer, at: int) -> tuple[T, int] | None:
+        """The value at `at` and the position behind it, if it is remembered."""
+        known = self._values.get(bytes(buffer[at : at + self._size]))
+        return None if known is None else (known[0], at + known[1])
+
+    def put(self, buffer: Buffer, begin: int, end: int, value: T) -> T:
+        """Remember a value, unless it is too long; after many they are all forgotten."""
+        if end - begin <= self._size and end <= len(buffer):
+            if len(self._values) >= _REMEMBERED_MAX:
+                self._values.clear()
+            self._values[bytes(buffer[begin : begin + self._size])] = value, end - begin
+        return value
 
 
 def pack_void(value: None, parts: Parts) -> None:

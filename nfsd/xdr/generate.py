@@ -38,6 +38,7 @@ from nfsd.xdr.codec import (
     PADDING,
     Buffer,
     Parts,
+    Remembered,
     Signature,
     XdrError,
     encode,
@@ -47,6 +48,9 @@ from nfsd.xdr.codec import (
 '''
 
 TUPLE_METHODS = ("count", "index")
+# Types of many optional fields that come again and again with the same values: a value
+# is remembered by so many bytes, which are all that it has, or begin with all of it.
+REMEMBERED = {"sattr3": 28}
 
 
 class Generator:
@@ -190,11 +194,20 @@ class Generator:
 
     def _unpack(self, name: str, kind: Type | Field) -> str:
         unpacker = Unpacker(self._layouts, self._called)
+        size = REMEMBERED.get(name)
+        if size is not None:
+            self._classes.append(f"_{name.upper()}: Final = Remembered[{name}]({size})")
+            unpacker.line("begin = at")
+            unpacker.line(f"known = _{name.upper()}.get(buffer, at)")
+            unpacker.line("if known is not None:")
+            unpacker.line("    return known")
         if isinstance(kind, Struct):
             value = unpacker.fields(kind, "")
         else:
             value = unpacker.value(kind, "value")
         unpacker.flush()
+        if size is not None:
+            value = f"_{name.upper()}.put(buffer, begin, at, {value})"
         unpacker.line(f"return {value}, at")
         return function(
             f"unpack_{name}(buffer: Buffer, at: int) -> tuple[{name}, int]", "", unpacker

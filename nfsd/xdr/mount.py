@@ -17,6 +17,7 @@ from nfsd.xdr.codec import (
     PADDING,
     Buffer,
     Parts,
+    Remembered,
     Signature,
     XdrError,
     encode,

@@ -17,6 +17,7 @@ from nfsd.xdr.codec import (
     PADDING,
     Buffer,
     Parts,
+    Remembered,
     Signature,
     XdrError,
     encode,
@@ -813,6 +814,9 @@ class COMMIT3res(NamedTuple):
     resfail: wcc_data | bytes | None = None
 
 
+_SATTR3: Final = Remembered[sattr3](28)
+
+
 def pack_nfs_fh3(value: nfs_fh3, parts: Parts) -> None:
     put = parts.append
     value_length = len(value)
@@ -913,6 +917,10 @@ def pack_sattr3(value: sattr3, parts: Parts) -> None:
 
 
 def unpack_sattr3(buffer: Buffer, at: int) -> tuple[sattr3, int]:
+    begin = at
+    known = _SATTR3.get(buffer, at)
+    if known is not None:
+        return known
     (mode_follows,) = S_I.unpack_from(buffer, at)
     at += 4
     mode: int | None = None
@@ -969,7 +977,7 @@ def unpack_sattr3(buffer: Buffer, at: int) -> tuple[sattr3, int]:
         mtime = set_mtime(mtime_set_it, mtime=nfstime3(mtime_mtime_seconds, mtime_mtime_nseconds))
     else:
         mtime = set_mtime(mtime_set_it)
-    return sattr3(mode, uid, gid, size, atime, mtime), at
+    return _SATTR3.put(buffer, begin, at, sattr3(mode, uid, gid, size, atime, mtime)), at
 
 
 def pack_diropargs3(value: diropargs3, parts: Parts) -> None:

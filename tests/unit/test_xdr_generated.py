@@ -319,3 +319,23 @@ def test_fixed_runs_are_one_struct() -> None:
 def test_python_keywords_are_renamed() -> None:
     assert keyword.iskeyword("from")
     assert nfs3.RENAME3args._fields == ("from_", "to")
+
+
+@pytest.mark.parametrize("guard", [None, nfs3.nfstime3(1, 2)])
+@pytest.mark.parametrize("size", [None, 0, 1 << 40])
+@pytest.mark.parametrize("time", [0, 1, 2])
+@pytest.mark.parametrize("mode", [None, 0o600, 0o644])
+def test_what_is_remembered_is_the_same(
+    mode: int | None, time: int, size: int | None, guard: nfs3.nfstime3 | None
+) -> None:
+    """Values that are long and short, alike at the beginning, and followed by other things."""
+    when = nfs3.nfstime3(5, 6) if time == 2 else None
+    new = nfs3.sattr3(mode, 1, None, size, nfs3.set_atime(time, when), nfs3.set_mtime(0))
+    arguments = nfs3.SETATTR3args(b"handle", new._replace(uid=None), guard)
+    data = encode(nfs3.pack_SETATTR3args, arguments)
+    for _ in range(3):
+        for form in (data, memoryview(bytearray(data))):
+            assert decode(nfs3.unpack_SETATTR3args, form) == arguments
+    for end in range(len(data)):
+        with pytest.raises(XdrError):
+            decode(nfs3.unpack_SETATTR3args, data[:end])
