@@ -107,7 +107,9 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         exports = Exports([Export(path, overlay)])
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        replays = None if overlay.read_only else ReplayCache(overlay.open_state(b"replies"))
+        replays = None
+        if not overlay.read_only:
+            replays = ReplayCache(overlay.open_state(b"replies"), overlay.write_verifier)
         dispatcher = Dispatcher(programs, replays)
         dispatcher.trace = options.verbose
         server = Server(dispatcher)

@@ -12,6 +12,10 @@ first connection may be dead; or it was under way in a process that died, and
 nobody knows how far it got.  It is then made again, and an error that only its
 own success explains is that success (`Procedure.again`).
 
+What was answered may be lost when the machine loses its power, unlike a write that
+was answered as stable.  So an answer of an earlier epoch (another boot) is not
+given again: that call's fate is unknown too.
+
 A call is known by a digest of the client's address, without the port, and of the
 whole record: xid, procedure, credentials and arguments.
 """
@@ -36,6 +40,7 @@ AGE_MAX: Final = 120 * 10**9  # nanoseconds; Linux gives a call up after about a
 WAIT: Final = 20.0  # seconds that a repetition waits for a call under way
 _SLOT: Final = 512
 _WAYS: Final = 8  # slots that one call may be in
+_PROCESS_BITS: Final = 32  # of 64; above them is the epoch
 _HEAD: Final = struct.Struct("<16sQQHH")  # digest, process, time, state, length
 _REPLY_MAX: Final = _SLOT - _HEAD.size
 _SETS: Final = SIZE // _SLOT // _WAYS
@@ -70,12 +75,14 @@ class ReplayCache:
     process after the other, so that only the choice of a slot needs a lock.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, epoch: bytes = b"") -> None:
+        """`epoch` is another when what was done before may be lost (overlay.verifier)."""
         if os.fstat(fd).st_size != SIZE:
             os.ftruncate(fd, 0)
             os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
         self._map = mmap.mmap(fd, SIZE)
-        self._process = secrets.randbits(64)
+        self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
+        self._process = self._epoch | secrets.randbits(_PROCESS_BITS)
         self._changed = threading.Condition(threading.RLock())
 
     def begin(self, address: str, record: Buffer) -> Entry:
@@ -107,7 +114,7 @@ class ReplayCache:
         return entry
 
     def _known(self, digest: bytes, slot: int, process: int, state: int, length: int) -> Entry:
-        if state == _DONE:
+        if state == _DONE and self._epoch == process >> _PROCESS_BITS << _PROCESS_BITS:
             begin = slot * _SLOT + _HEAD.size
             return Entry(digest, slot, Fate.DONE, self._map[begin : begin + length])
         if process == self._process:
