@@ -9,7 +9,6 @@ Whether the name went is not recorded: the upper layer shows it.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
