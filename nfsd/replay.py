@@ -12,6 +12,10 @@ answer, as the first connection may be dead; or it was under way in a process
 that died, and nobody knows how far it got.  It is then made again, and an error
 that only its own success explains is that success (`Procedure.again`).
 
+What was answered may be lost when the machine loses its power, unlike a write that
+was answered as stable.  So an answer of an earlier epoch (another boot) is not
+given again: that call's fate is unknown too.
+
 A call is known by a digest of the client's address, without the port, and of the
 whole record: xid, procedure, credentials and arguments.
 
@@ -59,6 +63,7 @@ _STATE: Final = 0xF
 _LENGTH_SHIFT: Final = 4
 _ROOM_SHIFT: Final = 16
 _CHECK_SHIFT: Final = 32
+_PROCESS_BITS: Final = 32  # of 64; above them is the epoch
 _FREE: Final = 0
 _BEGUN: Final = 1
 _DONE: Final = 2
@@ -87,12 +92,14 @@ class Entry(NamedTuple):
 class ReplayCache:
     """Replies of one server, in a file of `SIZE` bytes; for so many processes forked from this."""
 
-    def __init__(self, fd: int, processes: int = 1) -> None:
+    def __init__(self, fd: int, processes: int = 1, epoch: bytes = b"") -> None:
+        """`epoch` is another when what was done before may be lost (overlay.verifier)."""
         if os.fstat(fd).st_size != SIZE:
             os.ftruncate(fd, 0)
             os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
         self._fd = fd
         self._map = mmap.mmap(fd, SIZE)
+        self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
         self._words = memoryview(self._map).cast("Q")
         self._is_shared = processes > 1
         self._living = memoryview(mmap.mmap(-1, 8 * processes)).cast("Q")  # by slot; 0: nobody
@@ -103,9 +110,13 @@ class ReplayCache:
 
     def join(self, slot: int) -> None:
         """Be the process in this slot, from 0."""
-        self._process = self._living[slot] = secrets.randbits(63) + 1
+        self._process = self._living[slot] = self._new_number()
         rooms = _ROOMS // len(self._living)
         self._rooms = itertools.cycle(range(slot * rooms, (slot + 1) * rooms))
+
+    def _new_number(self) -> int:
+        """A number that no process of this epoch has had, and that is not 0."""
+        return self._epoch | secrets.randbits(_PROCESS_BITS - 1) + 1
 
     def died(self, slot: int) -> None:
         """The process in this slot has ended."""
@@ -155,6 +166,8 @@ class ReplayCache:
             fate = Fate.NEW
             if word & _STATE != _FREE and 0 <= now - when <= AGE_MAX:
                 fate, reply = self._answer(digest, word)
+                if fate is Fate.DONE and process >> _PROCESS_BITS != self._epoch >> _PROCESS_BITS:
+                    fate = Fate.UNKNOWN
                 if fate is Fate.DONE:
                     return Entry(digest, place, fate, reply)
         if place != _NOWHERE:

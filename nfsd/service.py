@@ -42,7 +42,8 @@ class Service:
         writable = [overlay for overlay in self._overlays if not overlay.read_only]
         self._replays: ReplayCache | None = None
         if writable:
-            self._replays = ReplayCache(writable[0].open_state(_REPLIES), workers)
+            state, epoch = writable[0].open_state(_REPLIES), writable[0].write_verifier
+            self._replays = ReplayCache(state, workers, epoch)
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
         self._dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
         self._dispatcher.trace = trace

@@ -105,7 +105,7 @@ def write(
     finally:
         tree.changed_attributes(file.fileid)
     if stable is not Stable.UNSTABLE:
-        sync(tree, fd, data_only=stable is Stable.DATA_SYNC)
+        sync(tree, fd)
     return Change(before, tree.attributes(file))
 
 
@@ -121,17 +121,18 @@ def commit(tree: Tree, node: Node) -> Change:
     before = tree.attributes(file)
     if file.is_upper and file.data is None:
         may_block()
-        sync(tree, file.writer(), data_only=False)
+        sync(tree, file.writer())
     return Change(before, tree.attributes(file))
 
 
-def sync(tree: Tree, fd: Fd, *, data_only: bool) -> None:
-    """fsync(2); a failure means that earlier unstable writes may be lost, and clients are told."""
+def sync(tree: Tree, fd: Fd) -> None:
+    """fsync(2); a failure means that earlier unstable writes may be lost, and clients are told.
+
+    For DATA_SYNC too: fdatasync(2) may leave out the link of a file that was just copied
+    up into the index, and without that the data belongs to nobody.
+    """
     try:
-        if data_only:
-            os.fdatasync(fd)
-        else:
-            os.fsync(fd)
+        os.fsync(fd)
     except OSError:
         tree.verifier.data_lost()
         raise

@@ -50,6 +50,7 @@ def _abandon_copy(tree: Tree, name: bytes) -> None:
     mark = xattrs.get(found[0], xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
     entry = None if identity is None else tree.index.find(identity.fileid)
-    leads_here = isinstance(entry, DirectoryEntry) and entry.upper == handle_of(found[0])
-    if identity is not None and leads_here:
+    if identity is None or not isinstance(entry, DirectoryEntry):
+        return
+    if entry.upper == handle_of(found[0]):
         tree.index.forget_upper(identity)

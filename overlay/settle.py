@@ -22,8 +22,8 @@ def settle(tree: Tree, handle: bytes) -> None:
     node = resolve(tree, handle)
     if isinstance(node, DirNode):
         if node.upper is not None:
-            sync(tree, node.upper, data_only=False)
+            sync(tree, node.upper)
     elif node.is_upper and stat.S_ISREG(node.mode):
-        sync(tree, node.reader(), data_only=False)
+        sync(tree, node.reader())
     elif node.is_upper:
         sync_filesystem(tree.workdir.root)  # others cannot be opened

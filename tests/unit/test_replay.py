@@ -54,6 +54,17 @@ def test_a_call_that_a_dead_process_began_is_of_unknown_fate(file: int) -> None:
     assert cache.begin("a", b"call").reply == b"answer"
 
 
+def test_an_answer_is_not_trusted_when_what_was_done_may_be_lost(file: int) -> None:
+    cache = ReplayCache(file, epoch=b"verifier")
+    cache.finish(cache.begin("a", b"call"), b"answer")
+    assert ReplayCache(file, epoch=b"verifier").begin("a", b"call").fate is Fate.DONE
+    cache = ReplayCache(file, epoch=b"other")
+    entry = cache.begin("a", b"call")
+    assert entry.fate is Fate.UNKNOWN
+    cache.finish(entry, b"another")
+    assert cache.begin("a", b"call").reply == b"another"
+
+
 def test_a_cancelled_call_is_new(file: int) -> None:
     cache = ReplayCache(file)
     cache.cancel(cache.begin("a", b"call"))

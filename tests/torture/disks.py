@@ -1,0 +1,125 @@
+"""A filesystem with a journal, in an image in memory, and copies of the image after a power cut.
+
+Rule: a copy is what the disk held at one instant.  What is in memory and was not written is not in
+it; the filesystem is not asked to write anything, but for its journal when a test says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from tests.conformance.machine import program
+from tests.property.syscalls import mount, private_mounts, unmount
+
+KINDS: Final = {
+    "ext4": ("mkfs.ext4", "e2fsprogs", ("-q", "-F"), 64 << 20),
+    "xfs": ("mkfs.xfs", "xfsprogs", ("-q", "-f"), 320 << 20),
+}
+_OPTIONS: Final = {"ext4": "loop,noatime", "xfs": "loop,noatime,nouuid"}
+_TRIES: Final = 100
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Disk:
+    """An empty filesystem of one kind, mounted at `path`."""
+
+    def __init__(self, kind: str, place: Path) -> None:
+        self._kind = kind
+        self._memory = place / "memory"
+        self._image = self._memory / "image"
+        self._copy = self._memory / "copy"
+        self._device = ""
+        self.path = place / "disk"
+
+    def make(self) -> None:
+        """Make and mount it."""
+        make, package, options, size = KINDS[self._kind]
+        private_mounts()
+        for directory in (self._memory, self.path):
+            directory.mkdir()
+        mount(b"test", os.fsencode(self._memory), b"tmpfs", b"size=2g")
+        with self._image.open("wb") as file:
+            file.truncate(size)
+        _run(program(make, package), *options, str(self._image))
+        self._mount(self._image, self.path)
+        with open("/proc/self/mountinfo") as mounts:
+            line = next(line for line in mounts if f" {self.path} " in line)
+        self._device = line.split(" - ")[1].split()[1].removeprefix("/dev/")
+        (self.path / "other").touch()
+
+    def _mount(self, image: Path, at: Path) -> None:
+        _run("mount", "-t", self._kind, "-o", _OPTIONS[self._kind], str(image), str(at))
+
+    def remove(self) -> None:
+        """Unmount it, whatever is still open; then it is gone."""
+        for directory in (self.path, self._memory):
+            unmount(os.fsencode(directory), lazily=True)
+
+    def sync(self) -> None:
+        """Bring everything to the disk."""
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            if _libc.syncfs(fd) < 0:
+                raise OSError(ctypes.get_errno(), "syncfs")
+        finally:
+            os.close(fd)
+
+    def commit(self) -> None:
+        """Bring the journal to the disk as far as it has got, and no data that it does not need.
+
+        As happens every few seconds, and whenever somebody syncs a file of his own.
+        """
+        fd = os.open(self.path / "other", os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(fd, b"x")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def copy(self) -> None:
+        """Copy the disk as it is at this instant."""
+        for _ in range(_TRIES):
+            before = self._writes()
+            _run("cp", "--sparse=always", "--reflink=auto", str(self._image), str(self._copy))
+            if before == self._writes():
+                return
+        raise TimeoutError(f"{self._device} is always being written to")
+
+    def _writes(self) -> tuple[str, str]:
+        """How often the device was written to, and how many requests are under way."""
+        words = Path(f"/sys/block/{self._device}/stat").read_text().split()
+        return words[4], words[8]
+
+    @contextmanager
+    def copied(self) -> Iterator[None]:
+        """The copy in the place of the disk: the filesystem replays its journal.
+
+        As after a restart of the machine, paths are the same and device numbers may be others.
+        """
+        self._mount(self._copy, self.path)
+        try:
+            yield
+        finally:
+            unmount(os.fsencode(self.path), lazily=True)
+
+
+@contextmanager
+def disk(kind: str, place: Path) -> Iterator[Disk]:
+    """A disk below the empty directory `place` for a while."""
+    made = Disk(kind, place)
+    made.make()
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True, timeout=60)
