@@ -176,7 +176,15 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
     tree.remember(identity, found.fd)
     data = data_of_lower(tree, found, place) if stat.S_ISREG(found.st.st_mode) else None
     return tree.add_file(
-        identity, generation, found.layer, found.fd, found.st.st_mode, place=place, data=data
+        identity,
+        generation,
+        found.layer,
+        found.fd,
+        found.st.st_mode,
+        # Known by its path, each name of an inode is an object of its own.
+        nlink_adjust=1 - found.st.st_nlink if identity.is_by_path else 0,
+        place=place,
+        data=data,
     )
 
 

@@ -127,7 +127,7 @@ def is_removable(parent: DirNode, name: bytes, node: FileNode) -> bool:
     the object is a lower inode with no other name.
     """
     if not node.is_upper:
-        return os.fstat(node.fd).st_nlink == 1
+        return os.fstat(node.fd).st_nlink + node.nlink_adjust == 1
     return node.identity.is_upper or covered_by(parent, name) is not None
 
 

@@ -124,8 +124,10 @@ def test_handles_outlive_a_remount(serve: Serve, volume: Volume, tmp_path: Path)
     paths = ["dir", "dir/above", "dir/file", "dir/sub", "dir/sub/deep", "dir/link", "first"]
     known = {path: wire.facts(path) for path in paths}
     assert len({facts.fileid for facts in known.values()}) == len(paths)
+    links = wire.attributes(known["first"].handle).nlink
     wire.setattr(known["dir/file"].handle, mode=0o600)
     wire.write(known["first"].handle, b"HARD")
+    assert wire.attributes(known["first"].handle).nlink == links
     wire.rename("dir/sub", "moved")
     wire.close()
     session.server.stop()
