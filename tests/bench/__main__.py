@@ -82,10 +82,14 @@ def _measured(
     options: argparse.Namespace, console: Console, stack: ExitStack
 ) -> tuple[Results, Setting]:
     effort = Effort(options.seconds, options.rounds)
+    load = os.getloadavg()[0]
     console.print("making the layers")
     ground = Ground(_GROUND, options.scratch, FIRST_WRITES * len(SHAPES) * effort.rounds)
-    stack.callback(Portmapper().stop)
-    peers = _peers(options, ground, console)
+    peers, absent = _peers(options, ground)
+    for name, why in absent.items():
+        console.print(f"not measured: {name}: {why}")
+    if any(isinstance(peer, Ganesha) for peer in peers):
+        stack.callback(Portmapper().stop)
     for peer in peers:
         console.print(f"starting {peer.name} {peer.version}")
         peer.start()
@@ -97,7 +101,7 @@ def _measured(
         contest.change_large()
     name = options.report.with_suffix(".svg").name if options.report else ""
     servers = {peer.name: peer.version for peer in peers}
-    return contest.results, Setting(description(placement), servers, effort, name)
+    return contest.results, Setting(description(placement, load), servers, absent, effort, name)
 
 
 def _run(contest: Contest, workloads: Sequence[Workload], console: Console) -> None:
@@ -121,8 +125,8 @@ def _workloads(options: argparse.Namespace) -> list[Workload]:
     return [each for each in every if each.name in names]
 
 
-def _peers(options: argparse.Namespace, ground: Ground, console: Console) -> list[Peer]:
-    """The servers that are wanted and installed."""
+def _peers(options: argparse.Namespace, ground: Ground) -> tuple[list[Peer], dict[str, str]]:
+    """The servers that are wanted, and why those of them that cannot be had are absent."""
 
     def ours(name: str, project: Path, more: str) -> Peer:
         stack = ground.stack(name)
@@ -135,19 +139,21 @@ def _peers(options: argparse.Namespace, ground: Ground, console: Console) -> lis
     if options.against is not None:
         where = options.against.resolve()
         makers[f"{OURS} in {where.name}"] = lambda name: ours(name, where, options.serve)
-    makers[REFERENCE] = lambda name: Ganesha(name, ground.kernel_overlay("ganesha"), _PORT)
-    makers["Ganesha, ext4"] = lambda name: Ganesha(name, ground.plain("plain"), _PORT + 2)
-    makers["unfs3, overlay"] = lambda name: Unfs3(name, ground.kernel_overlay("unfs3"), _PORT + 4)
-    makers["unfs3, ext4"] = lambda name: Unfs3(name, ground.plain("plain-unfs3"), _PORT + 6)
+    overlay, plain = ground.kernel_overlay, ground.plain
+    makers[REFERENCE] = lambda name: Ganesha(name, lambda: overlay("ganesha"), _PORT)
+    makers["Ganesha, ext4"] = lambda name: Ganesha(name, lambda: plain("ganesha-plain"), _PORT + 2)
+    makers["unfs3, overlay"] = lambda name: Unfs3(name, lambda: overlay("unfs3"), _PORT + 4)
+    makers["unfs3, ext4"] = lambda name: Unfs3(name, lambda: plain("unfs3-plain"), _PORT + 6)
     wanted = options.servers.split(",") if options.servers else [""]
     peers: list[Peer] = []
+    absent: dict[str, str] = {}
     for name, make in makers.items():
         if any(part in name for part in wanted):
             try:
                 peers.append(make(name))
             except UnavailableError as error:
-                console.print(f"not measured: {name}: {error}")
-    return peers
+                absent[name] = str(error)
+    return peers, absent
 
 
 sys.exit(main())

@@ -11,8 +11,8 @@ from tests.bench.ground import KERNEL_OPTIONS
 from tests.bench.measure import Placement
 
 
-def description(placement: Placement) -> list[str]:
-    """Lines that tell another reader what the figures are worth."""
+def description(placement: Placement, load: float) -> list[str]:
+    """Lines that tell another reader what the figures are worth; `load` is what else was running."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.+)", cpuinfo)
     cpus = model[1] if model else platform.machine()
@@ -22,6 +22,7 @@ def description(placement: Placement) -> list[str]:
     return [
         f"{len(os.sched_getaffinity(0))} processors ({cpus}), {memory:.0f} GiB of memory",
         f"Linux {platform.release()}, Python {platform.python_version()}",
+        f"load average before the run: {load:.1f} (0 on a quiet machine)",
         f"layers on ext4 in a loop device; kernel overlays mounted with `{KERNEL_OPTIONS}`",
         *placement.described(),
     ]

@@ -6,12 +6,13 @@ started as its manual says and ended by its pid.
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -132,11 +133,14 @@ class Daemon(ABC):
 
 
 class Ganesha(Daemon):
-    """NFS-Ganesha with its VFS back end; it wants a portmapper (`Portmapper`)."""
+    """NFS-Ganesha with its VFS back end; it wants a portmapper (`Portmapper`).
 
-    def __init__(self, name: str, export: Path, port: int) -> None:
-        super().__init__(name, export, port)
+    What it exports is made only when the program is there.
+    """
+
+    def __init__(self, name: str, export: Callable[[], Path], port: int) -> None:
         self._program = program("ganesha.nfsd", "nfs-ganesha nfs-ganesha-vfs")
+        super().__init__(name, export(), port)
         self.version = command([self._program, "-v"], timeout=10).replace(" Release =", "").strip()
         (self.directory / "ganesha.conf").write_text(f"""\
 NFS_CORE_PARAM {{
@@ -146,7 +150,7 @@ NFS_CORE_PARAM {{
 NFSv4 {{ Graceless = true; RecoveryRoot = {self.directory}; }}
 NFS_KRB5 {{ Active_krb5 = false; }}
 EXPORT {{
-  Export_Id = 1; Path = {export}; Pseudo = /export; Filesystem_Id = 192.168;
+  Export_Id = 1; Path = {self.export}; Pseudo = /export; Filesystem_Id = 192.168;
   Protocols = 3; Access_Type = RW; Squash = No_Root_Squash; SecType = sys;
   FSAL {{ Name = VFS; }}
 }}
@@ -161,11 +165,14 @@ EXPORT {{
 class Unfs3(Daemon):
     """unfs3."""
 
-    def __init__(self, name: str, export: Path, port: int) -> None:
-        super().__init__(name, export, port)
-        self._program = program("unfsd", "unfs3")
+    def __init__(self, name: str, export: Callable[[], Path], port: int) -> None:
+        found = shutil.which("unfsd")
+        if found is None:  # Debian 12 has no package of it
+            raise UnavailableError("unfsd is not installed")
+        self._program = found
         self.version = "as installed"
-        (self.directory / "exports").write_text(f'"{export}" (rw,no_root_squash,insecure)\n')
+        super().__init__(name, export(), port)
+        (self.directory / "exports").write_text(f'"{self.export}" (rw,no_root_squash,insecure)\n')
 
     def words(self) -> list[str]:
         ports = ["-n", str(self.port), "-m", str(self.mount_port)]

@@ -26,11 +26,12 @@ _READ: Final = "read 1m"
 class Setting:
     """Where a run was made: lines about the machine, what each server is, and how long it took.
 
-    `plot` is the file name of the plot beside the report.
+    `absent` has why a server was not measured; `plot` is the name of the file beside the report.
     """
 
     machine: Sequence[str]
     servers: dict[str, str]
+    absent: dict[str, str]
     effort: Effort
     plot: str
 
@@ -102,6 +103,7 @@ def _heading(setting: Setting) -> str:
         *(f"* {line}" for line in setting.machine),
         "",
         *(f"* **{name}**: {what}" for name, what in setting.servers.items()),
+        *(f"* {name}: not measured: {why}" for name, why in setting.absent.items()),
         "",
         "All servers start from the same two lower layers, ours and each kernel overlay with an",
         "upper of its own. `tests/bench/workloads.py` has what is called in each workload. A",

@@ -4,8 +4,10 @@
 # the tests that need them skip themselves (or fail, when CI=true). No service is started.
 set -uo pipefail
 
-# program:package
+# program or file:package
 wanted=(
+  cc:gcc
+  /usr/include/stdio.h:libc6-dev
   qemu-system-x86_64:qemu-system-x86
   debootstrap:debootstrap
   nfs-ls:libnfs-utils
@@ -23,6 +25,7 @@ wanted=(
 if [ "${1:-}" = bench ]; then
   wanted=(
     cc:gcc
+    /usr/include/stdio.h:libc6-dev
     ganesha.nfsd:nfs-ganesha
     /usr/lib/*/ganesha/libfsalvfs.so:nfs-ganesha-vfs
     rpcbind:rpcbind

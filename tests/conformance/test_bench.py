@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.conformance, pytest.mark.slow, pytest.mark.timeout(600
 def test_every_workload_gives_a_figure(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         raise UnavailableError("the server needs root")
-    program("rpcbind", "rpcbind")
     program("cc", "gcc")
     mounts = Path("/proc/self/mounts").read_text()
     words = ["-m", "tests.bench", "--rounds", "2", "--seconds", "0.5", "--servers", "overlay-nfsd"]

@@ -19,6 +19,7 @@ from tests.bench.workloads import COLD, WARM
 SETTING = Setting(
     ["two processors"],
     {OURS: "of today", REFERENCE: "4.3", "Ganesha, ext4": "4.3"},
+    {"unfs3, ext4": "unfsd is not installed"},
     Effort(1.0, 3),
     "plot.svg",
 )
@@ -165,6 +166,10 @@ def test_bars_go_right_where_we_are_ahead_and_left_where_not() -> None:
     assert begins[1] + widths[1] == begins[0]
     assert widths[0] == widths[1] > 0
     assert next(root.iter(f"{SVG}text")).text == "a < b"
+
+
+def test_who_was_not_measured_is_told_why() -> None:
+    assert "* unfs3, ext4: not measured: unfsd is not installed\n" in report(Results(), SETTING)
 
 
 def test_workloads_have_names_of_their_own() -> None:
