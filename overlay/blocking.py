@@ -25,6 +25,11 @@ def allow_blocking() -> None:
     _impatient.discard(threading.get_ident())
 
 
+def must_not_wait() -> bool:
+    """Whether the calling thread is an event loop's."""
+    return threading.get_ident() in _impatient
+
+
 def may_block() -> None:
     """Raise `WouldBlock` on an event loop's thread; what follows may take long."""
     if threading.get_ident() in _impatient:

@@ -1,7 +1,7 @@
 """Reading and writing the contents of regular files (RFC 1813 sections 3.3.6, 3.3.7, 3.3.21).
 
-Data that is in the page cache is read in place; for anything else the call is
-made again on a thread that may wait for the disk.  Written data is always
+Data that is in the page cache is read in place, or sent from there; for anything
+else the call is made again on a thread that may wait for the disk.  Written data is always
 passed to the kernel before the call returns, so only a crash of the machine
 can lose it before a COMMIT.
 """
@@ -11,13 +11,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from index.fd import Fd
+from index.syscalls import is_resident
 from overlay import permission
 from overlay.attributes import Change
-from overlay.blocking import may_block
+from overlay.blocking import may_block, must_not_wait
 from overlay.copy_up import copy_up_data
 from overlay.credentials import Credentials
 from overlay.errors import WouldBlock, error
@@ -27,6 +29,7 @@ from overlay.tree import Tree
 
 Buffer = bytes | bytearray | memoryview
 _MAX_OFFSET: Final = (1 << 63) - 1
+EXTENT_MIN: Final = 64 << 10  # of less, one copy costs less than one more system call
 _NO_NOWAIT: Final = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -47,23 +50,46 @@ def regular(node: Node) -> FileNode:
     return node
 
 
-def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
-    """Up to `count` bytes from `offset`, and whether the file ends there."""
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Data of a file that is in the page cache, to be sent from there by sendfile(2)."""
+
+    fd: Fd
+    offset: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __bytes__(self) -> bytes:
+        """The data, read; less of it if the file has become shorter."""
+        return os.pread(self.fd, self.size, self.offset)
+
+    def after(self, count: int) -> Extent:
+        """What is left when `count` bytes have been sent."""
+        return Extent(self.fd, self.offset + count, self.size - count)
+
+
+def read(
+    tree: Tree, node: Node, cred: Credentials, offset: int, count: int
+) -> tuple[Buffer | Extent, bool]:
+    """Up to `count` bytes from `offset`, and whether the file ends there.
+
+    On a thread that must not wait much data is only found, not read.
+    """
     file = regular(node)
     size = permission.require_data(tree, file, cred, permission.READ).size
     if count == 0 or offset >= size:
         return b"", offset >= size
     wanted = min(count, size - offset)
-    data = _read(file.reader(), wanted, offset)
+    fd = file.reader()
+    if not must_not_wait():
+        data: Buffer | Extent = os.pread(fd, wanted, offset)
+    elif wanted >= EXTENT_MIN and is_resident(fd, offset, wanted):
+        data = Extent(fd, offset, wanted)
+    else:
+        data = _read_cached(fd, wanted, offset)
     return data, offset + len(data) >= size
-
-
-def _read(fd: Fd, count: int, offset: int) -> Buffer:
-    try:
-        may_block()
-    except WouldBlock:
-        return _read_cached(fd, count, offset)
-    return os.pread(fd, count, offset)
 
 
 def _read_cached(fd: Fd, count: int, offset: int) -> Buffer:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from index.syscalls import is_resident
+from nfsd.xdr.codec import decode, encode
 from nfsd.xdr.nfs3 import (
     DATA_SYNC,
     FILE_SYNC,
@@ -15,15 +18,22 @@ from nfsd.xdr.nfs3 import (
     NFS3ERR_FBIG,
     NFS3ERR_INVAL,
     NFS3ERR_ISDIR,
+    NFS_PROGRAM,
+    NFS_V3,
+    NFSPROC3_READ,
     UNSTABLE,
     COMMIT3args,
     READ3args,
+    SETATTR3args,
     WRITE3args,
     diropargs3,
+    pack_READ3args,
+    unpack_READ3res,
 )
+from overlay.data import EXTENT_MIN
 from tests.client import Client
 from tests.conformance.server import Server
-from tests.unit.test_nfs3_attributes import attributes, made
+from tests.unit.test_nfs3_attributes import SAME, attributes, made
 
 MEGABYTE = 1 << 20
 
@@ -147,3 +157,69 @@ def test_a_lower_file_is_copied_up_and_not_changed(
     assert (live.stack.lowers[1] / "file").read_bytes() == b"0123456789"
     assert live.stack.upper is not None
     assert (Path(live.stack.upper) / "file").read_bytes() == b"01__456789"
+
+
+SIZES = [1, 3, 4096, EXTENT_MIN - 1, EXTENT_MIN, EXTENT_MIN + 1, 100_001, MEGABYTE - 3, MEGABYTE]
+
+
+@pytest.mark.parametrize("count", SIZES)
+def test_data_from_anywhere(client: Client, root: bytes, count: int) -> None:
+    """Replies that are read and ones that are sent from the page cache, mixed on their way."""
+    handle = made(client, root, b"anywhere%d" % count)
+    data = os.urandom(2 * MEGABYTE)
+    for offset in (0, MEGABYTE):
+        assert write(client, handle, offset, data[offset : offset + MEGABYTE]).status == NFS3_OK
+    offsets = [0, 1, 4095, 4096, MEGABYTE - 1, 2 * MEGABYTE - count, 2 * MEGABYTE - 1] * 3
+    calls: list[tuple[str, Any]] = []
+    for offset in offsets:
+        calls += [("READ", READ3args(handle, offset, count)), ("GETATTR", handle)]
+    replies = client.pipeline(calls, outstanding=16)[::2]
+    for offset, reply in zip(offsets, replies, strict=True):
+        expected = data[offset : offset + count]
+        assert reply.resok.data == expected
+        assert reply.resok.count == len(expected)
+        assert reply.resok.eof == (offset + count >= len(data))
+
+
+@pytest.mark.parametrize("left", [0, 5000, 3 * MEGABYTE])
+def test_a_file_that_gets_shorter_while_it_is_sent(
+    live: Server, client: Client, root: bytes, left: int
+) -> None:
+    """What was promised is sent; where the file has nothing any more it is zeros."""
+    handle = made(client, root, b"shorter%d" % left)
+    data = os.urandom(MEGABYTE)
+    total = 40
+    for number in range(total):
+        assert write(client, handle, number * MEGABYTE, data).status == NFS3_OK
+    with Client(live.port) as slow:
+        for number in range(total):
+            arguments = encode(pack_READ3args, READ3args(handle, number * MEGABYTE, MEGABYTE))
+            slow.send(slow.message(NFS_PROGRAM, NFS_V3, NFSPROC3_READ, arguments))
+        slow.record()
+        changes = SAME._replace(size=left)
+        assert client.nfs("SETATTR", SETATTR3args(handle, changes, None)).status == NFS3_OK
+        for _ in range(1, total):
+            found = decode(unpack_READ3res, slow.record(), 24).resok
+            assert found is not None
+            assert found.count == len(found.data)
+            kept = len(bytes(found.data).rstrip(b"\0"))
+            assert found.data[:kept] == data[:kept]
+        assert client.nfs("GETATTR", handle).resok.size == left
+
+
+def test_what_is_resident(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_bytes(bytes(100_000))
+    with open(place, "rb") as file:
+        os.fsync(file.fileno())
+        assert is_resident(file.fileno(), 0, 100_000)
+        assert is_resident(file.fileno(), 99_999, 1)
+        assert not is_resident(file.fileno(), 0, 200_000)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert not is_resident(file.fileno(), 0, 100_000)
+        assert not is_resident(file.fileno(), 5000, 1)
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(file.fileno(), 1, 5000)
+        assert is_resident(file.fileno(), 4096, 4096)
+        assert not is_resident(file.fileno(), 4095, 2)
+        assert not is_resident(file.fileno(), 8191, 2)
