@@ -12,7 +12,7 @@ from tests.bench.measure import Placement
 
 
 def description(placement: Placement, load: float) -> list[str]:
-    """Lines that tell another reader what the figures are worth; `load` is what else was running."""
+    """Lines that tell a reader what the figures are worth; `load` is what else was running."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*: (.+)", cpuinfo)
     cpus = model[1] if model else platform.machine()
