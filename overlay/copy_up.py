@@ -72,7 +72,7 @@ def _copied_up(tree: Tree, node: FileNode, *, data: bool, size: int | None) -> F
     """One step towards that: the job that is under way may be somebody else's."""
     require_upper(tree)
     may_block()
-    place = node.place or find_place(tree, node.layer, node.fd)
+    place = node.place or find_place(tree, node)
     tree.copy_ups.do(node.fileid, lambda: _copy_file(tree, node, place, data, size))
     copied = _file(resolve(tree, node.handle))
     return link_up(tree, copied, place) if place is not None and copied.is_upper else copied
@@ -171,8 +171,24 @@ def _path_of_place(tree: Tree, place: Place) -> bytes | None:
     return lower_path(tree, parent, place.name) if isinstance(parent, DirNode) else None
 
 
-def find_place(tree: Tree, layer: Layer, fd: Fd) -> Place | None:
-    """A name of a lower file that was opened by handle, if the kernel happens to know one."""
+def find_place(tree: Tree, node: FileNode) -> Place | None:
+    """A name of a lower file that was opened by handle, if the kernel happens to know one.
+
+    A handle does not say which layer of its filesystem the file is in, and only by
+    way of that layer's mount has it a path.
+    """
+    if not node.layer.has_handles:
+        return _place_of(tree, node.layer, node.fd)
+    real = handle_of(node.fd)
+    for layer in tree.layers.lowers:
+        if layer.filesystem == node.layer.filesystem and layer.has_handles:
+            place = _place_of(tree, layer, layer.open_handle(real, os.O_PATH))
+            if place is not None:
+                return place
+    return None
+
+
+def _place_of(tree: Tree, layer: Layer, fd: Fd) -> Place | None:
     names = components(path_of(fd))
     if not names:
         return None

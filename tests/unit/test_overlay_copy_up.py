@@ -175,3 +175,25 @@ def test_without_an_upper_layer_nothing_is_changed(
         assert refused.value.errno == errno.EROFS
     finally:
         overlay.close()
+
+
+def test_a_file_that_is_written_by_its_handle_gets_its_upper_name(tmp_path: Path) -> None:
+    """In whichever layer it is; the server knows nothing of it but the handle."""
+    layers = [tmp_path / name for name in ("top", "bottom", "upper", "work")]
+    for layer in layers:
+        layer.mkdir()
+    for layer in layers[:2]:
+        (layer / "d").mkdir()
+        (layer / "d" / layer.name).write_text("lower")
+    top, bottom, upper, work = map(os.fsencode, layers)
+    config = OverlayConfig((top, bottom), upper, work)
+    overlay = Overlay.open(config)
+    directory = overlay.lookup(overlay.root, b"d", ROOT)
+    handles = [overlay.lookup(directory, name, ROOT).handle for name in (b"top", b"bottom")]
+    overlay.close()
+    overlay = Overlay.open(config)
+    for handle in handles:
+        overlay.write(overlay.resolve(handle), ROOT, 0, b"UP", Stable.UNSTABLE)
+    overlay.close()
+    for name in ("top", "bottom"):
+        assert (layers[2] / "d" / name).read_text() == "UPwer"
