@@ -39,7 +39,7 @@ BATCH_CALLS: Final = 64  # answered before other connections have their turn
 BATCH_BYTES: Final = 1 << 20
 JOIN_BYTES: Final = EXTENT_MIN  # below this one copy is cheaper than a long vector
 _SHARED_BYTES: Final = 64 << 10  # what one read takes of anything small
-_SPARE_BUFFERS: Final = 16  # for large records
+SPARE_BUFFERS: Final = 8  # for large records
 VECTOR_MAX: Final = 512  # buffers in one system call, half of what Linux takes
 
 
@@ -48,7 +48,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.shared = memoryview(bytearray(_SHARED_BYTES))
-        self.spare = SpareBuffers(RECORD_MAX, _SPARE_BUFFERS)
+        self.spare = SpareBuffers(RECORD_MAX, SPARE_BUFFERS)
 
 
 class Connection:
