@@ -23,7 +23,7 @@ from typing import Final, TypeAlias, cast
 
 from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
-from nfsd.record import RecordReader
+from nfsd.record import RecordReader, SpareBuffers
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.data import EXTENT_MIN, Extent
@@ -38,7 +38,17 @@ SLOW_MAX: Final = 16  # calls of one connection under way in threads
 BATCH_CALLS: Final = 64  # answered before other connections have their turn
 BATCH_BYTES: Final = 1 << 20
 JOIN_BYTES: Final = EXTENT_MIN  # below this one copy is cheaper than a long vector
+_SHARED_BYTES: Final = 64 << 10  # what one read takes of anything small
+SPARE_BUFFERS: Final = 8  # for large records
 VECTOR_MAX: Final = 512  # buffers in one system call, half of what Linux takes
+
+
+class Memory:
+    """Where all connections of one event loop put what they receive."""
+
+    def __init__(self) -> None:
+        self.shared = memoryview(bytearray(_SHARED_BYTES))
+        self.spare = SpareBuffers(RECORD_MAX, SPARE_BUFFERS)
 
 
 class Connection:
@@ -49,16 +59,18 @@ class Connection:
         sock: socket.socket,
         dispatcher: Dispatcher,
         pool: Executor,
-        shared: memoryview,
+        memory: Memory,
         closed: Callable[[Connection], None],
     ) -> None:
         self.peer = Peer(*sock.getpeername()[:2])
         self._sock = sock
+        self._fd = sock.fileno()  # which asyncio takes without asking the socket who it is
         self._dispatcher = dispatcher
         self._pool = pool
         self._closed = closed
         self._loop = asyncio.get_running_loop()
-        self._reader = RecordReader(RECORD_MAX, shared)
+        self._spare = memory.spare
+        self._reader = RecordReader(RECORD_MAX, memory.shared, memory.spare)
         self._waiting: deque[Buffer] = deque()  # calls that are not answered yet
         self._unsent: deque[Part] = deque()
         self._unsent_bytes = 0
@@ -89,7 +101,11 @@ class Connection:
         self._is_closed = True
         self._read(False)
         self._write(False)
+        for record in self._waiting:
+            if isinstance(record, memoryview):
+                self._spare.give_back(record)
         self._waiting.clear()
+        self._reader.close()
         self._unsent.clear()
         self._sock.close()
         self._closed(self)
@@ -101,17 +117,17 @@ class Connection:
     def _read(self, wanted: bool) -> None:
         wanted = wanted and not self._is_closed
         if wanted and not self._is_reading:
-            self._loop.add_reader(self._sock, self._readable)
+            self._loop.add_reader(self._fd, self._readable)
         elif self._is_reading and not wanted:
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._fd)
         self._is_reading = wanted
 
     def _write(self, wanted: bool) -> None:
         wanted = wanted and not self._is_closed
         if wanted and not self._is_writing:
-            self._loop.add_writer(self._sock, self._writable)
+            self._loop.add_writer(self._fd, self._writable)
         elif self._is_writing and not wanted:
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._fd)
         self._is_writing = wanted
 
     def _readable(self) -> None:
@@ -151,6 +167,9 @@ class Connection:
                 size += answer(record, peer, parts)
             except WouldBlock:
                 self._give(record)
+            else:
+                if type(record) is memoryview:
+                    self._spare.give_back(record)
         if parts:
             self._send(cast(list[Part], parts), size)
         self._read(not (self._is_full or self._is_ending))
@@ -170,7 +189,8 @@ class Connection:
     def _give(self, record: Buffer) -> None:
         """Give a call that would block to a thread."""
         self._slow += 1
-        self._pool.submit(self._answer_waiting, record).add_done_callback(self._notify)
+        notify = partial(self._notify, record)
+        self._pool.submit(self._answer_waiting, record).add_done_callback(notify)
 
     def _answer_waiting(self, record: Buffer) -> Parts:
         """Answer one call on a thread that may wait."""
@@ -178,15 +198,17 @@ class Connection:
         self._dispatcher.answer_waiting(record, self.peer, parts)
         return parts
 
-    def _notify(self, future: Future[Parts]) -> None:
+    def _notify(self, record: Buffer, future: Future[Parts]) -> None:
         """On the thread: have the reply sent on the event loop's."""
         try:
-            self._loop.call_soon_threadsafe(self._slow_done, future)
+            self._loop.call_soon_threadsafe(self._slow_done, record, future)
         except RuntimeError:
             LOGGER.warning("%s: a reply came after the server had stopped", self.peer.address)
 
-    def _slow_done(self, future: Future[Parts]) -> None:
+    def _slow_done(self, record: Buffer, future: Future[Parts]) -> None:
         self._slow -= 1
+        if isinstance(record, memoryview):
+            self._spare.give_back(record)
         if self._is_closed:
             return
         if not future.cancelled():
@@ -238,7 +260,7 @@ class Connection:
         """Give the socket data from the page cache; zeros if the file has become shorter."""
         extent = self._unsent[0]
         assert isinstance(extent, Extent)
-        sent = os.sendfile(self._sock.fileno(), extent.fd, extent.offset, extent.size)
+        sent = os.sendfile(self._fd, extent.fd, extent.offset, extent.size)
         if sent == 0:
             self._unsent[0] = bytes(extent.size)
             return self._send_buffers()

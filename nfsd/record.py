@@ -4,8 +4,8 @@ A record is sent as fragments, each behind a 4-byte mark: its length and whether
 it is the last.  The reader says where the next bytes received shall go, so that
 a large record arrives in a buffer of its own and is never copied, while all
 connections share one buffer for everything small.  A record is handed out as
-`bytes`, or as a view of a buffer that nobody else will touch; either may be
-kept for as long as it is needed.
+`bytes`, or as a view of a buffer that nobody else will touch until it is given
+back; either may be kept for as long as it is needed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Final
 from nfsd.xdr.codec import Buffer
 
 LAST_FRAGMENT: Final = 0x80000000
-# A fragment's buffer begins with this many bytes and grows fourfold as they
-# arrive: a length alone, which costs a client nothing, takes no memory.
+# Without a spare buffer a fragment's begins with this many bytes and grows fourfold
+# as they arrive: a length alone, which costs a client nothing, takes no memory.
 _FIRST_BYTES: Final = 64 << 10
 _MARK = struct.Struct(">I")
 
@@ -25,6 +25,42 @@ _MARK = struct.Struct(">I")
 def mark(size: int) -> bytes:
     """The mark before a record of `size` bytes that is sent as one fragment."""
     return _MARK.pack(LAST_FRAGMENT | size)
+
+
+class SpareBuffers:
+    """Up to `number` buffers of `size` bytes for large fragments, used again and again.
+
+    A new one would have to be filled with zeros first.  For the readers of one thread.
+    """
+
+    def __init__(self, size: int, number: int) -> None:
+        self._size = size
+        self._free: list[bytearray] = []
+        self._unmade = number
+
+    def take(self, size: int) -> bytearray | None:
+        """A buffer of at least `size` bytes; None if all are in use, or it is too much."""
+        if self._free and size <= self._size:
+            return self._free.pop()
+        if self._unmade == 0 or size > self._size:
+            return None
+        self._unmade -= 1
+        return bytearray(self._size)
+
+    def give_back(self, view: memoryview) -> None:
+        """Have the buffer that is seen through `view` used again, if it is one of these."""
+        buffer = view.obj
+        view.release()
+        if isinstance(buffer, bytearray) and len(buffer) == self._size:
+            try:
+                buffer.append(buffer.pop())
+            except BufferError:  # a buffer keeps its size while somebody else sees it, too
+                self._unmade += 1
+            else:
+                self._free.append(buffer)
+
+
+NO_BUFFERS: Final = SpareBuffers(0, 0)
 
 
 class RecordReader:
@@ -35,10 +71,11 @@ class RecordReader:
     can have the same.
     """
 
-    def __init__(self, limit: int, shared: memoryview) -> None:
+    def __init__(self, limit: int, shared: memoryview, spare: SpareBuffers = NO_BUFFERS) -> None:
         self._limit = limit
-        self._whole = LAST_FRAGMENT | limit  # the mark of the largest record in one fragment
         self._shared = shared
+        self._spare = spare
+        self._whole = LAST_FRAGMENT | limit  # the mark of the largest record in one fragment
         self._fragments: list[Buffer] = []  # of the record that is arriving
         self._size = 0  # of those fragments
         self._partial: bytearray | None = None  # the mark or the fragment that is arriving
@@ -52,7 +89,7 @@ class RecordReader:
         """Where the next bytes received are to be put."""
         if self._partial is None:
             return self._shared
-        return memoryview(self._partial)[self._have :]
+        return memoryview(self._partial)[self._have : self._need]
 
     def received(self, count: int) -> list[Buffer]:
         """Records completed by the `count` bytes put into `buffer()`.
@@ -72,7 +109,7 @@ class RecordReader:
                 self._in_mark = False
                 self._split(bytes(partial), records)
             else:
-                self._complete(memoryview(partial), records)
+                self._complete(memoryview(partial)[: self._need], records)
         elif self._have == len(partial):
             self._await(self._need, partial)
         return records
@@ -103,7 +140,8 @@ class RecordReader:
 
     def _await(self, size: int, begun: bytes | bytearray) -> None:
         """Make room for a fragment or mark of `size` bytes, of which some have arrived."""
-        self._partial = bytearray(min(size, max(_FIRST_BYTES, 4 * len(begun))))
+        spare = self._spare.take(size) if size > _FIRST_BYTES and type(begun) is bytes else None
+        self._partial = spare or bytearray(min(size, max(_FIRST_BYTES, 4 * len(begun))))
         self._partial[: len(begun)] = begun
         self._have, self._need = len(begun), size
 
@@ -116,5 +154,18 @@ class RecordReader:
             self._size += len(fragment)
         if self._last:
             records.append(b"".join(self._fragments))
-            self._fragments.clear()
-            self._size = 0
+            self._forget_fragments()
+
+    def _forget_fragments(self) -> None:
+        for each in self._fragments:
+            if isinstance(each, memoryview):
+                self._spare.give_back(each)
+        self._fragments.clear()
+        self._size = 0
+
+    def close(self) -> None:
+        """Give up what has arrived of a record that will not be completed."""
+        self._forget_fragments()
+        if self._partial is not None:
+            self._spare.give_back(memoryview(self._partial))
+            self._partial = None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from nfsd.connection import Connection
+from nfsd.connection import Connection, Memory
 from nfsd.handover import take
 from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.rpc import Dispatcher
@@ -26,7 +26,6 @@ from overlay.filesystem import Overlay
 
 CONNECTIONS_MAX: Final = 1000  # of one worker
 THREADS: Final = 16
-_SHARED_BYTES: Final = 64 << 10  # what one read takes of anything small
 _TAKE_AT_ONCE: Final = 64
 _STOP_SECONDS: Final = 5.0
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
@@ -61,7 +60,7 @@ class Server:
         self._overlays = tuple(overlays)
         self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
-        self._shared = memoryview(bytearray(_SHARED_BYTES))
+        self._memory = Memory()
         self._done: asyncio.Event = asyncio.Event()
         self._is_stopping = False
 
@@ -132,7 +131,7 @@ class Server:
             return
         try:
             connection = Connection(
-                sock, self._dispatcher, self._pool, self._shared, self._disconnected
+                sock, self._dispatcher, self._pool, self._memory, self._disconnected
             )
         except OSError:
             sock.close()  # the client is gone already

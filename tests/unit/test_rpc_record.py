@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nfsd.record import RecordReader, mark
+from nfsd.record import RecordReader, SpareBuffers, mark
 
 LIMIT = 5000
 
@@ -103,3 +103,60 @@ def test_empty_fragments_hold_no_memory() -> None:
     assert feed(to, struct.pack(">I", 0) * 10000, 256) == []
     assert to._fragments == []
     assert feed(to, mark(1) + b"x", 256) == [b"x"]
+
+
+def large(to: RecordReader, filled: int, size: int = 100_000) -> memoryview:
+    """A large record that has arrived whole."""
+    stream = mark(size) + bytes([filled]) * size
+    at = 0
+    while True:
+        room = to.buffer()
+        count = min(len(room), len(stream) - at)
+        room[:count] = stream[at : at + count]
+        at += count
+        for record in to.received(count):
+            assert at == len(stream)
+            assert isinstance(record, memoryview)
+            assert record == stream[4:]
+            return record
+
+
+def test_spare_buffers_are_used_again_but_not_while_they_are_seen() -> None:
+    spare = SpareBuffers(1 << 20, 2)
+    readers = [RecordReader(1 << 20, memoryview(bytearray(65536)), spare) for _ in range(2)]
+    first = large(readers[0], 1)
+    buffer = first.obj
+    spare.give_back(first)
+    again = large(readers[1], 2)
+    assert again.obj is buffer
+    part = again[10:20]
+    spare.give_back(again)
+    third, fourth = large(readers[0], 3), large(readers[1], 4)
+    assert buffer not in (third.obj, fourth.obj)
+    assert part == bytes([2]) * 10
+    fifth = large(readers[0], 5)  # none is left: it has a buffer of its own
+    own = fifth.obj
+    for view, filled in ((third, 3), (fourth, 4), (fifth, 5)):
+        assert view == bytes([filled]) * 100_000
+        spare.give_back(view)
+    later = [large(reader, 6) for reader in readers]
+    assert all(view.obj is not own for view in later)
+
+
+def test_a_reader_that_ends_gives_its_buffers_back() -> None:
+    spare = SpareBuffers(1 << 20, 2)
+    reader = RecordReader(1 << 20, memoryview(bytearray(65536)), spare)
+    begun = struct.pack(">I", 70_000) + bytes(70_000) + mark(70_000) + bytes(1000)
+    assert feed(reader, begun, 50_000) == []
+    assert spare.take(1 << 20) is None
+    reader.close()
+    assert spare.take(1 << 20) is not None
+    assert spare.take(1 << 20) is not None
+
+
+def test_fragments_of_any_size_with_spare_buffers() -> None:
+    spare = SpareBuffers(1 << 20, 2)
+    reader = RecordReader(1 << 20, memoryview(bytearray(65536)), spare)
+    for sizes in ([70_000, 10, 80_000], [5, 200_000], [300_000], [65_536, 65_537], [1, 1]) * 3:
+        fragments = [bytes([number]) * size for number, size in enumerate(sizes, 1)]
+        assert feed(reader, framed(fragments), 50_000) == [b"".join(fragments)]
