@@ -34,7 +34,6 @@ class Disk:
         self._kind = kind
         self._memory = place / "memory"
         self._image = self._memory / "image"
-        self._copy = self._memory / "copy"
         self._device = ""
         self.path = place / "disk"
 
@@ -83,11 +82,12 @@ class Disk:
         finally:
             os.close(fd)
 
-    def copy(self) -> None:
+    def copy(self, name: str = "copy") -> None:
         """Copy the disk as it is at this instant."""
+        copy = self._memory / name
         for _ in range(_TRIES):
             before = self._writes()
-            _run("cp", "--sparse=always", "--reflink=auto", str(self._image), str(self._copy))
+            _run("cp", "--sparse=always", "--reflink=auto", str(self._image), str(copy))
             if before == self._writes():
                 return
         raise TimeoutError(f"{self._device} is always being written to")
@@ -98,16 +98,18 @@ class Disk:
         return words[4], words[8]
 
     @contextmanager
-    def copied(self) -> Iterator[None]:
-        """The copy in the place of the disk: the filesystem replays its journal.
+    def copied(self, name: str = "copy") -> Iterator[None]:
+        """A copy in the place of the disk: the filesystem replays its journal.
 
         As after a restart of the machine, paths are the same and device numbers may be others.
         """
-        self._mount(self._copy, self.path)
+        copy = self._memory / name
+        self._mount(copy, self.path)
         try:
             yield
         finally:
             unmount(os.fsencode(self.path), lazily=True)
+            copy.unlink()
 
 
 @contextmanager

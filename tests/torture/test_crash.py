@@ -18,6 +18,7 @@ from tests.torture.cases import CASES, Case
 from tests.torture.crash import Crash, starts_after
 from tests.torture.disks import KINDS, Disk, disk
 from tests.torture.offline import CASES_TO_START_AFTER, start_after, trials
+from tests.torture.outage import Outage
 from tests.torture.promises import HOW, PROMISES, Promise, broken
 from tests.torture.scene import Scene
 from tests.torture.trials import CallTrial, Trial
@@ -80,6 +81,17 @@ def test_stable_data_outlives_a_power_cut(promise: Promise, how: str, on: Disk) 
     scene = Scene(on.path / "promise")
     try:
         assert list(broken(promise, how, on, scene)) == []
+    finally:
+        scene.close()
+
+
+@pytest.mark.parametrize("seed", range(20 if FULL else 3))
+def test_random_work_outlives_power_cuts(seed: int, on: Disk) -> None:
+    scene = Scene(on.path / "outage")
+    outage = Outage(on, scene, seed)
+    try:
+        outage.run(operations=500, copies=20)
+        assert list(outage.examine()) == []
     finally:
         scene.close()
 
