@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.torture.cases import Case
-from tests.torture.disks import KINDS, Disk, disk
+from tests.torture.disks import JOURNALED, Disk, disk
 from tests.torture.offline import CASES_TO_START_AFTER, start_after, trials
 from tests.torture.scene import Scene
 from tests.torture.tracer import Tracer
@@ -180,11 +181,12 @@ def _told(run: Run) -> Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials whose names have one of the words; returns 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture.crash")
-    parser.add_argument("--filesystem", nargs="+", default=["ext4"], choices=sorted(KINDS))
+    parser.add_argument("--filesystem", nargs="+", default=["ext4"], choices=JOURNALED)
     parser.add_argument("--power", action="store_true", help="cut the power too")
     parser.add_argument("--every-call", action="store_true", help="also those that change nothing")
     parser.add_argument("--part", nargs="+", default=[""], help="of the names of operations")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clean up
     columns: dict[str, list[Result]] = {}
     for kind in options.filesystem:
         for power in (False, True) if options.power else (False,):
