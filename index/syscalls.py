@@ -24,7 +24,11 @@ _MOUNT_ATTR_NOSUID: Final = 2
 _MOUNT_ATTR_NODEV: Final = 4
 _PR_SET_SECUREBITS: Final = 28
 _SECBIT_NO_SETUID_FIXUP: Final = 4
+# f_type of statfs(2)
 FUSE_MAGIC: Final = 0x65735546
+EXT4_MAGIC: Final = 0xEF53
+XFS_MAGIC: Final = 0x58465342
+TMPFS_MAGIC: Final = 0x01021994
 _STATFS_SIZE: Final = 256  # more than struct statfs on any architecture
 MAX_HANDLE: Final = 128  # MAX_HANDLE_SZ
 
@@ -190,8 +194,8 @@ def filesystem_magic(fd: int) -> int:
     return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
 
 
-def sync_filesystem(fd: int) -> None:
-    """syncfs(2): wait until all changes of the filesystem that `fd` lies on are on the disk."""
+def syncfs(fd: int) -> None:
+    """syncfs(2): bring everything of the filesystem that `fd` lies on to stable storage."""
     _check(_libc.syncfs(fd))
 
 

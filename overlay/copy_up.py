@@ -160,7 +160,7 @@ def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
         xattrs.put(node.fd, xattrs.CAPABILITY, capability)
     if length == st.st_size:
         os.utime(writer, ns=(st.st_atime_ns, st.st_mtime_ns))  # else cutting it was a change
-    os.fsync(writer)
+    tree.sync(writer)
     with tree.changing():
         xattrs.drop(node.fd, xattrs.METACOPY)
         tree.changed_object(node.fileid)

@@ -152,13 +152,13 @@ def commit(tree: Tree, node: Node) -> Change:
 
 
 def sync(tree: Tree, fd: Fd) -> None:
-    """fsync(2); a failure means that earlier unstable writes may be lost, and clients are told.
+    """Sync a file; a failure means that earlier unstable writes may be lost, and clients are told.
 
     For DATA_SYNC too: fdatasync(2) may leave out the link of a file that was just copied
     up into the index, and without that the data belongs to nobody.
     """
     try:
-        os.fsync(fd)
+        tree.sync(fd)
     except OSError:
         tree.verifier.data_lost()
         raise

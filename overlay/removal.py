@@ -38,6 +38,7 @@ def last_name(tree: Tree, node: Node, upper: Fd, name: bytes) -> Iterator[None]:
     except BaseException:
         settle(tree, removal)
         tree.index.end_removal(node.fileid)
+        tree.changed_object(node.fileid)
         raise
     bury(tree, node.fileid)
     tree.index.end_removal(node.fileid)

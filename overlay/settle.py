@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 
-from index.syscalls import sync_filesystem
+from index.syscalls import syncfs
 from overlay.blocking import may_block
 from overlay.data import sync
 from overlay.decode import resolve
@@ -26,4 +26,4 @@ def settle(tree: Tree, handle: bytes) -> None:
     elif node.is_upper and stat.S_ISREG(node.mode):
         sync(tree, node.reader())
     elif node.is_upper:
-        sync_filesystem(tree.workdir.root)  # others cannot be opened
+        syncfs(tree.workdir.root)  # others cannot be opened

@@ -23,7 +23,14 @@ from index.kernel import KernelIndex
 from index.layers import NO_HANDLE, Layer, Record
 from index.locks import copy_up_byte, let_go
 from index.seal import Seal
-from index.syscalls import RealHandle
+from index.syscalls import (
+    EXT4_MAGIC,
+    TMPFS_MAGIC,
+    XFS_MAGIC,
+    RealHandle,
+    filesystem_magic,
+    syncfs,
+)
 from index.workdir import Workdir
 from overlay.attributes import Attributes
 from overlay.cache import Cache, descriptor_budget
@@ -36,6 +43,7 @@ from overlay.namespace import Namespace
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.verifier import WriteVerifier
 
+_ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
 _KNOWN_NAMES: Final = 100_000  # about 300 bytes each
 _KEPT_ENTRIES: Final = 200_000  # directory entries held in memory, about 150 bytes each
 
@@ -110,6 +118,7 @@ class Tree:
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
+        self._keeps_order = filesystem_magic(self.root.real) in _ORDERED
         self.data_roots = tuple(self._root_of(layer) for layer in layers.data)
 
     def _make_root(self, fileid: int) -> DirNode:
@@ -238,6 +247,18 @@ class Tree:
     def forget_facts(self) -> None:
         """Nothing that any process has learnt so far counts any more."""
         bump_all()
+
+    def sync(self, fd: Fd) -> None:
+        """Bring a file of the upper layer to stable storage, with all that leads to it.
+
+        With ext4 and XFS, fsync(2) takes along every change that was made before the
+        file's last: its names, its index entry, directories.  Btrfs may log the file and
+        its own names alone, so there the whole filesystem is synced.
+        """
+        if self._keeps_order:
+            os.fsync(fd)
+        else:
+            syncfs(fd)
 
     def upper_path(self, fd: Fd) -> bytes | None:
         """Path of an upper directory from the upper layer's root; None if it is not in it."""

@@ -1,6 +1,6 @@
 """Kill the server at every step of every operation, and look at what is left.
 
-    python -m tests.torture.crash [--filesystem ext4|xfs] [--power] [--every-call] [WORD...]
+    python -m tests.torture.crash [--filesystem ext4 xfs] [--power] [--every-call] [--part WORD...]
 
 Each trial (tests.torture.trials) is let through once.  Then it is done again and again on fresh
 layers, and the process is killed before its 1st, 2nd, 3rd, ... system call that changes something
@@ -15,20 +15,18 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-
 from tests.torture.cases import Case
-from tests.torture.disks import KINDS, Disk, disk
+from tests.torture.disks import JOURNALED, Disk, disk
 from tests.torture.offline import CASES_TO_START_AFTER, start_after, trials
 from tests.torture.scene import Scene
 from tests.torture.tracer import Tracer
@@ -38,6 +36,7 @@ _SHOWN: Final = 40  # lines for one trial
 _PER_KILL: Final = 6
 # Of the calls that a run makes, the numbers of those to be killed before.
 Pick = Callable[[Sequence[str]], Iterable[int]]
+Run = Callable[[], Result]
 
 
 class Crash:
@@ -140,54 +139,67 @@ def starts_after(case: Case, disk: Disk) -> Result:
     raise AssertionError
 
 
-def table(results: Sequence[Result]) -> Table:
-    """One line for each operation."""
-    shown = Table("operation")
-    for heading in ("kills", "before", "after", "failures"):
-        shown.add_column(heading, justify="right")
-    shown.add_column("notes")
-    rows = [(one.kills, one.before, one.after, len(one.failures)) for one in results]
-    for one, row in zip(results, rows, strict=True):
-        notes = ", ".join(f"{number} {kind}" for kind, number in sorted(one.notes.items()))
-        shown.add_row(one.name, *map(str, row), notes)
-    sums = [str(sum(column)) for column in zip(*rows, strict=True)]
-    shown.add_row("all", *sums, "", style="bold")
-    return shown
-
-
-def _selected(options: argparse.Namespace, on: Disk) -> Iterator[tuple[str, Callable[[], Result]]]:
-    """The names and the runs of the trials that are asked for."""
-    runs: dict[str, Callable[[], Result]] = {}
+def everything(on: Disk, *, power: bool, every: bool) -> Iterator[tuple[str, Run]]:
+    """The names of all trials, and what runs them on a disk."""
     for trial in trials():
-        crash = Crash(trial, on, power=options.power, every=options.every_call)
-        runs[trial.result.name] = crash.run
-    for case in CASES_TO_START_AFTER:
-        runs[f"a start after: {case.name}"] = partial(starts_after, case, on)
-    for name, run in runs.items():
-        if not options.words or any(word in name for word in options.words):
-            yield name, run
+        yield trial.result.name, Crash(trial, on, power=power, every=every).run
+    if not power:
+        for case in CASES_TO_START_AFTER:
+            yield f"a start after: {case.name}", partial(starts_after, case, on)
+
+
+def markdown(columns: Mapping[str, Sequence[Result]]) -> Iterator[str]:
+    """One line for each operation: kills by column, and failures; the last one sums up."""
+    rows: dict[str, dict[str, Result]] = {}
+    for column, results in columns.items():
+        for one in results:
+            rows.setdefault(one.name, {})[column] = one
+    yield f"| operation | {' | '.join(columns)} | failures |"
+    yield "|---|" + "---:|" * (len(columns) + 1)
+    for name, row in rows.items():
+        kills = [str(row[column].kills) if column in row else "" for column in columns]
+        failures = sum(len(one.failures) for one in row.values())
+        yield f"| {name} | {' | '.join(kills)} | {failures} |"
+    sums = [f"{sum(one.kills for one in results):,}" for results in columns.values()]
+    failures = sum(len(one.failures) for results in columns.values() for one in results)
+    yield f"| **all** | {' | '.join(sums)} | **{failures}** |"
+
+
+def _told(run: Run) -> Result:
+    begin = time.monotonic()
+    result = run()
+    notes = "".join(f", {number} {kind}" for kind, number in sorted(result.notes.items()))
+    print(
+        f"{result.name}: {result.kills} kills, before {result.before}, after {result.after}, "
+        f"{len(result.failures)} failures{notes} ({time.monotonic() - begin:.1f} s)"
+    )
+    for line in result.failures[:_SHOWN]:
+        print(f"    {line}")
+    return result
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials whose names have one of the words; returns 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture.crash")
-    parser.add_argument("--filesystem", default="ext4", choices=sorted(KINDS))
-    parser.add_argument("--power", action="store_true", help="cut the power, not only the server")
+    parser.add_argument("--filesystem", nargs="+", default=["ext4"], choices=JOURNALED)
+    parser.add_argument("--power", action="store_true", help="cut the power too")
     parser.add_argument("--every-call", action="store_true", help="also those that change nothing")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="part of a name")
+    parser.add_argument("--part", nargs="+", default=[""], help="of the names of operations")
     options = parser.parse_args(arguments)
-    results = []
-    with tempfile.TemporaryDirectory() as place, disk(options.filesystem, Path(place)) as on:
-        for name, run in _selected(options, on):
-            begin = time.monotonic()
-            result = run()
-            results.append(result)
-            counts = f"{result.kills} kills, {len(result.failures)} failures"
-            print(f"{name}: {counts}, {time.monotonic() - begin:.1f} s", flush=True)
-            for line in result.failures[:_SHOWN]:
-                print(f"    {line}", flush=True)
-    Console().print(table(results))
-    return int(any(one.failures for one in results))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clean up
+    columns: dict[str, list[Result]] = {}
+    for kind in options.filesystem:
+        for power in (False, True) if options.power else (False,):
+            title = f"power cuts, {kind}" if power else f"kills, {kind}"
+            print(f"\n{title}\n", flush=True)
+            with tempfile.TemporaryDirectory() as place, disk(kind, Path(place)) as on:
+                columns[title] = [
+                    _told(run)
+                    for name, run in everything(on, power=power, every=options.every_call)
+                    if any(part in name for part in options.part)
+                ]
+    print(*("", *markdown(columns)), sep="\n")
+    return int(any(one.failures for results in columns.values() for one in results))
 
 
 if __name__ == "__main__":

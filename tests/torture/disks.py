@@ -14,14 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.machine import program
+from tests.conformance.machine import UnavailableError, program
 from tests.property.syscalls import mount, private_mounts, unmount
 
 KINDS: Final = {
     "ext4": ("mkfs.ext4", "e2fsprogs", ("-q", "-F"), 64 << 20),
     "xfs": ("mkfs.xfs", "xfsprogs", ("-q", "-f"), 320 << 20),
+    "btrfs": ("mkfs.btrfs", "btrfs-progs", ("-q", "-f"), 256 << 20),
 }
-_OPTIONS: Final = {"ext4": "loop,noatime", "xfs": "loop,noatime,nouuid"}
+# Of these a copy is like the disk in every way; one of btrfs has another uuid beside the disk.
+JOURNALED: Final = ("ext4", "xfs")
+_OPTIONS: Final = {"xfs": "loop,noatime,nouuid"}
 _TRIES: Final = 100
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +37,6 @@ class Disk:
         self._kind = kind
         self._memory = place / "memory"
         self._image = self._memory / "image"
-        self._copy = self._memory / "copy"
         self._device = ""
         self.path = place / "disk"
 
@@ -55,7 +57,8 @@ class Disk:
         (self.path / "other").touch()
 
     def _mount(self, image: Path, at: Path) -> None:
-        _run("mount", "-t", self._kind, "-o", _OPTIONS[self._kind], str(image), str(at))
+        options = _OPTIONS.get(self._kind, "loop,noatime")
+        _run("mount", "-t", self._kind, "-o", options, str(image), str(at))
 
     def remove(self) -> None:
         """Unmount it, whatever is still open; then it is gone."""
@@ -83,11 +86,12 @@ class Disk:
         finally:
             os.close(fd)
 
-    def copy(self) -> None:
+    def copy(self, name: str = "copy") -> None:
         """Copy the disk as it is at this instant."""
+        copy = self._memory / name
         for _ in range(_TRIES):
             before = self._writes()
-            _run("cp", "--sparse=always", "--reflink=auto", str(self._image), str(self._copy))
+            _run("cp", "--sparse=always", "--reflink=auto", str(self._image), str(copy))
             if before == self._writes():
                 return
         raise TimeoutError(f"{self._device} is always being written to")
@@ -98,16 +102,21 @@ class Disk:
         return words[4], words[8]
 
     @contextmanager
-    def copied(self) -> Iterator[None]:
-        """The copy in the place of the disk: the filesystem replays its journal.
+    def copied(self, name: str = "copy") -> Iterator[None]:
+        """A copy in the place of the disk: the filesystem replays its journal.
 
         As after a restart of the machine, paths are the same and device numbers may be others.
         """
-        self._mount(self._copy, self.path)
+        copy = self._memory / name
+        original = self.path.stat().st_dev
+        self._mount(copy, self.path)
         try:
+            if self.path.stat().st_dev == original:
+                raise UnavailableError("btrfs mounts a copy of itself since Linux 6.7 only")
             yield
         finally:
             unmount(os.fsencode(self.path), lazily=True)
+            copy.unlink()
 
 
 @contextmanager
