@@ -21,7 +21,8 @@ from index.identity import Identity
 from index.layers import Layer
 from index.syscalls import RealHandle
 from overlay.errors import error
-from overlay.lookup import indexed_file, is_entry_of, lookup, lower_file, upper_file
+from overlay.generations import last_change
+from overlay.lookup import identified_file, indexed_file, is_entry_of, lookup, upper_file
 from overlay.node import DirNode, FileNode, LowerDir, Node
 from overlay.search import LowerFile, find_lower
 from overlay.tree import Tree
@@ -53,12 +54,17 @@ def _pure_upper_file(tree: Tree, identity: Identity) -> FileNode | None:
     upper = tree.layers.upper
     if upper is None:
         return None
+    last = last_change()
     fd = upper.open_handle(identity.real, os.O_PATH)
     st = os.fstat(fd)
-    return upper_file(tree, fd, st, None) if st.st_nlink else None
+    node = upper_file(tree, fd, st, None) if st.st_nlink else None
+    if node is not None and node.real is fd:
+        tree.learn(node, st, last)
+    return node
 
 
 def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
+    last, generation = last_change(), tree.objects.of(identity.fileid)
     entry = tree.index.find(identity.fileid)
     if entry == GONE:
         return None
@@ -68,7 +74,11 @@ def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
     if opened is None:
         return None
     layer, fd = opened
-    return lower_file(tree, LowerFile(layer, fd, os.fstat(fd)), None)
+    found = LowerFile(layer, fd, os.fstat(fd))
+    node = identified_file(tree, found, identity, generation, entry, None)
+    if node is not None and node.real is fd:
+        tree.learn(node, found.st, last)
+    return node
 
 
 def _settled(tree: Tree, find: Callable[[], DirNode | None]) -> DirNode | None:
