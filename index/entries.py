@@ -29,6 +29,7 @@ from index.syscalls import (
     RENAME_NOREPLACE,
     RealHandle,
     link_fd,
+    open_rare_name,
     rename,
 )
 from index.workdir import REMOVING, Workdir
@@ -109,7 +110,7 @@ class Index:
 
     def find(self, fileid: int) -> Entry | None:
         """What is known of lower inode `fileid`; None if nothing ever happened to it."""
-        found = open_name(self._inodes, _entry_name(fileid))
+        found = open_rare_name(self._inodes, _entry_name(fileid))
         if found is None:
             return None
         fd, st = found

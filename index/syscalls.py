@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from index.fd import Fd
+from index.fd import Fd, open_name
 
 AT_EMPTY_PATH: Final = 0x1000
+_AT_SYMLINK_NOFOLLOW: Final = 0x100
 RENAME_NOREPLACE: Final = 1
 RENAME_EXCHANGE: Final = 2
 RENAME_WHITEOUT: Final = 4
@@ -92,6 +94,7 @@ _name_to_handle_at = _quick.name_to_handle_at
 _open_by_handle_at = _function(
     "open_by_handle_at", ctypes.c_int, ctypes.POINTER(_FileHandle), ctypes.c_int
 )
+_faccessat = _libc.faccessat
 _linkat = _function(
     "linkat", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int
 )
@@ -158,6 +161,16 @@ def is_resident(fd: int, offset: int, size: int) -> bool:
     known = _mincore(ctypes.c_void_p(start), length, states)
     _munmap(ctypes.c_void_p(start), length)
     return bool(known == 0 and states.raw == b"\1" * pages)
+
+
+def open_rare_name(directory: int, name: bytes) -> tuple[Fd, os.stat_result] | None:
+    """As `open_name`, for what mostly is not there: to ask costs half of a failure to open."""
+    if _faccessat(directory, name, os.F_OK, _AT_SYMLINK_NOFOLLOW) < 0:
+        number = ctypes.get_errno()
+        if number == errno.ENOENT:
+            return None
+        raise OSError(number, os.strerror(number))
+    return open_name(directory, name)
 
 
 def link_fd(fd: int, directory: int, name: bytes) -> None:

@@ -83,6 +83,11 @@ def get(fd: int, name: bytes) -> bytes | None:
         raise
 
 
+def has(fd: int, name: bytes) -> bool:
+    """Whether the inode behind `fd` has an attribute, which most have not."""
+    return name in names(fd)
+
+
 def put(fd: int, name: bytes, value: bytes) -> None:
     """Set one attribute of the inode behind `fd`."""
     os.setxattr(proc_path(fd), name, value)

@@ -21,7 +21,8 @@ from index.identity import Identity
 from index.layers import Layer
 from index.syscalls import RealHandle
 from overlay.errors import error
-from overlay.lookup import indexed_file, is_entry_of, lookup, lower_file, upper_file
+from overlay.generations import last_change
+from overlay.lookup import identified_file, indexed_file, is_entry_of, lookup, upper_file
 from overlay.node import DirNode, FileNode, LowerDir, Node
 from overlay.search import LowerFile, find_lower
 from overlay.tree import Tree
@@ -56,9 +57,15 @@ def _pure_upper_file(tree: Tree, identity: Identity) -> FileNode | None:
     if not upper.has_made(identity):
         entry = tree.index.find(identity.fileid)
         return _indexed(tree, identity, entry) if isinstance(entry, UpperInode) else None
+    last = last_change()
     fd = _open_upper(upper, identity.real, os.O_PATH)
-    st = None if fd is None else os.fstat(fd)
-    return upper_file(tree, fd, st, None) if fd is not None and st and st.st_nlink else None
+    if fd is None:
+        return None
+    st = os.fstat(fd)
+    node = upper_file(tree, fd, st, None) if st.st_nlink else None
+    if node is not None and node.real is fd:
+        tree.learn(node, st, last)
+    return node
 
 
 def _open_upper(upper: Layer, real: RealHandle, flags: int) -> Fd | None:
@@ -75,6 +82,7 @@ def _indexed(tree: Tree, identity: Identity, entry: UpperInode) -> FileNode | No
 
 
 def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
+    last, generation = last_change(), tree.objects.of(identity.fileid)
     entry = tree.index.find(identity.fileid)
     if entry == GONE:
         return None
@@ -84,7 +92,11 @@ def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
     if opened is None:
         return None
     layer, fd = opened
-    return lower_file(tree, LowerFile(layer, fd, os.fstat(fd)), None)
+    found = LowerFile(layer, fd, os.fstat(fd))
+    node = identified_file(tree, found, identity, generation, entry, None)
+    if node is not None and node.real is fd:
+        tree.learn(node, found.st, last)
+    return node
 
 
 def _settled(tree: Tree, find: Callable[[], DirNode | None]) -> DirNode | None:

@@ -2,9 +2,9 @@
 
 Whoever changes what a cached fact depends on bumps the object's counter
 afterwards; whoever caches a fact reads the counter before learning it.  The
-fact is valid while the counter stands still.  Objects share counters by the
-low bits of a number: a needless miss, never a stale hit.  The number is a
-fileid, or for a name the hash that processes forked from one have in common.
+fact is valid while the counter stands still.  Objects share counters, of a kind a
+million: a needless miss, never a stale hit.  The number is a fileid, or for a name
+the hash that processes forked from one have in common.
 
 The counters lie in memory that processes forked from this one share, so that
 they see each other's changes.  To bump a counter is to store a number in it
@@ -28,8 +28,10 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 NEVER: Final = -1  # of what may not be kept: no counter ever stands so
-_SLOTS: Final = 1 << 16
-_MASK: Final = _SLOTS - 1
+# A prime, as inode numbers of directories tend to be alike in their low bits: ext4
+# puts each into another of its groups.  So many that the objects that are changed
+# all the time, some hundreds, share a counter with hardly any other.
+_SLOTS: Final = 999_983
 _KINDS: Final = 4
 _LAST: Final = 0  # where the last bump of all is; the counters come behind it
 _PROCESS_SHIFT: Final = 48  # below: what one process can count, 89 years of 100,000 a second
@@ -70,7 +72,7 @@ class Generations:
         self._first = 1 + kind * _SLOTS
 
     def of(self, number: int) -> int:
-        slot = self._first + (number & _MASK)
+        slot = self._first + number % _SLOTS
         stands = _WORDS[slot]
         noted = _COUNTERS.noted
         if noted is not None:
@@ -81,7 +83,7 @@ class Generations:
         """What was learnt does not hold; returns how the counter stands from now on."""
         _WORDS[_LAST] = stamp = _COUNTERS.next()
         stamp += 1
-        _WORDS[self._first + (number & _MASK)] = stamp
+        _WORDS[self._first + number % _SLOTS] = stamp
         _WORDS[_LAST] = stamp
         return stamp
 

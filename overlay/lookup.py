@@ -12,9 +12,10 @@ import os
 import stat
 
 from index import xattrs
-from index.entries import GONE, UpperInode
+from index.entries import GONE, Entry, UpperInode
 from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
+from index.syscalls import open_rare_name
 from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file, is_copy, own_identity
 from overlay.generations import NEVER, last_change
@@ -48,7 +49,8 @@ def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
     last = last_change()
     node: Node | None
     if parent.upper is not None:
-        found = open_name(parent.upper, name)
+        opened = open_rare_name if parent.lowers else open_name
+        found = opened(parent.upper, name)
         if found is not None:
             fd, st = found
             node = _in_upper(tree, parent, name, fd, st)
@@ -167,6 +169,18 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
     identity = found.layer.identity(found.fd, found.st, is_dir=False)
     generation = tree.objects.of(identity.fileid)
     entry = tree.index.find(identity.fileid)
+    return identified_file(tree, found, identity, generation, entry, place)
+
+
+def identified_file(
+    tree: Tree,
+    found: LowerFile,
+    identity: Identity,
+    generation: int,
+    entry: Entry | None,
+    place: Place | None,
+) -> FileNode | None:
+    """The same for one whose identity and index entry are known, read when its counter was so."""
     if entry is None and found.st.st_nlink > 1:
         entry = _indexed_by_kernel(tree, found, identity)
     if isinstance(entry, UpperInode) and is_entry_of(tree, entry, identity):

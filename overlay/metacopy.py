@@ -41,7 +41,7 @@ def data_of_lower(tree: Tree, found: LowerFile, place: Place | None) -> Fd | Non
 
 def is_metacopy(tree: Tree, fd: Fd) -> bool:
     """Whether a file's data is elsewhere."""
-    return tree.kernel.has_redirects and xattrs.get(fd, xattrs.METACOPY) is not None
+    return tree.kernel.has_redirects and xattrs.has(fd, xattrs.METACOPY)
 
 
 def _origin(tree: Tree, identity: Identity) -> Fd | None:

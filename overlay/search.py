@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from index import xattrs
 from index.fd import Fd, components, is_whiteout, open_name, path_of
 from index.layers import Layer
+from index.syscalls import open_rare_name
 from overlay.errors import error
 from overlay.node import LowerDir
 from overlay.tree import Tree
@@ -58,7 +59,7 @@ def search(
     while position < len(bases):
         base = bases[position]
         position += 1
-        step = _look_in_layer(tree, base, path)
+        step = _look_in_layer(tree, base, path, is_last=position == len(bases))
         if step.found is not None:
             fd, st = step.found
             if not stat.S_ISDIR(st.st_mode):
@@ -79,14 +80,15 @@ def search(
     return tuple(stack)
 
 
-def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes]) -> _Step:
-    """Walk `path` below one directory of one layer."""
+def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes], *, is_last: bool) -> _Step:
+    """Walk `path` below one directory of one layer; in all but the last it mostly leads nowhere."""
+    opened = open_name if is_last else open_rare_name
     fd, st, last = base.fd, None, base.layer is tree.layers.lowers[-1]
     xwhiteouts = base.xwhiteouts
     redirect: bytes | None = None
     stop = False
     for depth, name in enumerate(path):
-        found = open_name(fd, name)
+        found = opened(fd, name)
         if found is None:
             return _Step(None, stop, redirect)
         fd, st = found

@@ -241,6 +241,17 @@ def test_a_basis_holds_until_one_of_its_counters_moves() -> None:
     assert empty.holds()
 
 
+def test_numbers_that_are_alike_in_their_low_bits_do_not_share_a_counter() -> None:
+    """Directories' inode numbers: ext4 puts each into another group of 8192."""
+    counters = Generations(1)
+    numbers = [12 + group * 8192 for group in range(2000)]
+    stood = [counters.of(number) for number in numbers]
+    for number in numbers[::100]:
+        counters.bump(number)
+    moved = [counters.of(number) != was for number, was in zip(numbers, stood, strict=True)]
+    assert sum(moved) == len(numbers[::100])
+
+
 def test_what_changes_while_it_is_learnt_does_not_hold() -> None:
     counters = Generations(1)
 
