@@ -27,6 +27,7 @@ from overlay.filesystem import Overlay
 CONNECTIONS_MAX: Final = 1000  # of one worker
 THREADS: Final = 16
 _TAKE_AT_ONCE: Final = 64
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 5.0
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
 # mallopt(3): data of READ and WRITE passes through buffers of up to 1 MiB.  Given
@@ -75,7 +76,7 @@ class Server:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_unhandled)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPS:
             loop.add_signal_handler(number, self.stop)
         loop.add_reader(self._channel, self._take)
         for overlay in self._overlays:
@@ -94,6 +95,10 @@ class Server:
             return
         self._is_stopping = True
         loop = asyncio.get_running_loop()
+        for number in _STOPS:
+            # Whoever signals all processes does so twice, here and by way of the parent.
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         loop.remove_reader(self._channel)
         self._channel.close()
         loop.call_later(_STOP_SECONDS, self._done.set)

@@ -247,6 +247,28 @@ def test_a_stop_answers_what_was_asked(own: Server, number: signal.Signals) -> N
         Client(own.port)
 
 
+def test_all_processes_can_be_told_to_stop_at_once(own: Server) -> None:
+    """As service managers and terminals do; a worker hears it again, at any moment of its end."""
+    for _ in range(3):
+        workers = own.workers
+        clients = [Client(own.port) for _ in workers]
+        for client in clients:
+            assert client.nfs("NULL") is None
+        os.kill(own.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while workers and time.monotonic() < deadline:
+            for worker in list(workers):
+                try:
+                    os.kill(worker, signal.SIGTERM)
+                except ProcessLookupError:
+                    workers.remove(worker)
+            time.sleep(0.0005)
+        own.stop()
+        own.start()
+        for client in clients:
+            client.close()
+
+
 def test_a_reset_connection_is_forgotten(own: Server) -> None:
     first = [Client(own.port) for _ in own.workers]
     for client in first:
