@@ -2,7 +2,8 @@
 
 Each is made again as if it were new.  If that fails in the one way in which it
 must fail after it was done (REMOVE finds no such name, MKDIR finds the name
-taken, by a directory), then it was done, and the client is told so.  The caller
+taken, by a directory), then it was done, and the client is told so.  A SETATTR
+whose guard does not hold any more may be half done, and is done whole.  The caller
 knows that the call had been begun (nfsd.replay); without that, such an error is
 an error.
 """
@@ -14,6 +15,7 @@ import stat
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from nfsd import nfs3_attributes
 from nfsd.attributes import failed_wcc, known_attributes
 from nfsd.exports import Exports
 from nfsd.program import Caller
@@ -46,8 +48,12 @@ class Again(NamedTuple):
     done: Done
 
 
-def _setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> wcc_data:
-    return failed_wcc(exports, caller, arguments.object)
+def _setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> bytes:
+    """Set what may be set already: the guard held, or the ctime would not be another now.
+
+    It may be another because of a part of the work alone, so all of it is done.
+    """
+    return nfs3_attributes.setattr(exports, caller, arguments._replace(guard=None))
 
 
 def _gone(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:

@@ -80,6 +80,14 @@ def setattr(path: str, wanted: sattr3) -> Ask:
     return lambda wire: ("SETATTR", SETATTR3args(wire.lookup(path), wanted, None))
 
 
+def setattr_guarded(path: str, wanted: sattr3) -> Ask:
+    def ask(wire: Wire) -> Request:
+        handle = wire.lookup(path)
+        return "SETATTR", SETATTR3args(handle, wanted, wire.attributes(handle).ctime)
+
+    return ask
+
+
 def create(path: str, wanted: sattr3 | None = None, how: int = GUARDED) -> Ask:
     wanted = sattr(0o640) if wanted is None else wanted
     made = createhow3(how, verf=b"verifier") if how == EXCLUSIVE else createhow3(how, wanted)

@@ -27,6 +27,7 @@ from tests.torture.asking import (
     rename,
     rmdir,
     setattr,
+    setattr_guarded,
     symlink,
     write,
 )
@@ -75,6 +76,7 @@ COPY_UP: Final = (
     Case("lengthen a lower file", setattr("file", attributes(size=20000))),
     Case("truncate by CREATE", create("file", attributes(size=0), UNCHECKED)),
     Case("chmod a lower file (metacopy)", setattr("file", _chmod)),
+    Case("chmod a lower file, guarded", setattr_guarded("file", _chmod)),
     Case("chmod a lower file, nested", setattr("nest/one/two/three/leaf", _chmod)),
     Case("chmod a lower hard link", setattr("hard1", _chmod)),
     Case("write a metacopy", write("file"), first(setattr("file", _chmod)), is_unstable=True),
@@ -110,6 +112,12 @@ CHANGE: Final = (
         "set times of an upper directory",
         setattr("newdir", attributes(times=True)),
         first(_new_dir),
+    ),
+    Case(
+        "set all of an upper file, guarded",
+        setattr_guarded("new", _all_at_once),
+        first(_new_file, write("new")),
+        each_by_itself=True,
     ),
     Case(
         "set all of an upper file",
