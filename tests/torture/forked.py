@@ -96,7 +96,8 @@ class ForkedServer(Forked):
     def __init__(
         self, stack: Stack, log: Path, *, held: bool = False, words: Sequence[str] = ()
     ) -> None:
-        arguments = ["serve", *stack.options(), "--listen", "127.0.0.1:0", *words]
+        # More workers make no other states on the disk.
+        arguments = ["serve", *stack.options(), "--listen", "127.0.0.1:0", "--workers", "1", *words]
         self.port = 0
         super().__init__(lambda: cli.main(arguments), log, held=held)
         if not held:
