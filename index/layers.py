@@ -24,7 +24,7 @@ from index.workdir import Workdir
 
 RECORD: Final = b"layers.json"
 UPPER_ID: Final = 0
-_INO_BITS: Final = 56
+INO_BITS: Final = 56
 _MAX_FILESYSTEM: Final = 127
 _NO_HANDLE: Final = 0xFF  # FILEID_INVALID
 
@@ -48,8 +48,8 @@ class Layer:
         The filesystem's number is folded into the high byte.  An inode number
         that reaches into that byte is hashed, marked by the top bit.
         """
-        if ino >> _INO_BITS == 0:
-            return self.filesystem << _INO_BITS | ino
+        if ino >> INO_BITS == 0:
+            return self.filesystem << INO_BITS | ino
         digest = hashlib.blake2b(b"%d:%d" % (self.filesystem, ino), digest_size=8).digest()
         return 1 << 63 | int.from_bytes(digest, "big") >> 1
 
