@@ -22,8 +22,8 @@ from index.workdir import Workdir
 
 RECORD: Final = b"layers.json"
 UPPER_ID: Final = 0
-_INO_BITS: Final = 56
-_MAX_FOLDED: Final = 127  # filesystems
+INO_BITS: Final = 56
+MAX_FOLDED: Final = 127  # filesystems
 NO_HANDLE: Final = 0xFF  # FILEID_INVALID
 
 
@@ -49,8 +49,8 @@ class Layer:
         The filesystem's number is folded into the high byte.  Where either is too
         large for that, both are hashed, marked by the top bit.
         """
-        if ino >> _INO_BITS == 0 and self.filesystem <= _MAX_FOLDED:
-            return self.filesystem << _INO_BITS | ino
+        if ino >> INO_BITS == 0 and self.filesystem <= MAX_FOLDED:
+            return self.filesystem << INO_BITS | ino
         digest = hashlib.blake2b(b"%d:%d" % (self.filesystem, ino), digest_size=8).digest()
         return 1 << 63 | int.from_bytes(digest, "big") >> 1
 
@@ -77,8 +77,8 @@ class Layer:
 
     def has_made(self, identity: Identity) -> bool:
         """Whether the kernel handle in an identity may be of an inode of this very copy."""
-        number = identity.fileid >> _INO_BITS if identity.is_dir else identity.source
-        return number in (self.filesystem, *self.earlier) or number > _MAX_FOLDED
+        number = identity.fileid >> INO_BITS if identity.is_dir else identity.source
+        return number in (self.filesystem, *self.earlier) or number > MAX_FOLDED
 
     def own_identity_by_path(self, path: bytes, *, is_dir: bool) -> Identity:
         """The same for an object of a layer without file handles."""

@@ -8,6 +8,8 @@ itself and counted, so that a reply is never larger than the client allows.
 from __future__ import annotations
 
 import errno
+import struct
+import time
 from bisect import bisect_right
 from typing import Final
 
@@ -15,7 +17,7 @@ from nfsd.attributes import attributes_of
 from nfsd.exports import Exports
 from nfsd.nfs3_attributes import DIRECTORY_MAX
 from nfsd.program import Caller
-from nfsd.xdr.codec import encode
+from nfsd.xdr.codec import PADDING
 from nfsd.xdr.nfs3 import (
     NFS3_COOKIEVERFSIZE,
     READDIR3args,
@@ -24,11 +26,8 @@ from nfsd.xdr.nfs3 import (
     READDIRPLUS3resok,
     dirlist3,
     dirlistplus3,
-    entry3,
-    entryplus3,
-    pack_entry3,
-    pack_entryplus3,
 )
+from overlay.blocking import may_block, must_not_wait
 from overlay.errors import error
 from overlay.filesystem import Overlay
 from overlay.node import Node
@@ -38,6 +37,15 @@ _COOKIEVERF: Final = bytes(NFS3_COOKIEVERFSIZE)
 _FRAME: Final = 4 + 84 + NFS3_COOKIEVERFSIZE + 4 + 4
 # fileid, cookie and the length of the name: what dircount counts besides the name.
 _ENTRY: Final = 8 + 8 + 4
+# An entry: TRUE, fileid, length of the name; the name; then for READDIR the cookie, and
+# for READDIRPLUS cookie, TRUE, attributes, TRUE, length of the handle, or FALSE for both.
+_HEAD: Final = struct.Struct(">IQI")
+_COOKIE: Final = struct.Struct(">Q")
+_PLUS: Final = struct.Struct(">QI84sII")
+_PLAIN: Final = struct.Struct(">QII")
+_QUICK: Final = 0.001  # seconds
+_LONG: Final = 0.005
+_OFTEN: Final = 16  # entries
 
 
 def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDIR3resok:
@@ -46,11 +54,11 @@ def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDI
     overlay, directory, cred = exports.enter(caller, handle)
     listing = overlay.readdir(directory, cred)
     first = at = bisect_right(listing.cookies, cookie)
+    end = len(listing.cookies)
     room = min(count, DIRECTORY_MAX) - _FRAME
     packed = []
-    while at < len(listing.cookies):
-        entry = entry3(listing.fileids[at], listing.names[at], listing.cookies[at])
-        data = encode(pack_entry3, entry)
+    while at < end:
+        data = _head(listing.fileids[at], listing.names[at]) + _COOKIE.pack(listing.cookies[at])
         room -= len(data)
         if room < 0:
             break
@@ -58,45 +66,59 @@ def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDI
         at += 1
     _require_progress(first, at, room)
     attributes = attributes_of(overlay, directory)
-    entries = dirlist3(b"".join(packed), at == len(listing.cookies))
-    return READDIR3resok(attributes, _COOKIEVERF, entries)
+    return READDIR3resok(attributes, _COOKIEVERF, dirlist3(b"".join(packed), at == end))
 
 
 def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -> READDIRPLUS3resok:
-    """READDIRPLUS, RFC 1813 section 3.3.17; raises EMSGSIZE if not even one entry fits."""
+    """READDIRPLUS, RFC 1813 section 3.3.17; raises EMSGSIZE if not even one entry fits.
+
+    Objects that are met for the first time have to be opened: after a millisecond
+    of that the rest is left to a thread, which after a while answers with what it has.
+    """
     handle, cookie, _, dircount, maxcount = arguments
     overlay, directory, cred = exports.enter(caller, handle)
     listing = overlay.readdir(directory, cred)
     first = at = bisect_right(listing.cookies, cookie)
+    end = len(listing.cookies)
     room = min(maxcount, DIRECTORY_MAX) - _FRAME
+    deadline = time.perf_counter() + (_QUICK if must_not_wait() else _LONG)
     packed = []
-    while at < len(listing.cookies):
+    while at < end:
         name = listing.names[at]
         dircount -= _ENTRY + (len(name) + 3 & -4)
         if dircount < 0:
             break
-        data = _entryplus3(overlay, directory, listing.fileids[at], name, listing.cookies[at])
+        data = _head(listing.fileids[at], name)
+        data += _plus(overlay, directory, name, listing.cookies[at])
         room -= len(data)
         if room < 0:
             break
         packed.append(data)
         at += 1
+        if at % _OFTEN == 0 and time.perf_counter() > deadline:
+            may_block()
+            break
     _require_progress(first, at, min(room, dircount))
     attributes = attributes_of(overlay, directory)
-    entries = dirlistplus3(b"".join(packed), at == len(listing.cookies))
-    return READDIRPLUS3resok(attributes, _COOKIEVERF, entries)
+    return READDIRPLUS3resok(attributes, _COOKIEVERF, dirlistplus3(b"".join(packed), at == end))
 
 
-def _entryplus3(overlay: Overlay, directory: Node, fileid: int, name: bytes, cookie: int) -> bytes:
-    """One entry, packed; without attributes and handle if the object is just now gone."""
-    attributes = handle = None
+def _head(fileid: int, name: bytes) -> bytes:
+    """What an entry begins with: that it is there, its number and its name."""
+    return _HEAD.pack(1, fileid, len(name)) + name + PADDING[len(name) & 3]
+
+
+def _plus(overlay: Overlay, directory: Node, name: bytes, cookie: int) -> bytes:
+    """The rest of an entry; without attributes and handle if the object is just now gone."""
     try:
         node = overlay.find(directory, name)
         if node is not None:
-            attributes, handle = attributes_of(overlay, node), node.handle
+            handle, size = node.handle, len(node.handle)
+            fixed = _PLUS.pack(cookie, 1, attributes_of(overlay, node), 1, size)
+            return fixed + handle + PADDING[size & 3]
     except OSError:
         pass  # both may be left out, and the client's own LOOKUP will say why
-    return encode(pack_entryplus3, entryplus3(fileid, name, cookie, attributes, handle))
+    return _PLAIN.pack(cookie, 0, 0)
 
 
 def _require_progress(first: int, at: int, room: int) -> None:

@@ -14,34 +14,37 @@ be the object's origin is the object looked up.
 from __future__ import annotations
 
 import os
+import sys
+from array import array
+from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from itertools import accumulate, islice
+from operator import eq, methodcaller
+from typing import Final
 
 from index import xattrs
-from index.fd import Fd, is_whiteout, open_path
-from index.layers import Layer
+from index.fd import Fd, is_whiteout, open_path, proc_path
+from index.layers import INO_BITS, MAX_FOLDED
 from overlay.blocking import may_block
 from overlay.decode import parent_of, resolve
 from overlay.listing import Listing
 from overlay.lookup import lookup
-from overlay.node import DirNode, directory
+from overlay.node import DirNode, LowerDir, directory
 from overlay.search import is_xattr_whiteout
 from overlay.tree import Tree
 
 DOT_COOKIE: Final = 1
 DOTDOT_COOKIE: Final = 2
-_FIRST_COOKIE: Final = 3
-_COOKIE_BITS: Final = 63
+_LAST_HASH: Final = (1 << 63) - 256  # greater ones count as this, with room for neighbours
+_STEP: Final = 4096  # names that are worked on without a pause
 # A directory whose own inode is larger is read on a thread that may wait.
 _QUICK_BYTES: Final = 64 << 10
 
 
-class _Seen(NamedTuple):
-    """The topmost entry of a name while the layers are gone through."""
-
-    fileid: int
-    is_dir: bool
-    sure: bool  # fileid is the object's
+# Of a name found in a layer, in place of the number of its object:
+_WHITEOUT: Final = -1
+_UNSURE: Final = -2  # the entry's own inode may not be the object's origin
 
 
 def readdir(tree: Tree, node: DirNode) -> Listing:
@@ -53,95 +56,115 @@ def readdir(tree: Tree, node: DirNode) -> Listing:
     node = directory(resolve(tree, node.handle))  # as it is since the counter was read
     if sum(os.fstat(fd).st_size for fd in _stack(node)) > _QUICK_BYTES:
         may_block()
-    entries = _merge(tree, node)
-    keyed = sorted((name_cookie(tree.cookie_key, name), name, fileid) for name, fileid in entries)
-    cookies = [DOT_COOKIE, DOTDOT_COOKIE]
-    for cookie, _, _ in keyed:
-        cookies.append(max(cookie, cookies[-1] + 1))
-    listing = Listing(
-        tuple(cookies),
-        (b".", b"..", *(name for _, name, _ in keyed)),
-        (node.fileid, parent_of(tree, node).fileid, *(fileid for _, _, fileid in keyed)),
-    )
-    tree.kept_listings.put(node.handle, (generation, listing), len(entries) + 1)
+    listing = _ordered(tree, node, _merge(tree, node))
+    tree.kept_listings.put(node.handle, (generation, listing), listing.size)
     return listing
 
 
-def name_cookie(key: bytes, name: bytes) -> int:
-    """The cookie of a name: 3 to 2**63 - 1."""
-    digest = blake2b(name, digest_size=8, key=key).digest()
-    value = int.from_bytes(digest, "big") >> (64 - _COOKIE_BITS)
-    # Room for neighbours at both ends.
-    return min(max(value, _FIRST_COOKIE), (1 << _COOKIE_BITS) - 256)
+def name_hashes(key: bytes, names: Sequence[bytes]) -> array[int]:
+    """A number below 2**63 for each name."""
+    numbers = array("Q")
+    for begin in range(0, len(names), _STEP):
+        hashed = map(partial(blake2b, digest_size=8, key=key), names[begin : begin + _STEP])
+        numbers.frombytes(b"".join(map(methodcaller("digest"), hashed)))
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return array("Q", [each >> 1 for each in numbers])
+
+
+def _ordered(tree: Tree, node: DirNode, entries: dict[bytes, int]) -> Listing:
+    """Names with the numbers of their objects as a listing; takes them out of `entries`."""
+    above = parent_of(tree, node).fileid
+    names = [b".", b"..", *entries]
+    fileids = array("Q", [node.fileid, above, *entries.values()])
+    entries.clear()  # what a million entries take is not to be held twice
+    hashes = array("Q", (DOT_COOKIE, DOTDOT_COOKIE)) + name_hashes(tree.cookie_key, names[2:])
+    order = _order(hashes)
+    cookies = array("Q", [hashes[each] for each in order])
+    are_distinct = not any(map(eq, cookies, islice(cookies, 1, None)))
+    if not are_distinct or order[:2] != [0, 1] or cookies[-1] > _LAST_HASH:
+        order.sort(key=lambda at: (at > 1, min(hashes[at], _LAST_HASH), names[at]))
+        hashed = (min(hashes[at], _LAST_HASH) for at in order)
+        cookies = array("Q", accumulate(hashed, lambda before, own: max(before + 1, own)))
+    return Listing(cookies, order, names, fileids)
+
+
+def _order(hashes: array[int]) -> list[int]:
+    """The places of hashes in their order.
+
+    They are shared out by their first bits and then sorted in small parts, as no
+    other thread can go on while one sorts.
+    """
+    bits = max(0, len(hashes).bit_length() - _STEP.bit_length())
+    shift = 63 - bits
+    parts: list[list[int]] = [[] for _ in range(1 << bits)]
+    for at, each in enumerate(hashes):
+        parts[each >> shift].append(at)
+    order: list[int] = []
+    for part in parts:
+        part.sort(key=hashes.__getitem__)
+        order += part
+    return order
 
 
 def _stack(node: DirNode) -> list[Fd]:
     return ([] if node.upper is None else [node.upper]) + [lower.fd for lower in node.lowers]
 
 
-def _merge(tree: Tree, node: DirNode) -> list[tuple[bytes, int]]:
-    """The visible names with their fileids."""
-    seen: dict[bytes, _Seen | None] = {}  # None: a whiteout
+def _merge(tree: Tree, node: DirNode) -> dict[bytes, int]:
+    """The visible names with the numbers of their objects."""
+    seen: dict[bytes, int] = {}
     if node.upper is not None:
         assert tree.layers.upper is not None
         impure = tree.kernel.get(node.upper, xattrs.IMPURE) is not None
-        _scan(tree, seen, node.upper, tree.layers.upper, impure, merges=impure or bool(node.lowers))
+        merges = impure or bool(node.lowers)
+        _scan(tree, seen, LowerDir(tree.layers.upper, node.upper), impure, merges=merges)
     bottom = tree.layers.lowers[-1]
     for lower in node.lowers:
-        _scan(
-            tree,
-            seen,
-            lower.fd,
-            lower.layer,
-            False,
-            merges=lower.layer is not bottom,
-            xwhiteouts=lower.xwhiteouts,
-        )
-    entries = []
-    for name, entry in seen.items():
-        if entry is None:
-            continue
-        if entry.sure:
-            entries.append((name, entry.fileid))
+        _scan(tree, seen, lower, False, merges=lower.layer is not bottom)
+    for name in [name for name, fileid in seen.items() if fileid < 0]:
+        found = None if seen[name] == _WHITEOUT else lookup(tree, node, name)
+        if found is None:
+            del seen[name]
         else:
-            found = lookup(tree, node, name)
-            if found is not None:
-                entries.append((name, found.fileid))
-    return entries
+            seen[name] = found.fileid
+    return seen
 
 
 def _scan(
-    tree: Tree,
-    seen: dict[bytes, _Seen | None],
-    fd: Fd,
-    layer: Layer,
-    impure: bool,
-    *,
-    merges: bool,
-    xwhiteouts: bool = False,
+    tree: Tree, seen: dict[bytes, int], real: LowerDir, impure: bool, *, merges: bool
 ) -> None:
     """Add what one layer has; a directory may have another origin if the layer `merges`."""
+    layer = real.layer
+    own = Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=real.fd))
     certain = layer.has_handles and not (layer.is_upper and layer.is_renumbered)
-    own = Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd))
-    with os.scandir(own) as scan:
-        for item in scan:
-            name = os.fsencode(item.name)
-            if name in seen:
+    sure, sure_dirs = certain and not impure, certain and not merges
+    is_plain = layer.seal is None and layer.filesystem <= MAX_FOLDED
+    first, limit = layer.filesystem << INO_BITS, 1 << INO_BITS if is_plain else 0
+    with os.scandir(proc_path(own)) as scan:
+        for item in [each for each in scan if each.name not in seen] if seen else scan:
+            if item.is_file(follow_symlinks=False) and not real.xwhiteouts:
+                is_sure = sure
+            elif item.is_dir(follow_symlinks=False):
+                is_sure = sure_dirs
+            elif _is_whiteout(item) or (real.xwhiteouts and _has_mark(tree, own, item.name)):
+                seen[item.name] = _WHITEOUT
                 continue
-            is_dir = item.is_dir(follow_symlinks=False)
-            if not is_dir and (_is_whiteout(item) or (xwhiteouts and _has_mark(tree, own, item))):
-                seen[name] = None
-                continue
-            sure = certain and not (merges if is_dir else impure)
-            seen[name] = _Seen(layer.number(item.inode()), is_dir, sure)
+            else:
+                is_sure = sure
+            number = item.inode()
+            if not is_sure:
+                seen[item.name] = _UNSURE
+            else:  # for most what Layer.number does, but a million times
+                seen[item.name] = first | number if number < limit else layer.number(number)
 
 
-def _has_mark(tree: Tree, directory: Fd, item: os.DirEntry[str]) -> bool:
-    fd = open_path(directory, os.fsencode(item.name))
+def _has_mark(tree: Tree, directory: Fd, name: bytes) -> bool:
+    fd = open_path(directory, name)
     return is_xattr_whiteout(tree, fd, os.fstat(fd))
 
 
-def _is_whiteout(item: os.DirEntry[str]) -> bool:
+def _is_whiteout(item: os.DirEntry[bytes]) -> bool:
     if item.is_file(follow_symlinks=False) or item.is_symlink():
         return False  # known from the directory entry alone
     return is_whiteout(item.stat(follow_symlinks=False))

@@ -45,7 +45,7 @@ from overlay.verifier import WriteVerifier
 
 _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
 _KNOWN_NAMES: Final = 100_000  # about 300 bytes each
-_KEPT_ENTRIES: Final = 200_000  # directory entries held in memory, about 150 bytes each
+_KEPT_LISTINGS: Final = 64 << 20  # bytes of listings held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Tree:
         self.verifier = WriteVerifier(workdir)
         self.cache: Cache[Node] = Cache(descriptor_budget())
         self.known_names: Cache[Known] = Cache(_KNOWN_NAMES)  # by parent's handle and name
-        self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_ENTRIES)
+        self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_LISTINGS)
         self.objects = Generations(0)  # where an object is, what it is made of
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name

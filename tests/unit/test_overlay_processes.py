@@ -360,7 +360,7 @@ def test_a_directory_removed_while_it_is_looked_for(dirs: Dirs, gate: Gates) -> 
 
 
 def listed(tree: Served, directory: bytes) -> tuple[bytes, ...]:
-    return tree.overlay.readdir(tree.overlay.resolve(directory), ROOT).names
+    return tuple(tree.overlay.readdir(tree.overlay.resolve(directory), ROOT).names)
 
 
 @pytest.mark.parametrize("where", [permission, readdir], ids=["before the counter", "after"])
