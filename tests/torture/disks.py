@@ -7,14 +7,16 @@ it; the filesystem is not asked to write anything, but for its journal when a te
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.conformance.machine import UnavailableError, program
+from tests.conformance.machine import program
 from tests.property.syscalls import mount, private_mounts, unmount
 
 KINDS: Final = {
@@ -22,10 +24,12 @@ KINDS: Final = {
     "xfs": ("mkfs.xfs", "xfsprogs", ("-q", "-f"), 320 << 20),
     "btrfs": ("mkfs.btrfs", "btrfs-progs", ("-q", "-f"), 256 << 20),
 }
-# Of these a copy is like the disk in every way; one of btrfs has another uuid beside the disk.
+# Of these a copy can be mounted beside the disk; one of btrfs gets another uuid there, as if it were
+# another filesystem, and the disk has to go while its copy is looked at.
 JOURNALED: Final = ("ext4", "xfs")
 _OPTIONS: Final = {"xfs": "loop,noatime,nouuid"}
 _TRIES: Final = 100
+_PATIENCE_SECONDS: Final = 30.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -50,11 +54,14 @@ class Disk:
         with self._image.open("wb") as file:
             file.truncate(size)
         _run(program(make, package), *options, str(self._image))
+        self._mount_disk()
+        (self.path / "other").touch()
+
+    def _mount_disk(self) -> None:
         self._mount(self._image, self.path)
         with open("/proc/self/mountinfo") as mounts:
             line = next(line for line in mounts if f" {self.path} " in line)
         self._device = line.split(" - ")[1].split()[1].removeprefix("/dev/")
-        (self.path / "other").touch()
 
     def _mount(self, image: Path, at: Path) -> None:
         options = _OPTIONS.get(self._kind, "loop,noatime")
@@ -106,17 +113,33 @@ class Disk:
         """A copy in the place of the disk: the filesystem replays its journal.
 
         As after a restart of the machine, paths are the same and device numbers may be others.
+        Nobody may use the disk meanwhile.
         """
         copy = self._memory / name
-        original = self.path.stat().st_dev
+        alone = self._kind not in JOURNALED
+        if alone:
+            self._unmount_unused()
         self._mount(copy, self.path)
         try:
-            if self.path.stat().st_dev == original:
-                raise UnavailableError("btrfs mounts a copy of itself since Linux 6.7 only")
             yield
         finally:
-            unmount(os.fsencode(self.path), lazily=True)
+            if alone:
+                self._unmount_unused()
+                self._mount_disk()
+            else:
+                unmount(os.fsencode(self.path), lazily=True)
             copy.unlink()
+
+    def _unmount_unused(self) -> None:
+        """Wait for the workers of a server that was killed: they end a moment after it."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return unmount(os.fsencode(self.path))
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
 
 @contextmanager
