@@ -27,8 +27,8 @@ KERNEL_ARGUMENTS = (
     "console=hvc0 quiet loglevel=4 mitigations=off tsc=reliable nowatchdog panic=-1 "
     "random.trust_cpu=on"
 )
-BOOT_LIMIT = 90.0  # It takes four seconds on an idle machine.
-MOUNT_LIMIT = 60.0
+BOOT_LIMIT = 180.0  # It takes four seconds on an idle machine.
+MOUNT_LIMIT = 120.0
 
 
 class GuestError(AssertionError):

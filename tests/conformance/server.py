@@ -20,8 +20,8 @@ from typing import IO
 from tests.conformance.machine import UnavailableError
 
 PROJECT = Path(__file__).resolve().parents[2]
-START_LIMIT = 30.0
-STOP_LIMIT = 15.0
+START_LIMIT = 90.0
+STOP_LIMIT = 60.0
 COMMAND_LIMIT = 120.0
 ESTABLISHED = "01"  # in /proc/net/tcp
 ALARMS = ("Traceback (most recent call last)", "was never retrieved", "was never awaited")

@@ -306,7 +306,7 @@ def test_sync_and_async(exporting: Exporting, tmp_path: Path, options: str, sync
                 break
     finally:
         strace.terminate()
-        strace.wait(timeout=10)
+        strace.wait(timeout=60)
     assert seen.count("symlinkat(") > 5
     assert ("fsync(" in seen) == synced
 

@@ -14,7 +14,7 @@ from tests.conformance.guest import Guest
 from tests.conformance.machine import UnavailableError, program
 from tests.conformance.server import ALARMS, PROJECT
 
-pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.conformance, pytest.mark.timeout(600)]
 
 # It may have to make the virtual environment first.
 START_LIMIT = 180.0

@@ -14,7 +14,7 @@ from tests.conftest import Serve
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(400),
+    pytest.mark.timeout(600),
     pytest.mark.usefixtures("guest_ready"),
 ]
 

@@ -37,7 +37,7 @@ _NEWS = {Kind.HIDDEN}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @_SHORT
 @given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24))
 def test_short_sequences(ext4: Path, stack: tuple[Layer, ...], todo: list[Step]) -> None:

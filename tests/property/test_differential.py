@@ -50,7 +50,7 @@ def _run(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @settings(_SHORT)
 @given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
 def test_short_sequences(
@@ -60,7 +60,7 @@ def test_short_sequences(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @settings(_SHORT, max_examples=30)
 @given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
 def test_sequences_with_moves(
@@ -91,7 +91,7 @@ def _over_rpc(stack: Stack) -> OverRpc:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @settings(_SHORT, max_examples=10)
 @given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
 def test_sequences_over_rpc(

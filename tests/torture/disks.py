@@ -24,8 +24,8 @@ KINDS: Final = {
     "xfs": ("mkfs.xfs", "xfsprogs", ("-q", "-f"), 320 << 20),
     "btrfs": ("mkfs.btrfs", "btrfs-progs", ("-q", "-f"), 256 << 20),
 }
-# Of these a copy can be mounted beside the disk. There one of btrfs gets another uuid, as if it were
-# another filesystem; so the disk has to go while its copy is looked at.
+# Of these a copy can be mounted beside the disk. There one of btrfs gets another uuid, as if it
+# were another filesystem; so the disk has to go while its copy is looked at.
 JOURNALED: Final = ("ext4", "xfs")
 _OPTIONS: Final = {"xfs": "loop,noatime,nouuid"}
 _TRIES: Final = 100

@@ -24,7 +24,7 @@ from nfsd import cli
 from tests.conformance.server import ALARMS, Stack
 
 _PR_SET_PDEATHSIG: Final = 1
-_SECONDS: Final = 30.0
+_SECONDS: Final = 90.0
 _READY: Final = re.compile(rb"\bport=(\d+),mountport=\d+\b.*\n")
 
 

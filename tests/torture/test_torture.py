@@ -28,7 +28,7 @@ from tests.torture.lies import LIES, Liar, stale
 from tests.torture.proxy import Proxy, Twist
 from tests.wire import Wire, sattr
 
-pytestmark = [pytest.mark.torture, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(600)]
 
 COLUMNS = (
     "stale when alive",
@@ -99,7 +99,7 @@ def attended(controller: Controller, port: int, tmp_path: Path, *words: str) -> 
     command = ["--restart-command", controller.command(tmp_path)]
     process = start(f"nfs://127.0.0.1:{port}/", "--json", "--lower", "torture", *command, *words)
     controller.attend(process, seconds=200)
-    output, complaint = process.communicate(timeout=10)
+    output, complaint = process.communicate(timeout=60)
     assert output, complaint
     return process.returncode, json.loads(output)
 
