@@ -78,7 +78,7 @@ class Client:
         *,
         host: str = "127.0.0.1",
         cred: opaque_auth | None = None,
-        timeout: float = 30.0,
+        timeout: float = 90.0,
         source: tuple[str, int] | None = None,
     ) -> None:
         self.cred = auth_sys() if cred is None else cred

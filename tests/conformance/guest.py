@@ -144,11 +144,11 @@ class Guest:
 
     def _prepare(self) -> None:
         """Sets the clock and mounts everything."""
-        self.run(f"date -s @{int(time.time())} >/dev/null", timeout=30).check()
+        self.run(f"date -s @{int(time.time())} >/dev/null", timeout=90).check()
         for tag in self._shares:
             options = "trans=virtio,version=9p2000.L,msize=262144"
             script = f"mkdir /share/{tag} && mount -t 9p -o {options} {tag} /share/{tag}"
-            self.run(script, timeout=30).check()
+            self.run(script, timeout=90).check()
         self.mount()
 
     def mount(self, at: str = "/mnt", options: str = "") -> None:
@@ -159,7 +159,7 @@ class Guest:
         script = f"mount -i -t nfs -o {words},addr=10.0.2.2{extra} {source} {at}"
         self.run(script, timeout=MOUNT_LIMIT).check()
 
-    def run(self, script: str, *, timeout: float = 60.0) -> GuestResult:
+    def run(self, script: str, *, timeout: float = 180.0) -> GuestResult:
         """Runs a shell script in the guest; past the time limit the guest is killed."""
         self._count += 1
         number = self._count
@@ -212,7 +212,7 @@ def run(
     *,
     port: int,
     export: str = "/",
-    timeout: float = 60.0,
+    timeout: float = 180.0,
     shares: Mapping[str, Path] | None = None,
     options: str = "",
 ) -> GuestResult:
