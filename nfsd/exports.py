@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
+from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
 from nfsd.program import Caller
@@ -29,15 +30,18 @@ _EXPORT_ID: Final = slice(4, 8)  # of a handle (index.identity)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Export:
-    """One overlay under one name."""
+    """One overlay under one name, or one for each client."""
 
     path: bytes  # as clients mount it: absolute, without a slash at the end but for the root
-    overlay: Overlay
+    overlay: Overlay | ClientOverlays
     clients: ClientTable[ExportOptions]
 
 
-# The options that a client has in each export, None where it is not let in.
-Standing: TypeAlias = tuple[ExportOptions | None, ...]
+class Standing(NamedTuple):
+    """What a client may do, and is shown."""
+
+    options: tuple[ExportOptions | None, ...]  # in each export, None where it is not let in
+    client: str | None  # its address, if it is let in where each client has an overlay of its own
 
 
 class Entered(NamedTuple):
@@ -55,8 +59,15 @@ class Exports:
         ordered = sorted(exports, key=lambda export: len(components(export.path)), reverse=True)
         self.all: tuple[Export, ...] = tuple(ordered)
         self._position = {
-            export.overlay.root.handle[_EXPORT_ID]: i for i, export in enumerate(self.all)
+            export.overlay.export_id: position
+            for position, export in enumerate(self.all)
+            if isinstance(export.overlay, Overlay)
         }
+        self._own = [
+            (position, export.overlay)
+            for position, export in enumerate(self.all)
+            if isinstance(export.overlay, ClientOverlays)
+        ]
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:
@@ -67,10 +78,12 @@ class Exports:
             return known[1]
         address, is_privileged = address_of(caller.address), key[1]
         found = [export.clients.find(address) for export in self.all]
-        standing = tuple(
+        allowed = tuple(
             options if options and (is_privileged or not options.secure) else None
             for options in found
         )
+        has_own = any(allowed[position] is not None for position, _ in self._own)
+        standing = Standing(allowed, str(address) if has_own else None)
         if len(self._standings) >= _KNOWN:
             self._standings.clear()
         self._standings[key] = time.monotonic() + _LIFETIME, standing
@@ -82,12 +95,7 @@ class Exports:
         Raises EBADF if no export knows the handle, ESTALE, EACCES for a client that
         is not let in, EROFS for one that may not `write`.
         """
-        position = self._position.get(handle[_EXPORT_ID])
-        if position is None:
-            raise error(errno.EBADF)
-        overlay, options = self.all[position].overlay, self.standing(caller)[position]
-        if options is None:
-            raise error(errno.EACCES)
+        overlay, options = self._place(caller, handle)
         node = overlay.resolve(handle)
         if write:
             if options.read_only:
@@ -96,20 +104,70 @@ class Exports:
                 may_block()  # it ends with a wait for the disk
         return Entered(overlay, node, options.squash(caller.credentials))
 
-    def may_write(self, caller: Caller, overlay: Overlay) -> bool:
-        """Whether a caller may change anything in an export at all."""
-        position = self._position[overlay.root.handle[_EXPORT_ID]]
-        options = self.standing(caller)[position]
-        return options is not None and not options.read_only and not overlay.read_only
+    def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
+        """The overlay that a handle is of, and what the caller may do in it."""
+        standing = self.standing(caller)
+        position = self._position.get(handle[_EXPORT_ID])
+        if position is None:
+            return self._own_place(standing, handle)
+        overlay, options = self.all[position].overlay, standing.options[position]
+        if options is None:
+            raise error(errno.EACCES)
+        assert isinstance(overlay, Overlay)
+        return overlay, options
+
+    def _own_place(self, standing: Standing, handle: bytes) -> tuple[Overlay, ExportOptions]:
+        """The same for a handle of the caller's own overlay."""
+        is_retired = False
+        for position, overlays in self._own:
+            options = standing.options[position]
+            if options is None or standing.client is None:
+                continue
+            overlay = overlays.get(standing.client)
+            if overlay is None:
+                continue
+            if overlay.export_id == handle[_EXPORT_ID]:
+                return overlay, options
+            is_retired = is_retired or handle[_EXPORT_ID] in overlay.retired_ids
+        raise error(errno.ESTALE if is_retired else errno.EBADF)
+
+    def mounted(self, caller: Caller, position: int) -> Overlay:
+        """The overlay of an export for a caller who mounts it; his own is made if need be.
+
+        Raises EACCES for a client that is not let in, EUSERS if too many have their own.
+        """
+        overlay, standing = self.all[position].overlay, self.standing(caller)
+        if standing.options[position] is None:
+            raise error(errno.EACCES)
+        if isinstance(overlay, Overlay):
+            return overlay
+        assert standing.client is not None
+        return overlay.mount(standing.client)
+
+    def own_overlays(self) -> Iterator[Overlay]:
+        """The overlays of single clients that are open in this process."""
+        for _, overlays in self._own:
+            yield from overlays.all()
+
+    def attend(self, addresses: Collection[str]) -> None:
+        """Clients at these addresses are active; close what others have not used for a while."""
+        if not self._own:
+            return
+        clients = {str(address_of(address)) for address in addresses}
+        for _, overlays in self._own:
+            overlays.let_go(clients, time.monotonic())
+
+    def may_write(self, caller: Caller, handle: bytes) -> bool:
+        """Whether a caller may change anything in the export of a handle at all."""
+        overlay, options = self._place(caller, handle)
+        return not options.read_only and not overlay.read_only
 
     def settle(self, caller: Caller, handles: Iterable[bytes]) -> None:
         """Bring a change of these objects to stable storage, unless the export is `async`."""
-        standing = self.standing(caller)
         for handle in handles:
-            position = self._position[handle[_EXPORT_ID]]
-            options = standing[position]
-            if options is not None and options.sync:
-                self.all[position].overlay.settle(handle)
+            overlay, options = self._place(caller, handle)
+            if options.sync:
+                overlay.settle(handle)
 
     def find(self, path: bytes) -> tuple[int, list[bytes]]:
         """The position of the export that holds `path`, and the names left to walk below it.

@@ -79,9 +79,7 @@ class MountService:
     def _walk(self, caller: Caller, path: bytes) -> Node:
         """The directory at `path`, in an export or below it; no symbolic link is followed."""
         position, names = self._exports.find(path)
-        if self._exports.standing(caller)[position] is None:
-            raise error(errno.EACCES)
-        overlay = self._exports.all[position].overlay
+        overlay = self._exports.mounted(caller, position)
         node: Node = overlay.root
         for name in names:
             node = overlay.lookup(node, name, ROOT)

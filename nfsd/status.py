@@ -98,6 +98,8 @@ MOUNTSTAT3: Final[dict[int, mountstat3]] = {
     errno.ESTALE: MNT3ERR_NOENT,
     errno.EIO: MNT3ERR_IO,
     errno.EACCES: MNT3ERR_ACCES,
+    errno.EUSERS: MNT3ERR_ACCES,  # each client has an overlay of its own, and there are too many
+    errno.EAGAIN: MNT3ERR_SERVERFAULT,
     errno.ENOTDIR: MNT3ERR_NOTDIR,
     errno.EINVAL: MNT3ERR_INVAL,
     errno.ENAMETOOLONG: MNT3ERR_NAMETOOLONG,
