@@ -7,19 +7,24 @@ whether he may write, from which ports he may call, and whom he acts for.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
 
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
 from nfsd.program import Caller
+from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
+from overlay.attributes import Attributes
 from overlay.blocking import may_block
-from overlay.credentials import Credentials
+from overlay.credentials import ROOT, Credentials
+from overlay.data import Buffer, Extent
 from overlay.errors import error
 from overlay.filesystem import Overlay
+from overlay.listing import Listing
 from overlay.node import Node
 
 _PRIVILEGED: Final = 1024  # ports below are the client machine's root's
@@ -44,10 +49,30 @@ class Standing(NamedTuple):
     client: str | None  # its address, if it is let in where each client has an overlay of its own
 
 
-class Entered(NamedTuple):
+class Readable(Protocol):
+    """What a client may do with any filesystem: an overlay, or the directories above them."""
+
+    @property
+    def fsid(self) -> int: ...
+    def getattr(self, node: Node) -> Attributes: ...
+    def access(self, node: Node, cred: Credentials) -> int: ...
+    def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node: ...
+    def find(self, parent: Node, name: bytes) -> Node | None: ...
+    def readdir(self, node: Node, cred: Credentials) -> Listing: ...
+    def readlink(self, node: Node, cred: Credentials) -> bytes: ...
+    def read(
+        self, node: Node, cred: Credentials, offset: int, count: int
+    ) -> tuple[Buffer | Extent, bool]: ...
+    def statvfs(self, node: Node) -> os.statvfs_result: ...
+
+
+F = TypeVar("F", bound=Readable)
+
+
+class Entered(NamedTuple, Generic[F]):
     """An object in an export, and whom the caller acts for there."""
 
-    overlay: Overlay
+    overlay: F
     node: Node
     credentials: Credentials
 
@@ -63,6 +88,8 @@ class Exports:
             for position, export in enumerate(self.all)
             if isinstance(export.overlay, Overlay)
         }
+        paths = [tuple(components(export.path)) for export in self.all]
+        self._above = None if () in paths else PseudoRoot(paths)
         self._own = [
             (position, export.overlay)
             for position, export in enumerate(self.all)
@@ -89,12 +116,20 @@ class Exports:
         self._standings[key] = time.monotonic() + _LIFETIME, standing
         return standing
 
-    def enter(self, caller: Caller, handle: bytes, *, write: bool = False) -> Entered:
+    @overload
+    def enter(self, caller: Caller, handle: bytes) -> Entered[Readable]: ...
+
+    @overload
+    def enter(self, caller: Caller, handle: bytes, *, write: Literal[True]) -> Entered[Overlay]: ...
+
+    def enter(self, caller: Caller, handle: bytes, *, write: bool = False) -> Entered[Any]:
         """The object of a handle, for a caller who is let in.
 
         Raises EBADF if no export knows the handle, ESTALE, EACCES for a client that
         is not let in, EROFS for one that may not `write`.
         """
+        if handle[_EXPORT_ID] == EXPORT_ID:
+            return self._enter_above(caller, handle, write=write)
         overlay, options = self._place(caller, handle)
         node = overlay.resolve(handle)
         if write:
@@ -103,6 +138,39 @@ class Exports:
             if options.sync:
                 may_block()  # it ends with a wait for the disk
         return Entered(overlay, node, options.squash(caller.credentials))
+
+    def _enter_above(self, caller: Caller, handle: bytes, *, write: bool) -> Entered[Readable]:
+        """A directory above the exports."""
+        if self._above is None:
+            raise error(errno.EBADF)
+        seen = self._seen(caller, self._above)
+        node = seen.resolve(handle)
+        if write:
+            raise error(errno.EROFS)
+        return Entered(seen, node, caller.credentials)
+
+    def _seen(self, caller: Caller, above: PseudoRoot) -> SeenRoot:
+        options = self.standing(caller).options
+        return above.seen(
+            lambda position: options[position] is not None,
+            lambda position: self.mounted(caller, position).root,
+        )
+
+    def walk(self, caller: Caller, path: bytes) -> Node:
+        """What is at `path`, in an export or above them; no symbolic link is followed.
+
+        Raises ENOENT, EINVAL if the path is not absolute, EACCES if it goes up or leads
+        where the caller is not let in, EUSERS as `mounted`.
+        """
+        position, names = self._find(path)
+        if position is None:
+            assert self._above is not None
+            return self._seen(caller, self._above).directory(tuple(names))
+        overlay = self.mounted(caller, position)
+        node: Node = overlay.root
+        for name in names:
+            node = overlay.lookup(node, name, ROOT)
+        return node
 
     def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
         """The overlay that a handle is of, and what the caller may do in it."""
@@ -159,6 +227,8 @@ class Exports:
 
     def may_write(self, caller: Caller, handle: bytes) -> bool:
         """Whether a caller may change anything in the export of a handle at all."""
+        if handle[_EXPORT_ID] == EXPORT_ID:
+            return False
         overlay, options = self._place(caller, handle)
         return not options.read_only and not overlay.read_only
 
@@ -169,10 +239,10 @@ class Exports:
             if options.sync:
                 overlay.settle(handle)
 
-    def find(self, path: bytes) -> tuple[int, list[bytes]]:
+    def _find(self, path: bytes) -> tuple[int | None, list[bytes]]:
         """The position of the export that holds `path`, and the names left to walk below it.
 
-        Raises ENOENT, EINVAL if the path is not absolute, EACCES if it goes up.
+        None, and all names, for a directory above the exports.
         """
         if not path.startswith(b"/"):
             raise error(errno.EINVAL)
@@ -183,7 +253,9 @@ class Exports:
             above = components(export.path)
             if names[: len(above)] == above:
                 return position, names[len(above) :]
-        raise error(errno.ENOENT)
+        if self._above is None or not self._above.has(tuple(names)):
+            raise error(errno.ENOENT)
+        return None, names
 
 
 def components(path: bytes) -> list[bytes]:

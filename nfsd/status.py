@@ -85,6 +85,7 @@ NFSSTAT3: Final[dict[int, nfsstat3]] = {
     errno.ENOSYS: NFS3ERR_NOTSUPP,
     errno.EBUSY: NFS3ERR_ACCES,
     errno.ETXTBSY: NFS3ERR_ACCES,
+    errno.EUSERS: NFS3ERR_ACCES,
     errno.ELOOP: NFS3ERR_INVAL,
     errno.EOVERFLOW: NFS3ERR_INVAL,
     errno.ENODATA: NFS3ERR_IO,
