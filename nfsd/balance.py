@@ -1,5 +1,8 @@
 """Which worker gets a new connection: the one that has the fewest of the same client.
 
+Where clients have overlays of their own, which one worker each can have open, it is
+always the same worker for a client: that with the fewest clients when it first came.
+
 A mount with `nconnect` so spreads evenly over the workers, whatever other
 clients do and however often it connects again.  The parent enters a connection
 where it gives it, the worker takes it out when it is closed: both in memory
@@ -11,26 +14,45 @@ from __future__ import annotations
 import mmap
 from typing import Final
 
+from nfsd.clients import address_of
+
 NOWHERE: Final = -1
 _FREE: Final = 0
+_HOMES_MAX: Final = 100_000
 _MASK: Final = (1 << 63) - 1
 
 
 class Balance:
     """The connections of each worker, as many as `places`, by the client they come from."""
 
-    def __init__(self, workers: int, places: int) -> None:
+    def __init__(self, workers: int, places: int, *, by_client: bool = False) -> None:
+        """`by_client`: whether a client is to have one worker alone."""
         maps = [mmap.mmap(-1, 8 * places) for _ in range(workers)]
         self._clients = [memoryview(each).cast("Q") for each in maps]
+        self._by_client = by_client
+        self._homes: dict[str, int] = {}  # the worker of each client
+        self._inhabitants = [0] * workers
 
     def order(self, address: str) -> list[int]:
-        """All workers, the one that is to get a connection from `address` first."""
+        """The workers that may get a connection from `address`, the one that is to first."""
+        if self._by_client:
+            return [self._home(str(address_of(address)))]
         client = _number(address)
         used = []
         for worker, column in enumerate(self._clients):
             clients = column.tolist()
             used.append((clients.count(client), -clients.count(_FREE), worker))
         return [worker for _, _, worker in sorted(used)]
+
+    def _home(self, client: str) -> int:
+        home = self._homes.get(client)
+        if home is None:
+            home = self._inhabitants.index(min(self._inhabitants))
+            if len(self._homes) >= _HOMES_MAX:
+                return hash(client) % len(self._inhabitants)  # it need not be remembered
+            self._homes[client] = home
+            self._inhabitants[home] += 1
+        return home
 
     def enter(self, worker: int, address: str) -> int:
         """Count a connection for a worker; returns its place, NOWHERE if there is none left."""

@@ -13,7 +13,13 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from nfsd import check_command, config_command, index_command, serve_command
+from nfsd import (
+    check_command,
+    clients_command,
+    config_command,
+    index_command,
+    serve_command,
+)
 from nfsd.config_file import ConfigFileError
 from nfsd.log import LOGGER
 from nfsd.options import PROGRAM, Refusal
@@ -43,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     serve_command.add_to(commands)
     config_command.add_to(commands)
+    clients_command.add_to(commands)
     check_command.add_to(commands)
     index_command.add_to(commands)
     torture_command.add_to(commands)

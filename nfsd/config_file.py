@@ -17,9 +17,12 @@ from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
 from overlay.config import OverlayConfig
+from overlay.per_client import PLACEHOLDER
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)")
+MAX_CLIENTS: Final = 64
+_PLACEHOLDER: Final = os.fsdecode(PLACEHOLDER)
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
 
@@ -34,6 +37,7 @@ class ExportConfig:
     path: bytes
     layers: OverlayConfig
     clients: tuple[tuple[Pattern, ExportOptions], ...]
+    max_clients: int = MAX_CLIENTS  # that have an upper layer of their own
 
     @property
     def fsid(self) -> int | None:
@@ -173,12 +177,22 @@ class _Table:
 
 
 def _export(table: _Table) -> ExportConfig:
-    table.known(("path", "lowerdir", "upperdir", "workdir", "datadir", "userxattr", "clients"))
+    table.known(
+        (
+            *("path", "lowerdir", "upperdir", "workdir", "datadir", "userxattr"),
+            *("clients", "max_clients"),
+        )
+    )
     path = os.fsencode(table.text("path") or "")
     names = components(path)
     if not path.startswith(b"/") or b".." in names or len(path) > _PATH_MAX:
         raise table.error("path", "give what clients mount it as, an absolute path like /debian")
-    return ExportConfig(b"/" + b"/".join(names), _layers(table), _clients(table))
+    layers = _layers(table)
+    most = table.number("max_clients", 1, 65536)
+    if most is not None and (layers.upperdir is None or PLACEHOLDER not in layers.upperdir):
+        raise table.error("max_clients", f"goes with {_PLACEHOLDER} in upperdir and workdir")
+    clients = _clients(table)
+    return ExportConfig(b"/" + b"/".join(names), layers, clients, most or MAX_CLIENTS)
 
 
 def _layers(table: _Table) -> OverlayConfig:
@@ -195,6 +209,7 @@ def _layers(table: _Table) -> OverlayConfig:
     if upper is not None and work is not None:
         _check_path(table, "upperdir", upper)
         _check_path(table, "workdir", work)
+        _check_placeholders(table, upper, work)
     return OverlayConfig(
         tuple(map(os.fsencode, lowers)),
         None if upper is None else os.fsencode(upper),
@@ -207,6 +222,28 @@ def _layers(table: _Table) -> OverlayConfig:
 def _check_path(table: _Table, name: str, path: str) -> None:
     if not path.startswith("/"):
         raise table.error(name, f"{path}: give an absolute path")
+    if "\0" in path:
+        raise table.error(name, "there is a zero byte in the path: leave it out")
+    if name in ("lowerdir", "datadir") and _PLACEHOLDER in path:
+        raise table.error(
+            name, f"{path}: lower layers are for all clients: write no {_PLACEHOLDER}"
+        )
+
+
+def _check_placeholders(table: _Table, upper: str, work: str) -> None:
+    """Either both paths are one client's, and different for each, or none is."""
+    for name, path, other in (("upperdir", upper, work), ("workdir", work, upper)):
+        for word in re.findall(r"\{\w*\}", path):
+            if word != _PLACEHOLDER:
+                raise table.error(
+                    name, f"{word} stands for nothing: {_PLACEHOLDER} is what there is"
+                )
+        if path.count(_PLACEHOLDER) > 1:
+            raise table.error(name, f"write {_PLACEHOLDER} once")
+        if path.count(_PLACEHOLDER) < other.count(_PLACEHOLDER):
+            raise table.error(name, f"each client needs its own: write {_PLACEHOLDER} in it too")
+    if upper == work:
+        raise table.error("workdir", "must be another directory than upperdir, beside it")
 
 
 def _clients(table: _Table) -> tuple[tuple[Pattern, ExportOptions], ...]:

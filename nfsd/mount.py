@@ -23,7 +23,6 @@ from nfsd.xdr.mount import (
     mountres3_ok,
 )
 from nfsd.xdr.rpc import AUTH_NONE, AUTH_SYS
-from overlay.credentials import ROOT
 from overlay.errors import error
 from overlay.node import Node
 
@@ -77,14 +76,8 @@ class MountService:
         return fhstatus(errno.EOPNOTSUPP)
 
     def _walk(self, caller: Caller, path: bytes) -> Node:
-        """The directory at `path`, in an export or below it; no symbolic link is followed."""
-        position, names = self._exports.find(path)
-        if self._exports.standing(caller)[position] is None:
-            raise error(errno.EACCES)
-        overlay = self._exports.all[position].overlay
-        node: Node = overlay.root
-        for name in names:
-            node = overlay.lookup(node, name, ROOT)
+        """The directory at `path`."""
+        node = self._exports.walk(caller, path)
         if not node.is_dir:
             raise error(errno.ENOTDIR)
         return node

@@ -13,7 +13,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ THREADS: Final = 16
 _TAKE_AT_ONCE: Final = 64
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 5.0
+_ATTEND_SECONDS: Final = 5.0
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
 # mallopt(3): data of READ and WRITE passes through buffers of up to 1 MiB.  Given
 # back to the kernel each time, every page of them would be faulted in and zeroed
@@ -45,7 +46,7 @@ class Server:
     """Serves a dispatcher's programs on the connections that it is given, until it is told to stop.
 
     They come through `channel` (nfsd.handover); `closed` is told the place of each
-    that is closed.
+    that is closed, and `attend` now and then the addresses of the clients that call.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Server:
         channel: socket.socket,
         closed: Callable[[int], None],
         overlays: Iterable[Overlay],
+        attend: Callable[[Collection[str]], None],
     ) -> None:
         self._dispatcher = dispatcher
         self._channel = channel
         self._closed = closed
         self._overlays = tuple(overlays)
+        self._attend = attend
         self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
         self._memory = Memory()
@@ -81,6 +84,7 @@ class Server:
         loop.add_reader(self._channel, self._take)
         for overlay in self._overlays:
             self._listen(overlay)
+        self._look_around()
         forbid_blocking()
         try:
             await self._done.wait()
@@ -157,6 +161,18 @@ class Server:
     def _disconnected(self, connection: Connection) -> None:
         self._closed(self._connections.pop(connection))
         self._stop_if_done()
+
+    def _look_around(self) -> None:
+        """Say who is active."""
+        loop = asyncio.get_running_loop()
+        since = loop.time() - _ATTEND_SECONDS
+        active = {
+            connection.peer.address
+            for connection in self._connections
+            if connection.last_used >= since or not connection.is_idle
+        }
+        self._attend(active)
+        loop.call_later(_ATTEND_SECONDS, self._look_around)
 
     def _listen(self, overlay: Overlay) -> None:
         """Wait for an overlay's bell; but let it ring many times before it is heard again."""

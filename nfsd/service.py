@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from nfsd import mount, nfs3
+from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
 from nfsd.exports import Export, Exports
@@ -15,6 +16,7 @@ from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
 from nfsd.workers import Post, Workers
+from overlay import generations, per_client
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 
@@ -38,16 +40,13 @@ class Service:
         except BaseException:
             self.close()
             raise
-        # One cache for all exports, kept where changes are kept.
-        writable = [overlay for overlay in self._overlays if not overlay.read_only]
-        self._replays: ReplayCache | None = None
-        if writable:
-            state, epoch = writable[0].open_state(_REPLIES), writable[0].write_verifier
-            self._replays = ReplayCache(state, workers, epoch)
+        self._exports = exports
+        self._replays = self._open_replays(config, workers)
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
         self._dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
         self._dispatcher.trace = trace
-        self.workers = Workers(workers, self._work, self._ended)
+        by_client = any(map(_is_per_client, config.exports))
+        self.workers = Workers(workers, self._work, self._ended, by_client=by_client)
 
     def _open(
         self, configs: Sequence[ExportConfig], progress: Callable[[int], None]
@@ -56,12 +55,30 @@ class Service:
         exports = []
         for config in configs:
             try:
-                overlay = Overlay.open(config.layers, progress, fsid=config.fsid)
+                overlay = self._open_one(config, progress)
             except ConfigError as problem:
                 raise ConfigError(f"export {os.fsdecode(config.path)}: {problem}") from problem
-            self._overlays.append(overlay)
             exports.append(Export(config.path, overlay, ClientTable(config.clients, resolver)))
         return exports
+
+    def _open_one(
+        self, config: ExportConfig, progress: Callable[[int], None]
+    ) -> Overlay | ClientOverlays:
+        if _is_per_client(config):
+            return ClientOverlays(config.path, config.layers, config.fsid, config.max_clients)
+        overlay = Overlay.open(config.layers, progress, fsid=config.fsid)
+        self._overlays.append(overlay)
+        return overlay
+
+    def _open_replays(self, config: Config, workers: int) -> ReplayCache | None:
+        """One cache for all exports, kept where changes are kept; None if there are none."""
+        for overlay in self._overlays:
+            if not overlay.read_only:
+                return ReplayCache(overlay.open_state(_REPLIES), workers, overlay.write_verifier)
+        for export in filter(_is_per_client, config.exports):
+            state = per_client.open_state(export.layers, _REPLIES)
+            return ReplayCache(state, workers, per_client.epoch())
+        return None
 
     def close(self) -> None:
         """Let go of all layers."""
@@ -70,15 +87,17 @@ class Service:
 
     def _work(self, post: Post) -> None:
         """What a worker does, just forked."""
+        generations.join(post.number)
         for overlay in self._overlays:
             overlay.join(post.slot, post.number)
         if self._replays is not None:
             self._replays.join(post.slot)
-        server = Server(self._dispatcher, post.channel, post.closed, self._overlays)
+        attend = self._exports.attend
+        server = Server(self._dispatcher, post.channel, post.closed, self._overlays, attend)
         try:
             server.run()
         finally:
-            for overlay in self._overlays:
+            for overlay in (*self._overlays, *self._exports.own_overlays()):
                 overlay.leave()
 
     def _ended(self, slot: int, pid: int) -> None:
@@ -87,6 +106,10 @@ class Service:
             overlay.died(pid)
         if self._replays is not None:
             self._replays.died(slot)
+
+
+def _is_per_client(config: ExportConfig) -> bool:
+    return per_client.is_per_client(config.layers)
 
 
 def _raise_descriptor_limit() -> None:

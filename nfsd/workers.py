@@ -61,11 +61,17 @@ class Workers:
     """So many workers, each in a slot; `work` is what one does, `ended` is told slot and pid."""
 
     def __init__(
-        self, number: int, work: Callable[[Post], None], ended: Callable[[int, int], None]
+        self,
+        number: int,
+        work: Callable[[Post], None],
+        ended: Callable[[int, int], None],
+        *,
+        by_client: bool = False,
     ) -> None:
+        """`by_client`: whether all connections of a client go to one worker."""
         self._work = work
         self._ended = ended
-        self._balance = Balance(number, CONNECTIONS_MAX)
+        self._balance = Balance(number, CONNECTIONS_MAX, by_client=by_client)
         self._workers: dict[int, _Worker] = {}  # by slot
         self._numbers = itertools.count(1)
         self._selector = selectors.DefaultSelector()

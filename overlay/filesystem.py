@@ -56,6 +56,10 @@ class Overlay:
         self.read_only = tree.layers.upper is None
         # The number of this filesystem for clients, constant for the export.
         self.fsid = tree.signer.export if fsid is None else fsid
+        # As they are in handles: the export's id, and those whose handles are stale.
+        self.export_id = tree.signer.export.to_bytes(4, "big")
+        retired = tree.workdir.retired_exports()
+        self.retired_ids = frozenset(each.to_bytes(4, "big") for each in retired)
 
     @classmethod
     def open(
@@ -64,13 +68,14 @@ class Overlay:
         progress: Progress = lambda _: None,
         *,
         fsid: int | None = None,
+        share: int = 1,
     ) -> Overlay:
         """Open the layers, own the upper one, mend what a crash, a copy or a kernel mount left.
 
         `fsid`: the number of the filesystem for clients, if it is not to be our own.
-        Raises ConfigError.
+        `share`: how many such overlays the process may have open.  Raises ConfigError.
         """
-        tree = open_tree(config, progress=progress)
+        tree = open_tree(config, progress=progress, share=share)
         recover(tree)
         mend_kernel_work(tree)
         return cls(tree, fsid)
@@ -97,6 +102,14 @@ class Overlay:
     def died(self, pid: int) -> None:
         """A process that joined has ended, whatever ended it."""
         processes.died(self._tree, pid)
+
+    def stays_open(self) -> None:
+        """What is being learnt holds no longer than until `let_go` (overlay.generations)."""
+        self._tree.objects.of(self.root.fileid)
+
+    def let_go(self) -> None:
+        """This process uses it no more: it is closed with the last reference to it."""
+        self._tree.objects.bump(self.root.fileid)
 
     @property
     def bell(self) -> int | None:
