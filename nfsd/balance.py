@@ -69,6 +69,10 @@ class Balance:
         if place != NOWHERE:
             self._clients[worker][place] = _FREE
 
+    def taken(self) -> int:
+        """How many connections there are."""
+        return sum(column.nbytes // 8 - column.tolist().count(_FREE) for column in self._clients)
+
     def clear(self, worker: int) -> None:
         """A worker is gone, and all its connections."""
         column = self._clients[worker]

@@ -61,7 +61,9 @@ class Connection:
         pool: Executor,
         memory: Memory,
         closed: Callable[[Connection], None],
+        begun: bytes = b"",
     ) -> None:
+        """`begun`: what another worker has read of a call that is not complete."""
         self.peer = Peer(*sock.getpeername()[:2])
         self._sock = sock
         self._fd = sock.fileno()  # which asyncio takes without asking the socket who it is
@@ -71,6 +73,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._spare = memory.spare
         self._reader = RecordReader(RECORD_MAX, memory.shared, memory.spare)
+        self._reader.resume(begun)
         self._waiting: deque[Buffer] = deque()  # calls that are not answered yet
         self._unsent: deque[Part] = deque()
         self._unsent_bytes = 0
@@ -78,6 +81,7 @@ class Connection:
         self.last_used = self._loop.time()  # seconds of the loop's clock
         self._is_reading = self._is_writing = self._is_scheduled = False
         self._is_ending = self._is_closed = False
+        self._heir: Callable[[socket.socket, bytes], None] | None = None
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -94,10 +98,25 @@ class Connection:
         self._read(False)
         self._close_if_done()
 
+    def hand_over(self, heir: Callable[[socket.socket, bytes], None]) -> None:
+        """Read no more, send what is owed, then let `heir` have the socket.
+
+        With it goes what has been read of a call that is not complete.  If this
+        connection is to be closed meanwhile, it is.
+        """
+        if not self._is_ending:
+            self._heir = heir
+            self.finish()
+
     def close(self) -> None:
         """Close at once."""
-        if self._is_closed:
-            return
+        if not self._is_closed:
+            self._let_go()
+            self._sock.close()
+            self._closed(self)
+
+    def _let_go(self) -> None:
+        """Have nothing to do with the socket any more."""
         self._is_closed = True
         self._read(False)
         self._write(False)
@@ -107,12 +126,17 @@ class Connection:
         self._waiting.clear()
         self._reader.close()
         self._unsent.clear()
-        self._sock.close()
-        self._closed(self)
 
     def _close_if_done(self) -> None:
-        if self._is_ending and self.is_idle:
+        if self._is_closed or not (self._is_ending and self.is_idle):
+            return
+        if self._heir is None:
             self.close()
+            return
+        begun = self._reader.rest()
+        self._let_go()
+        self._heir(self._sock, begun)
+        self._closed(self)
 
     def _read(self, wanted: bool) -> None:
         wanted = wanted and not self._is_closed

@@ -33,9 +33,9 @@ _AUTH_FLAVORS: Final = (int(AUTH_SYS), int(AUTH_NONE))
 class MountService:
     """The procedures of both versions, and the list of mounts that they share."""
 
-    def __init__(self, exports: Exports) -> None:
+    def __init__(self, exports: Exports, mounts: Mounts) -> None:
         self._exports = exports
-        self._mounts = Mounts()
+        self._mounts = mounts
 
     def programs(self) -> tuple[Program, Program]:
         """MOUNT version 1 and version 3."""

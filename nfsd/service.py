@@ -1,115 +1,274 @@
-"""One server, put together from its configuration: overlays, programs, workers."""
+"""One server, put together from its configuration: overlays, programs, listeners, workers.
+
+The configuration may become another while clients are served (`change_to`): what
+stays as it was stays open, and its clients notice nothing.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Sequence
-from typing import Final
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple
 
 from nfsd import mount, nfs3
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
 from nfsd.exports import Export, Exports
+from nfsd.listeners import Listeners, close_others, listen
+from nfsd.log import LOGGER
+from nfsd.mounts import Mounts
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
-from nfsd.workers import Post, Workers
+from nfsd.worker import Post
+from nfsd.workers import SLOTS, WORKERS_MAX, Workers
 from overlay import generations, per_client
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 
 _REPLIES: Final = b"replies"
 _KEPT_BYTES: Final = 128 << 20  # of replies, in each worker
+_SHOWN: Final = 8  # exports in the status
+
+
+class _Opened(NamedTuple):
+    """An export's overlay, and the export as it was configured when that was opened."""
+
+    config: ExportConfig
+    overlay: Overlay | ClientOverlays
+
+    def serves(self, config: ExportConfig) -> bool:
+        """Whether this overlay is the one for an export as it is configured now."""
+        return _is_of(config) == _is_of(self.config)
+
+    @property
+    def shared(self) -> Iterator[Overlay]:
+        """The overlay, if all workers have it open; one of a client's own, one of them has."""
+        if isinstance(self.overlay, Overlay):
+            yield self.overlay
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What workers that begin together serve."""
+
+    exports: Exports
+    overlays: tuple[Overlay, ...]  # that all of them have open
+    dispatcher: Dispatcher
+    replays: ReplayCache | None
 
 
 class Service:
     """Everything that one server process and its workers need."""
 
     def __init__(
-        self, config: Config, workers: int, *, trace: bool, progress: Callable[[int], None]
+        self,
+        config: Config,
+        *,
+        passed: Sequence[socket.socket] = (),
+        trace: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Open all exports; raises ConfigError, with nothing left open."""
+        """Listen, and open all exports; with sockets `passed` by systemd, on these alone.
+
+        Raises Refusal or ConfigError, with nothing left open.
+        """
         _raise_descriptor_limit()
-        self._overlays: list[Overlay] = []
+        self._trace, self._progress = trace, progress
+        self._passed = {f"systemd:{number}": sock for number, sock in enumerate(passed)}
+        self._opened: list[_Opened] = []
+        self._replays: ReplayCache | None = None
+        self._replays_at: _Opened | None = None  # where they are kept
+        self._mounts = Mounts()
+        self.workers = Workers(self._ended)
+        self.listeners = self._listen(config, {})
         try:
-            exports = Exports(self._open(config.exports, progress))
-            for overlay in self._overlays:
-                overlay.share(workers)
+            self._opened = self._open(config.exports)
         except BaseException:
-            self.close()
+            close_others(self.listeners, {})
             raise
-        self._exports = exports
-        self._replays = self._open_replays(config, workers)
-        programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        self._dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
-        self._dispatcher.trace = trace
-        by_client = any(map(_is_per_client, config.exports))
-        self.workers = Workers(workers, self._work, self._ended, by_client=by_client)
+        self._begin(config)
 
-    def _open(
-        self, configs: Sequence[ExportConfig], progress: Callable[[int], None]
-    ) -> list[Export]:
-        resolver = Resolver()
-        exports = []
+    def change_to(self, config: Config) -> None:
+        """Serve another configuration, if it can be served; else raise Refusal or ConfigError.
+
+        Only where an upper layer or workdir goes from one export to another, or gets
+        other lower layers, do clients wait until all that is under way is done.
+        """
+        listeners = self._listen(config, self.listeners)
+        try:
+            self._change_exports(config.exports)
+        except BaseException:
+            close_others(listeners, self.listeners)
+            raise
+        before, self.listeners = self.listeners, listeners
+        self._begin(config)
+        close_others(before, listeners)
+
+    def _change_exports(self, configs: Sequence[ExportConfig]) -> None:
+        """Open what is new; then have all workers retire and let go of what is no longer there."""
+        gone, new = list(self._opened), []
         for config in configs:
-            try:
-                overlay = self._open_one(config, progress)
-            except ConfigError as problem:
-                raise ConfigError(f"export {os.fsdecode(config.path)}: {problem}") from problem
-            exports.append(Export(config.path, overlay, ClientTable(config.clients, resolver)))
-        return exports
+            known = next((each for each in gone if each.serves(config)), None)
+            if known is None:
+                new.append(config)
+            else:
+                gone.remove(known)
+        held = frozenset[bytes]().union(*(each.config.layers.own for each in gone))
+        if any(config.layers.own & held for config in new):
+            self._exchange(gone, new)
+        else:
+            self._opened += self._open(new)
+            self.workers.retire()
+            for each in gone:
+                self._opened.remove(each)
+                for overlay in each.shared:
+                    overlay.leave()
 
-    def _open_one(
-        self, config: ExportConfig, progress: Callable[[int], None]
-    ) -> Overlay | ClientOverlays:
-        if _is_per_client(config):
+    def _exchange(self, gone: Sequence[_Opened], new: Sequence[ExportConfig]) -> None:
+        """Open what cannot be opened before that is closed which is to go."""
+        self.workers.retire()
+        self.workers.await_retired()
+        for each in gone:
+            self._opened.remove(each)
+        _close(gone)
+        try:
+            self._opened += self._open(new)
+        except ConfigError:
+            for each in gone:
+                try:
+                    self._opened += self._open((each.config,))
+                except ConfigError as problem:
+                    LOGGER.critical("what was exported before is exported no more: %s", problem)
+            self._begin(self._config)
+            raise
+
+    def _open(self, configs: Sequence[ExportConfig]) -> list[_Opened]:
+        """Open overlays; raises ConfigError, with nothing left open."""
+        opened: list[_Opened] = []
+        try:
+            for config in configs:
+                opened.append(_Opened(config, self._open_one(config)))
+        except (ConfigError, OSError) as problem:
+            _close(opened)
+            raise ConfigError(f"export {os.fsdecode(config.path)}: {problem}") from problem
+        return opened
+
+    def _open_one(self, config: ExportConfig) -> Overlay | ClientOverlays:
+        if per_client.is_per_client(config.layers):
             return ClientOverlays(config.path, config.layers, config.fsid, config.max_clients)
-        overlay = Overlay.open(config.layers, progress, fsid=config.fsid)
-        self._overlays.append(overlay)
-        return overlay
+        return Overlay.open(config.layers, self._progress, fsid=config.fsid)
 
-    def _open_replays(self, config: Config, workers: int) -> ReplayCache | None:
-        """One cache for all exports, kept where changes are kept; None if there are none."""
-        for overlay in self._overlays:
-            if not overlay.read_only:
-                return ReplayCache(overlay.open_state(_REPLIES), workers, overlay.write_verifier)
-        for export in filter(_is_per_client, config.exports):
-            state = per_client.open_state(export.layers, _REPLIES)
-            return ReplayCache(state, workers, per_client.epoch())
-        return None
+    def _listen(self, config: Config, before: Listeners) -> Listeners:
+        return self._passed or listen(config.listen, before)
+
+    def _begin(self, config: Config) -> None:
+        """Have workers begin that serve this, from what is open."""
+        self._config = config
+        number = config.workers or processors()
+        served = [
+            (export, each)
+            for export in config.exports
+            for each in self._opened
+            if each.serves(export)
+        ]
+        overlays = tuple(overlay for _, each in served for overlay in each.shared)
+        for overlay in overlays:
+            # A single one, too, is one of two for as long as those before it have not left.
+            overlay.share(max(number, 2))
+        self._keep_replies([each for _, each in served])
+        resolver = Resolver()
+        exports = Exports(
+            Export(export.path, each.overlay, ClientTable(export.clients, resolver))
+            for export, each in served
+        )
+        programs = [nfs3.program(exports), *mount.MountService(exports, self._mounts).programs()]
+        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
+        dispatcher.trace = self._trace
+        self.workers.listen(self.listeners.values())
+        offer = _Offer(exports, overlays, dispatcher, self._replays)
+        by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
+        self.workers.begin(number, partial(_work, offer), by_client=by_client)
+
+    def _keep_replies(self, served: Sequence[_Opened]) -> None:
+        """Have one cache for all exports, kept where changes are kept."""
+        writable = [each for each in served if each.config.layers.upperdir is not None]
+        if self._replays_at in writable:
+            return
+        before, self._replays, self._replays_at = self._replays, None, None
+        if writable:
+            self._replays_at = writable[0]
+            state, epoch = _state(writable[0])
+            self._replays = ReplayCache(state, SLOTS, epoch)
+            if before is not None:
+                self._replays.adopt(before)
+
+    def status(self) -> str:
+        """What is served, in a line."""
+        paths = [os.fsdecode(export.path) for export in self._config.exports]
+        shown = ", ".join(paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
+        return (
+            f"serving {shown}; exports: {len(paths)}, workers: {self.workers.number}, "
+            f"connections: {self.workers.connections}"
+        )
 
     def close(self) -> None:
         """Let go of all layers."""
-        for overlay in self._overlays:
-            overlay.close()
-
-    def _work(self, post: Post) -> None:
-        """What a worker does, just forked."""
-        generations.join(post.number)
-        for overlay in self._overlays:
-            overlay.join(post.slot, post.number)
-        if self._replays is not None:
-            self._replays.join(post.slot)
-        attend = self._exports.attend
-        server = Server(self._dispatcher, post.channel, post.closed, self._overlays, attend)
-        try:
-            server.run()
-        finally:
-            for overlay in (*self._overlays, *self._exports.own_overlays()):
-                overlay.leave()
+        _close(self._opened)
 
     def _ended(self, slot: int, pid: int) -> None:
         """What the parent does about a worker that is gone."""
-        for overlay in self._overlays:
-            overlay.died(pid)
+        for each in self._opened:
+            for overlay in each.shared:
+                overlay.died(pid)
         if self._replays is not None:
             self._replays.died(slot)
 
 
-def _is_per_client(config: ExportConfig) -> bool:
-    return per_client.is_per_client(config.layers)
+def _is_of(config: ExportConfig) -> tuple[object, ...]:
+    """What an overlay is opened with."""
+    return config.layers, config.fsid, config.max_clients
+
+
+def _state(opened: _Opened) -> tuple[int, bytes]:
+    """A file where answers are kept, and the epoch that they are of."""
+    for overlay in opened.shared:
+        return overlay.open_state(_REPLIES), overlay.write_verifier
+    return per_client.open_state(opened.config.layers, _REPLIES), per_client.epoch()
+
+
+def _close(opened: Sequence[_Opened]) -> None:
+    for each in opened:
+        for overlay in each.shared:
+            overlay.close()
+
+
+def _work(offer: _Offer, post: Post) -> None:
+    """What a worker does, just forked."""
+    generations.join(post.number)
+    for overlay in offer.overlays:
+        overlay.join(post.seat, post.number)
+    if offer.replays is not None:
+        offer.replays.join(post.slot, post.seat, post.seats)
+    server = Server(
+        *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
+        offer.exports.attend,
+    )
+    try:
+        server.run()
+    finally:
+        for overlay in (*offer.overlays, *offer.exports.own_overlays()):
+            overlay.leave()
+
+
+def processors() -> int:
+    """How many workers there are unless somebody says otherwise."""
+    return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
 
 
 def _raise_descriptor_limit() -> None:

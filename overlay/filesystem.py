@@ -87,7 +87,9 @@ class Overlay:
     def share(self, number: int) -> None:
         """Prepare for so many processes at a time, forked from this one (overlay.processes).
 
-        This one then calls nothing but `died`, and `close` when there are none any more.
+        This one then calls nothing but `died`, and `close` when there are none any more,
+        or `leave` to let those that there are still go on.  Called again, it prepares for
+        others, while those that there are go on as long as they will.
         """
         processes.share(self._tree, number)
 
