@@ -14,6 +14,7 @@ from nfsd.exports import Export, Exports
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
+from nfsd.tally import Tally
 from nfsd.workers import Post, Workers
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
@@ -45,7 +46,10 @@ class Service:
             state, epoch = writable[0].open_state(_REPLIES), writable[0].write_verifier
             self._replays = ReplayCache(state, workers, epoch)
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        self._dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
+        self._tally = Tally(programs)
+        self._dispatcher = Dispatcher(
+            programs, self._replays, _KEPT_BYTES, exports.standing, self._tally
+        )
         self._dispatcher.trace = trace
         self.workers = Workers(workers, self._work, self._ended)
 
@@ -74,6 +78,7 @@ class Service:
             overlay.join(post.slot, post.number)
         if self._replays is not None:
             self._replays.join(post.slot)
+        self._tally.join(post.slot)
         server = Server(self._dispatcher, post.channel, post.closed, self._overlays)
         try:
             server.run()
