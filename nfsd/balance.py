@@ -9,10 +9,12 @@ that they share, where each word has one writer at a time.
 from __future__ import annotations
 
 import mmap
+from collections import Counter
 from typing import Final
 
 NOWHERE: Final = -1
 _FREE: Final = 0
+_NAMES_MAX: Final = 100_000
 _MASK: Final = (1 << 63) - 1
 
 
@@ -22,6 +24,7 @@ class Balance:
     def __init__(self, workers: int, places: int) -> None:
         maps = [mmap.mmap(-1, 8 * places) for _ in range(workers)]
         self._clients = [memoryview(each).cast("Q") for each in maps]
+        self._names: dict[int, str] = {}  # the addresses of these clients, and of some before
 
     def order(self, address: str) -> list[int]:
         """All workers, the one that is to get a connection from `address` first."""
@@ -39,13 +42,23 @@ class Balance:
             place = column.tolist().index(_FREE)
         except ValueError:
             return NOWHERE
-        column[place] = _number(address)
+        client = column[place] = _number(address)
+        self._names[client] = address
+        if len(self._names) > _NAMES_MAX:
+            present = set().union(*(each.tolist() for each in self._clients))
+            self._names = {each: name for each, name in self._names.items() if each in present}
         return place
 
     def leave(self, worker: int, place: int) -> None:
         """The connection in this place is closed."""
         if place != NOWHERE:
             self._clients[worker][place] = _FREE
+
+    def connections(self) -> dict[str, int]:
+        """How many connections each client has."""
+        number = Counter(client for column in self._clients for client in column.tolist())
+        del number[_FREE]
+        return {self._names[client]: each for client, each in number.items()}
 
     def clear(self, worker: int) -> None:
         """A worker is gone, and all its connections."""

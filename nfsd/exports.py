@@ -7,17 +7,20 @@ whether he may write, from which ports he may call, and whom he acts for.
 from __future__ import annotations
 
 import errno
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
+from nfsd.log import LOGGER, ONCE
 from nfsd.program import Caller
 from overlay.blocking import may_block
 from overlay.credentials import Credentials
-from overlay.errors import error
+from overlay.errors import Cause, error
 from overlay.filesystem import Overlay
 from overlay.node import Node
 
@@ -57,6 +60,7 @@ class Exports:
         self._position = {
             export.overlay.root.handle[_EXPORT_ID]: i for i, export in enumerate(self.all)
         }
+        self.count_stale: Callable[[Cause], None] = lambda cause: None
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:
@@ -95,6 +99,20 @@ class Exports:
             if options.sync:
                 may_block()  # it ends with a wait for the disk
         return Entered(overlay, node, options.squash(caller.credentials))
+
+    def stale(self, caller: Caller, handles: Iterable[bytes]) -> None:
+        """Count and log why a call with these handles was told that one of them is stale."""
+        cause, path = Cause.PASSED, b"?"
+        for handle in handles:
+            position = self._position.get(handle[_EXPORT_ID])
+            if position is not None and cause is Cause.PASSED:
+                path = self.all[position].path
+                with suppress(OSError):
+                    cause = self.all[position].overlay.why_stale(handle)
+        self.count_stale(cause)
+        if ONCE.first(caller.address, path, cause):
+            where = os.fsdecode(path)
+            LOGGER.info("%s %s: a stale file handle: %s", caller.address, where, cause.value)
 
     def may_write(self, caller: Caller, overlay: Overlay) -> bool:
         """Whether a caller may change anything in an export at all."""

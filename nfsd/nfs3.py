@@ -23,6 +23,7 @@ from nfsd.xdr.nfs3 import (
     NFS3_OK,
     NFS3ERR_JUKEBOX,
     NFS3ERR_NOENT,
+    NFS3ERR_STALE,
     NFS_PROGRAM,
     NFS_V3,
     NFS_V3_SIGNATURES,
@@ -188,6 +189,8 @@ def _answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller
             return result(NFS3_OK, done)
         except OSError as error:
             status = nfsstat3_of(error)
+            if status is NFS3ERR_STALE:
+                exports.stale(caller, handles(arguments))
             if failure is None:
                 return result(status)
             return result(status, resfail=failure(exports, caller, handles(arguments)))

@@ -68,6 +68,8 @@ class Dispatcher:
         programs = tuple(programs)
         self._tally = Tally(programs) if tally is None else tally
         self._counted_again = self._tally.loop.again
+        # To be told of each batch that is answered, and when it began (time.monotonic_ns).
+        self.answered = self._tally.loop.batch
         self._switchboard = Switchboard(programs, standing)
         self._replays = replays
         self._kept = KeptReplies(room)
@@ -90,10 +92,6 @@ class Dispatcher:
                 self._counted_again(kept.outcome)
                 return kept.size
         return _append(parts, self._reply(record, peer, monotonic_ns(), keep=True))
-
-    def answered(self, begun: int) -> None:
-        """Count the calls that were answered since `begun`, by time.monotonic_ns."""
-        self._tally.loop.batch(begun)
 
     def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts, begun: int) -> int:
         """As `answer` on a thread that may wait, for a call that would block elsewhere.

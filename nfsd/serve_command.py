@@ -6,6 +6,9 @@ import argparse
 import os
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from nfsd.clients import Pattern
@@ -15,6 +18,7 @@ from nfsd.exports import components
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.service import Service
+from nfsd.workers import listening
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -66,6 +70,12 @@ def add_to(commands: Commands) -> None:
         help="processes that serve clients (default: the file's, or one for each processor, "
         f"here {_processors()})",
     )
+    parser.add_argument(
+        "--metrics",
+        metavar="ADDR:PORT",
+        help="answer GET /metrics there, for Prometheus and `overlay-nfsd top` "
+        "(default: the file's, or nowhere)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
     parser.set_defaults(command=_serve)
 
@@ -73,25 +83,39 @@ def add_to(commands: Commands) -> None:
 def _serve(options: argparse.Namespace) -> int:
     config = configuration(options)
     addresses = [listen_address(text) for text in config.listen]
+    metrics = None if config.metrics is None else listen_address(config.metrics, "--metrics")
     workers = config.workers or _processors()
     with Progress("finding objects again") as progress:
         service = Service(config, workers, trace=options.verbose, progress=progress)
     try:
         bound = []
-        for text, (family, address) in zip(config.listen, addresses, strict=True):
-            try:
-                bound.append(service.workers.listen(family, address))
-            except OSError as error:
-                raise Refusal(
-                    f"cannot listen on {text}: {error.strerror}: "
-                    "stop what listens there, or choose another with --listen ADDR:PORT "
-                    "(port 0: any)"
-                ) from error
+        for text, address in zip(config.listen, addresses, strict=True):
+            with _cure(f"listen on {text}", "--listen"):
+                bound.append(service.workers.listen(*address))
         said = banner(config, bound)
+        if metrics is not None:
+            with _cure(f"tell metrics on {config.metrics}", "--metrics"):
+                listener = listening(*metrics)
+            service.tell_numbers(listener)
+            host, port = listener.getsockname()[:2]
+            said += f"\nnumbers: http://{_host(host)}:{port}/metrics"
         service.workers.run(lambda: print(said, flush=True))
     finally:
         service.close()
     return 0
+
+
+@contextmanager
+def _cure(what: str, option: str) -> Iterator[None]:
+    """Turn what goes wrong within into a refusal."""
+    try:
+        yield
+    except OSError as error:
+        raise Refusal(
+            f"cannot {what}: {error.strerror}: "
+            f"stop what listens there, or choose another with {option} ADDR:PORT "
+            "(port 0: any)"
+        ) from error
 
 
 def configuration(options: argparse.Namespace) -> Config:
@@ -103,11 +127,16 @@ def configuration(options: argparse.Namespace) -> Config:
             if getattr(options, name) is not None:
                 raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
         config = load(options.config or DEFAULT_PATH)
-        return Config(listen or config.listen, workers or config.workers, config.exports)
+        return replace(
+            config,
+            listen=listen or config.listen,
+            workers=workers or config.workers,
+            metrics=options.metrics or config.metrics,
+        )
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
-    return Config(listen or (_LISTEN,), workers, (export,))
+    return Config(listen or (_LISTEN,), workers, (export,), options.metrics)
 
 
 def _processors() -> int:
@@ -129,16 +158,18 @@ def export_path(text: str) -> bytes:
     return b"/" + b"/".join(components(path))
 
 
-def listen_address(text: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+def listen_address(
+    text: str, option: str = "--listen"
+) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
     """The TCP address in ADDR:PORT or [ADDR]:PORT; raises Refusal."""
     match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
     if match is None or int(match["port"]) > 65535:
-        raise Refusal(f"--listen {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
+        raise Refusal(f"{option} {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
     host = match["v6"] or match["host"]
     try:
         found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        raise Refusal(f"--listen {text}: {error.strerror}: give an address of this machine") from (
+        raise Refusal(f"{option} {text}: {error.strerror}: give an address of this machine") from (
             error
         )
     family, _, _, _, address = found[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,8 +12,11 @@ from nfsd import mount, nfs3
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
 from nfsd.exports import Export, Exports
+from nfsd.metrics import Metrics
+from nfsd.options import version_text
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
+from nfsd.scrape import Scrape
 from nfsd.server import Server
 from nfsd.tally import Tally
 from nfsd.workers import Post, Workers
@@ -47,11 +51,22 @@ class Service:
             self._replays = ReplayCache(state, workers, epoch)
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
         self._tally = Tally(programs)
+        exports.count_stale = self._tally.stale
         self._dispatcher = Dispatcher(
             programs, self._replays, _KEPT_BYTES, exports.standing, self._tally
         )
         self._dispatcher.trace = trace
         self.workers = Workers(workers, self._work, self._ended)
+        self._exports = exports
+
+    def tell_numbers(self, listener: socket.socket) -> None:
+        """Answer GET /metrics on a socket that listens."""
+        metrics = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
+        self.workers.attend(Scrape(listener, metrics.text))
+
+    def _indexed(self) -> list[tuple[bytes, Overlay]]:
+        exports = [(export.path, export.overlay) for export in self._exports.all]
+        return [(path, overlay) for path, overlay in exports if not overlay.read_only]
 
     def _open(
         self, configs: Sequence[ExportConfig], progress: Callable[[int], None]

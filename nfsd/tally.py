@@ -110,20 +110,22 @@ class Row:
             number = len(again)
             share = (monotonic_ns() - begun - self._others) // number
             outcome = again[0]
-            if number == 1 or again.count(outcome) == number:
-                self._count_again(outcome, number, share)
-            else:
+            if number > 1 and again.count(outcome) < number:
                 for outcome in set(again):
                     self._count_again(outcome, again.count(outcome), share)
+            else:  # the usual case, without a call
+                words, first = self.words, outcome - outcome % WIDTH
+                words[outcome] += number
+                words[first + _NANOSECONDS] += share * number
+                words[first + _TIMES + bisect_left(BOUNDS, share)] += number
             again.clear()
         self._others = 0
 
     def _count_again(self, outcome: int, number: int, share: int) -> None:
-        words = self.words
-        first = outcome - outcome % WIDTH
+        words, first = self.words, outcome - outcome % WIDTH
         words[outcome] += number
+        words[first + _NANOSECONDS] += share * number
         words[first + _TIMES + bisect_left(BOUNDS, share)] += number
-        words[first + _NANOSECONDS] += number * share
 
 
 class Tally:

@@ -22,11 +22,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from nfsd.balance import Balance
 from nfsd.handover import Given, channel, give
 from nfsd.log import LOGGER, ONCE
+from nfsd.metrics import Staff
 from nfsd.server import CONNECTIONS_MAX
 
 _BACKLOG: Final = 1024
@@ -57,6 +58,17 @@ class _Worker:
     started: float  # seconds of the monotonic clock
 
 
+class Attended(Protocol):
+    """Something else that the parent does: a `step` whenever its descriptor can be read."""
+
+    def fileno(self) -> int: ...
+
+    def step(self) -> None: ...
+
+    def close(self) -> None:
+        """Let go of it, in the parent or in a process forked from it."""
+
+
 class Workers:
     """So many workers, each in a slot; `work` is what one does, `ended` is told slot and pid."""
 
@@ -70,6 +82,8 @@ class Workers:
         self._numbers = itertools.count(1)
         self._selector = selectors.DefaultSelector()
         self._listeners: list[socket.socket] = []
+        self._attended: list[Attended] = []
+        self._accepted = self._deaths = 0
         now = time.monotonic()
         # What is to be done, and when: workers to be started, a pause in accepting to end.
         self._due: dict[Callable[[], None], float] = {
@@ -80,23 +94,21 @@ class Workers:
     def listen(self, family: socket.AddressFamily, address: tuple[Any, ...]) -> tuple[str, int]:
         """Listen on a TCP address more; returns it with the port that port 0 became.
 
-        One of IPv6 is for IPv6 alone, so that the same port of IPv4 can be another.
         Raises OSError if the address is taken or is not this machine's.
         """
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-        except OSError:
-            sock.close()
-            raise
-        sock.setblocking(False)
+        sock = listening(family, address)
         self._listeners.append(sock)
         host, port = sock.getsockname()[:2]
         return host, port
+
+    def attend(self, to: Attended) -> None:
+        """Do this too; to be said before `run`."""
+        self._attended.append(to)
+
+    def staff(self) -> Staff:
+        """What is to be told of the workers."""
+        pids = {slot: worker.pid for slot, worker in self._workers.items()}
+        return Staff(pids, self._deaths, self._accepted, self._balance.connections())
 
     def run(self, ready: Callable[[], None]) -> None:
         """Have clients served until SIGTERM or SIGINT; `ready` is called when they can connect."""
@@ -111,6 +123,8 @@ class Workers:
             signal.signal(number, self._told_to_stop)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take their status away
         self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
+        for each in self._attended:
+            self._selector.register(each, selectors.EVENT_READ, each.step)
         self._do_due()
         self._listen()
         ready()
@@ -163,6 +177,7 @@ class Workers:
                 self._listen_no_more()
                 self._later(self._listen, _PAUSE_SECONDS)
                 return
+            self._accepted += 1
             if not self._give(sock, address[0]):
                 self._listen_no_more()
                 self._later(partial(self._give_again, sock, address[0]), _MOMENT_SECONDS)
@@ -220,6 +235,8 @@ class Workers:
             self._selector.close()
             for sock in (*self._listeners, self._wake, self._waker):
                 sock.close()
+            for each in self._attended:
+                each.close()
             for other in self._workers.values():
                 other.channel.close()
                 os.close(other.pidfd)
@@ -244,6 +261,7 @@ class Workers:
             LOGGER.error("what worker %d was making is left: %s", worker.pid, error)
         if self._is_stopping:
             return
+        self._deaths += 1
         LOGGER.error("worker %d %s; another is started", worker.pid, _how(status))
         lived = time.monotonic() - worker.started
         self._later(partial(self._start_again, slot), max(0.0, _PAUSE_SECONDS - lived))
@@ -273,6 +291,25 @@ class Workers:
     def _signal(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
             signal.pidfd_send_signal(worker.pidfd, number)
+
+
+def listening(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    """A socket that listens on a TCP address and never waits; raises OSError.
+
+    One of IPv6 is for IPv6 alone, so that the same port of IPv4 can be another.
+    """
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
 
 
 def _how(status: int) -> str:

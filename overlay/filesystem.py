@@ -125,6 +125,10 @@ class Overlay:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
         return resolve(self._tree, handle)
 
+    def index_entries(self, seconds: float) -> int | None:
+        """How many entries the index has, as far as that is known after so long (index.census)."""
+        return self._tree.index.census.count(seconds)
+
     def why_stale(self, handle: bytes) -> Cause:
         """What became of the object of a handle that was stale; raises EBADF if it is none."""
         return cause(self._tree, handle)
