@@ -12,13 +12,14 @@ that they share, where each word has one writer at a time.
 from __future__ import annotations
 
 import mmap
+from collections import Counter
 from typing import Final
 
 from nfsd.clients import address_of
 
 NOWHERE: Final = -1
 _FREE: Final = 0
-_HOMES_MAX: Final = 100_000
+_CLIENTS_MAX: Final = 100_000  # that are remembered
 _MASK: Final = (1 << 63) - 1
 
 
@@ -29,6 +30,7 @@ class Balance:
         """`by_client`: whether a client is to have one worker alone."""
         maps = [mmap.mmap(-1, 8 * places) for _ in range(workers)]
         self._clients = [memoryview(each).cast("Q") for each in maps]
+        self._names: dict[int, str] = {}  # the addresses of these clients, and of some before
         self._by_client = by_client
         self._homes: dict[str, int] = {}  # the worker of each client
         self._inhabitants = [0] * workers
@@ -48,7 +50,7 @@ class Balance:
         home = self._homes.get(client)
         if home is None:
             home = self._inhabitants.index(min(self._inhabitants))
-            if len(self._homes) >= _HOMES_MAX:
+            if len(self._homes) >= _CLIENTS_MAX:
                 return hash(client) % len(self._inhabitants)  # it need not be remembered
             self._homes[client] = home
             self._inhabitants[home] += 1
@@ -61,7 +63,11 @@ class Balance:
             place = column.tolist().index(_FREE)
         except ValueError:
             return NOWHERE
-        column[place] = _number(address)
+        client = column[place] = _number(address)
+        self._names[client] = address
+        if len(self._names) > _CLIENTS_MAX:
+            present = set().union(*(each.tolist() for each in self._clients))
+            self._names = {each: name for each, name in self._names.items() if each in present}
         return place
 
     def leave(self, worker: int, place: int) -> None:
@@ -69,9 +75,11 @@ class Balance:
         if place != NOWHERE:
             self._clients[worker][place] = _FREE
 
-    def taken(self) -> int:
-        """How many connections there are."""
-        return sum(column.nbytes // 8 - column.tolist().count(_FREE) for column in self._clients)
+    def connections(self) -> dict[str, int]:
+        """How many connections each client has."""
+        number = Counter(client for column in self._clients for client in column.tolist())
+        del number[_FREE]
+        return {self._names[client]: each for client, each in number.items()}
 
     def clear(self, worker: int) -> None:
         """A worker is gone, and all its connections."""

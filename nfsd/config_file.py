@@ -53,6 +53,7 @@ class Config:
     listen: tuple[str, ...]
     workers: int | None
     exports: tuple[ExportConfig, ...]
+    metrics: str | None = None  # ADDR:PORT where the numbers are told
 
 
 def load(path: str) -> Config:
@@ -85,7 +86,7 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers"))
+        server.known(("listen", "workers", "metrics"))
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             raise self.error(0, "nothing is exported: write at least one [[export]]")
@@ -96,7 +97,8 @@ class _Reader:
             if exports[-1].path in [export.path for export in exports[:-1]]:
                 raise table.error("path", "is exported twice: give each export a path of its own")
         listen = server.texts("listen", ["0.0.0.0:2049", "[::]:2049"])
-        return Config(listen, server.number("workers", 1, 64), tuple(exports))
+        workers, metrics = server.number("workers", 1, 64), server.text("metrics")
+        return Config(listen, workers, tuple(exports), metrics)
 
     def error(self, line: int, text: str) -> ConfigFileError:
         return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
 from itertools import islice
+from time import monotonic_ns
 from typing import Final, TypeAlias, cast
 
 from nfsd.calls import Peer
@@ -78,7 +79,7 @@ class Connection:
         self._unsent: deque[Part] = deque()
         self._unsent_bytes = 0
         self._slow = 0
-        self.last_used = self._loop.time()  # seconds of the loop's clock
+        self.last_used = monotonic_ns()
         self._is_reading = self._is_writing = self._is_scheduled = False
         self._is_ending = self._is_closed = False
         self._heir: Callable[[socket.socket, bytes], None] | None = None
@@ -162,7 +163,6 @@ class Connection:
             if count == 0:
                 self.finish()
                 return
-            self.last_used = self._loop.time()
             self._waiting.extend(self._reader.received(count))
         except BlockingIOError:
             return
@@ -183,6 +183,7 @@ class Connection:
             return
         parts: Parts = []
         size = calls = 0
+        self.last_used = begun = monotonic_ns()
         waiting, answer, peer = self._waiting, self._dispatcher.answer, self.peer
         while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not self._is_full:
             calls += 1
@@ -190,10 +191,11 @@ class Connection:
             try:
                 size += answer(record, peer, parts)
             except WouldBlock:
-                self._give(record)
+                self._give(record, begun)
             else:
                 if type(record) is memoryview:
                     self._spare.give_back(record)
+        self._dispatcher.answered(begun)
         if parts:
             self._send(cast(list[Part], parts), size)
         self._read(not (self._is_full or self._is_ending))
@@ -210,16 +212,16 @@ class Connection:
             self._is_scheduled = True
             self._loop.call_soon(self._answer)
 
-    def _give(self, record: Buffer) -> None:
+    def _give(self, record: Buffer, begun: int) -> None:
         """Give a call that would block to a thread."""
         self._slow += 1
         notify = partial(self._notify, record)
-        self._pool.submit(self._answer_waiting, record).add_done_callback(notify)
+        self._pool.submit(self._answer_waiting, record, begun).add_done_callback(notify)
 
-    def _answer_waiting(self, record: Buffer) -> Parts:
+    def _answer_waiting(self, record: Buffer, begun: int) -> Parts:
         """Answer one call on a thread that may wait."""
         parts: Parts = []
-        self._dispatcher.answer_waiting(record, self.peer, parts)
+        self._dispatcher.answer_waiting(record, self.peer, parts, begun)
         return parts
 
     def _notify(self, record: Buffer, future: Future[Parts]) -> None:

@@ -9,20 +9,22 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
 
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
+from nfsd.log import LOGGER, ONCE
 from nfsd.program import Caller
 from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
 from overlay.attributes import Attributes
 from overlay.blocking import may_block
 from overlay.credentials import ROOT, Credentials
 from overlay.data import Buffer, Extent
-from overlay.errors import error
+from overlay.errors import Cause, error
 from overlay.filesystem import Overlay
 from overlay.listing import Listing
 from overlay.node import Node
@@ -95,6 +97,7 @@ class Exports:
             for position, export in enumerate(self.all)
             if isinstance(export.overlay, ClientOverlays)
         ]
+        self.count_stale: Callable[[Cause], None] = lambda cause: None
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:
@@ -224,6 +227,20 @@ class Exports:
         clients = {str(address_of(address)) for address in addresses}
         for _, overlays in self._own:
             overlays.let_go(clients, time.monotonic())
+
+    def stale(self, caller: Caller, handles: Iterable[bytes]) -> None:
+        """Count and log why a call with these handles was told that one of them is stale."""
+        cause, where = Cause.PASSED, "its own export"
+        for handle in handles:
+            position = self._position.get(handle[_EXPORT_ID])
+            if cause is Cause.PASSED:
+                if position is not None:
+                    where = os.fsdecode(self.all[position].path)
+                with suppress(OSError):
+                    cause = self._place(caller, handle)[0].why_stale(handle)
+        self.count_stale(cause)
+        if ONCE.first(caller.address, where, cause):
+            LOGGER.info("%s %s: a stale file handle: %s", caller.address, where, cause.value)
 
     def may_write(self, caller: Caller, handle: bytes) -> bool:
         """Whether a caller may change anything in the export of a handle at all."""

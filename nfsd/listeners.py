@@ -17,28 +17,31 @@ _BACKLOG: Final = 1024
 Listeners: TypeAlias = Mapping[str, socket.socket]  # by what was written
 
 
-def listen_address(text: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+def listen_address(
+    text: str, option: str = "--listen"
+) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
     """The TCP address in ADDR:PORT or [ADDR]:PORT; raises Refusal."""
     match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
     if match is None or int(match["port"]) > 65535:
-        raise Refusal(f"--listen {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
+        raise Refusal(f"{option} {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
     host = match["v6"] or match["host"]
     try:
         found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        raise Refusal(f"--listen {text}: {error.strerror}: give an address of this machine") from (
+        raise Refusal(f"{option} {text}: {error.strerror}: give an address of this machine") from (
             error
         )
     family, _, _, _, address = found[0]
     return family, address
 
 
-def listen(texts: Iterable[str], before: Listeners) -> Listeners:
+def listen(texts: Iterable[str], before: Listeners, option: str = "--listen") -> Listeners:
     """Listen on these addresses, with the sockets that do so already.
 
-    Raises Refusal if one cannot be had, and then none is new.
+    Raises Refusal, which names the option to be changed, if one cannot be had, and then
+    none is new.
     """
-    addresses = {text: listen_address(text) for text in texts}
+    addresses = {text: listen_address(text, option) for text in texts}
     found: dict[str, socket.socket] = {}
     try:
         for text, (family, address) in addresses.items():
@@ -47,7 +50,7 @@ def listen(texts: Iterable[str], before: Listeners) -> Listeners:
         close_others(found, before)
         raise Refusal(
             f"cannot listen on {text}: {error.strerror}: "
-            "stop what listens there, or choose another with --listen ADDR:PORT "
+            f"stop what listens there, or choose another with {option} ADDR:PORT "
             "(port 0: any)"
         ) from error
     return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import Final
 
 from nfsd.exports import Exports, components
 from nfsd.mounts import Mounts
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.status import mountstat3_of
+from nfsd.xdr.codec import Signature
 from nfsd.xdr.mount import (
     MNT3_OK,
     MOUNT_PROGRAM,
@@ -51,8 +53,12 @@ class MountService:
         third = zip(MOUNT_V3_SIGNATURES, handlers, strict=True)
         first = zip(MOUNT_V1_SIGNATURES, handlers1, strict=True)
         return (
-            Program(MOUNT_PROGRAM, MOUNT_V1, tuple(Procedure.of(*row) for row in first)),
-            Program(MOUNT_PROGRAM, MOUNT_V3, tuple(Procedure.of(*row) for row in third)),
+            Program(
+                MOUNT_PROGRAM, MOUNT_V1, tuple(Procedure.of(*row, status=_status) for row in first)
+            ),
+            Program(
+                MOUNT_PROGRAM, MOUNT_V3, tuple(Procedure.of(*row, status=_status) for row in third)
+            ),
         )
 
     def _mnt(self, caller: Caller, path: bytes) -> mountres3:
@@ -100,6 +106,15 @@ class MountService:
             exportnode(export.path, [pattern.text.encode() for pattern, _ in export.clients.rows])
             for export in self._exports.all
         ]
+
+
+def _rows(signatures: Iterable[Signature], handlers: Iterable[Handler]) -> tuple[Procedure, ...]:
+    pairs = zip(signatures, handlers, strict=True)
+    return tuple(Procedure.of(*pair, status=_status) for pair in pairs)
+
+
+def _status(result: object) -> int:
+    return result.fhs_status if isinstance(result, mountres3 | fhstatus) else 0
 
 
 def _entry(caller: Caller, path: bytes) -> mountbody:

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ from nfsd.clients import Pattern
 from nfsd.config_file import DEFAULT_PATH, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
-from nfsd.listeners import bound_to
+from nfsd.listeners import bound_to, listen
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.reloading import Reloading
@@ -72,6 +73,12 @@ def add_to(commands: Commands) -> None:
         help="processes that serve clients (default: the file's, or one for each processor, "
         f"here {processors()})",
     )
+    parser.add_argument(
+        "--metrics",
+        metavar="ADDR:PORT",
+        help="answer GET /metrics there, for Prometheus and `overlay-nfsd top` "
+        "(default: the file's, or nowhere)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
     parser.set_defaults(command=_serve)
 
@@ -83,6 +90,12 @@ def _serve(options: argparse.Namespace) -> int:
         service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
     said = banner(config, bound_to(service.listeners))
     try:
+        if config.metrics is not None:
+            numbers = listen((config.metrics,), {}, "--metrics")
+            for listener in numbers.values():
+                service.tell_numbers(listener)
+            [(host, port)] = bound_to(numbers)
+            said += f"\nnumbers: http://{_host(host)}:{port}/metrics"
         _run(service, notifier, said, None if options.lowerdir else partial(configuration, options))
     finally:
         service.close()
@@ -115,11 +128,16 @@ def configuration(options: argparse.Namespace) -> Config:
             if getattr(options, name) is not None:
                 raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
         config = load(options.config or DEFAULT_PATH)
-        return Config(listen or config.listen, workers or config.workers, config.exports)
+        return replace(
+            config,
+            listen=listen or config.listen,
+            workers=workers or config.workers,
+            metrics=options.metrics or config.metrics,
+        )
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
-    return Config(listen or (_LISTEN,), workers, (export,))
+    return Config(listen or (_LISTEN,), workers, (export,), options.metrics)
 
 
 def workers_number(text: str) -> int:

@@ -21,13 +21,17 @@ from nfsd.config_file import Config, ExportConfig
 from nfsd.exports import Export, Exports
 from nfsd.listeners import Listeners, close_others, listen
 from nfsd.log import LOGGER
+from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
+from nfsd.options import version_text
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
+from nfsd.scrape import Scrape
 from nfsd.server import Server
+from nfsd.tally import Tally
 from nfsd.worker import Post
 from nfsd.workers import SLOTS, WORKERS_MAX, Workers
-from overlay import generations, per_client
+from overlay import counts, generations, per_client
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 
@@ -60,6 +64,7 @@ class _Offer:
     exports: Exports
     overlays: tuple[Overlay, ...]  # that all of them have open
     dispatcher: Dispatcher
+    tally: Tally
     replays: ReplayCache | None
 
 
@@ -85,6 +90,7 @@ class Service:
         self._replays: ReplayCache | None = None
         self._replays_at: _Opened | None = None  # where they are kept
         self._mounts = Mounts()
+        self._tally: Tally | None = None
         self.workers = Workers(self._ended)
         self.listeners = self._listen(config, {})
         try:
@@ -188,10 +194,13 @@ class Service:
             for export, each in served
         )
         programs = [nfs3.program(exports), *mount.MountService(exports, self._mounts).programs()]
-        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
+        # The procedures are the same in every configuration, and counted on.
+        tally = self._tally = self._tally or Tally(programs)
+        exports.count_stale = tally.stale
+        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, tally)
         dispatcher.trace = self._trace
         self.workers.listen(self.listeners.values())
-        offer = _Offer(exports, overlays, dispatcher, self._replays)
+        offer = _Offer(exports, overlays, dispatcher, tally, self._replays)
         by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
         self.workers.begin(number, partial(_work, offer), by_client=by_client)
 
@@ -216,6 +225,20 @@ class Service:
             f"serving {shown}; exports: {len(paths)}, workers: {self.workers.number}, "
             f"connections: {self.workers.connections}"
         )
+
+    def tell_numbers(self, listener: socket.socket) -> None:
+        """Answer GET /metrics on a socket that listens."""
+        assert self._tally is not None
+        metrics = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
+        self.workers.attend(Scrape(listener, metrics.text))
+
+    def _indexed(self) -> list[tuple[bytes, Overlay]]:
+        return [
+            (each.config.path, overlay)
+            for each in self._opened
+            for overlay in each.shared
+            if not overlay.read_only
+        ]
 
     def close(self) -> None:
         """Let go of all layers."""
@@ -251,8 +274,10 @@ def _close(opened: Sequence[_Opened]) -> None:
 def _work(offer: _Offer, post: Post) -> None:
     """What a worker does, just forked."""
     generations.join(post.number)
+    counts.join(post.slot)
     for overlay in offer.overlays:
         overlay.join(post.seat, post.number)
+    offer.tally.join(post.slot)
     if offer.replays is not None:
         offer.replays.join(post.slot, post.seat, post.seats)
     server = Server(

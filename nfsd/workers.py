@@ -24,12 +24,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from nfsd.agenda import Agenda
 from nfsd.balance import Balance
 from nfsd.handover import Given, channel, give, take
 from nfsd.log import LOGGER, ONCE
+from nfsd.metrics import Staff
 from nfsd.pulse import Pulse
 from nfsd.server import CONNECTIONS_MAX
 from nfsd.worker import RELOAD, STOPS, Post, Worker, how_it_ended, start
@@ -61,6 +62,17 @@ class _Waiting(NamedTuple):
     begun: bytes = b""
 
 
+class Attended(Protocol):
+    """Something else that the parent does: a `step` whenever its descriptor can be read."""
+
+    def fileno(self) -> int: ...
+
+    def step(self) -> None: ...
+
+    def close(self) -> None:
+        """Let go of it, in the parent or in a process forked from it."""
+
+
 class Workers:
     """The workers; `ended` is told slot and pid of each that is gone."""
 
@@ -72,7 +84,13 @@ class Workers:
         self._numbers = itertools.count(1)
         self._listeners: tuple[socket.socket, ...] = ()
         self._waiting: deque[_Waiting] = deque()
+        self._attended: list[Attended] = []
+        self._accepted = self._deaths = 0
         self._is_stopping = self._is_to_reload = False
+
+    def attend(self, to: Attended) -> None:
+        """Do this too; to be said before `run`."""
+        self._attended.append(to)
 
     def begin(self, number: int, work: Callable[[Post], None], *, by_client: bool = False) -> None:
         """From now on there are so many workers, which do `work`.
@@ -137,6 +155,8 @@ class Workers:
             signal.signal(RELOAD, self._told_to_reload)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take their status away
         self._agenda.on(self._wake, self._woken)
+        for each in self._attended:
+            self._agenda.on(each, each.step)
         for seat in range(self._crew.number):
             self._start(seat)
         self._accept_more()
@@ -171,7 +191,13 @@ class Workers:
     @property
     def connections(self) -> int:
         """How many connections they have."""
-        return self._crew.balance.taken()
+        return sum(self._crew.balance.connections().values())
+
+    def staff(self) -> Staff:
+        """What is to be told of the workers."""
+        workers = (*self._workers.values(), *self._leaving)
+        pids = {worker.slot: worker.pid for worker in workers}
+        return Staff(pids, self._deaths, self._accepted, self._crew.balance.connections())
 
     def silent(self, seconds: float) -> list[Worker]:
         """The workers that have not answered for so long."""
@@ -212,6 +238,7 @@ class Workers:
             self._accept_no_more()
             self._agenda.later(self._accept_more, _PAUSE_SECONDS)
             return False
+        self._accepted += 1
         self._waiting.append(_Waiting(sock, address[0]))
         return True
 
@@ -298,6 +325,8 @@ class Workers:
         self._agenda.close()
         for sock in (*self._listeners, self._wake, self._waker):
             sock.close()
+        for each in self._attended:
+            each.close()
         for connection in self._waiting:
             connection.sock.close()
         for other in (*self._workers.values(), *self._leaving):
@@ -322,6 +351,7 @@ class Workers:
             if status and not self._is_stopping:
                 LOGGER.error("worker %d, which was leaving, %s", worker.pid, how_it_ended(status))
             return
+        self._deaths += 1
         del self._workers[worker.seat]
         LOGGER.error("worker %d %s; another is started", worker.pid, how_it_ended(status))
         lived = time.monotonic() - worker.started

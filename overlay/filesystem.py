@@ -33,7 +33,7 @@ from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
 from overlay.data import Buffer, Extent, Stable
 from overlay.decode import parent_of, resolve
-from overlay.errors import Overtaken, error
+from overlay.errors import Cause, Overtaken, error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
@@ -42,6 +42,7 @@ from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
 from overlay.recovery import recover
+from overlay.stale import cause
 from overlay.tree import Tree
 
 T = TypeVar("T")
@@ -138,6 +139,14 @@ class Overlay:
     def resolve(self, handle: bytes) -> Node:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
         return resolve(self._tree, handle)
+
+    def index_entries(self, seconds: float) -> int | None:
+        """How many entries the index has, as far as that is known after so long (index.census)."""
+        return self._tree.index.census.count(seconds)
+
+    def why_stale(self, handle: bytes) -> Cause:
+        """What became of the object of a handle that was stale; raises EBADF if it is none."""
+        return cause(self._tree, handle)
 
     def _now(self, node: Node) -> Node:
         """The node as it is now: the same object may have been copied up or removed since."""
