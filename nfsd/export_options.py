@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -79,7 +80,9 @@ class ExportOptions:
             elif name in _VERSION_4:
                 raise OptionError(f"{word}: leave it out: only NFSv4 sends clients elsewhere")
             elif name not in _WITHOUT_EFFECT or (equals and name not in ("mountpoint", "mp")):
-                raise OptionError(f"{word}: no such option; see exports(5)")
+                close = difflib.get_close_matches(word, (*_FLAGS, *_WITHOUT_EFFECT), 1)
+                cure = f"is {close[0]!r} meant?" if close else "see exports(5)"
+                raise OptionError(f"{word}: no such option; {cure}")
         return options
 
     def squash(self, credentials: Credentials) -> Credentials:
