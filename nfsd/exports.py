@@ -23,7 +23,7 @@ from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
 from overlay.attributes import Attributes
 from overlay.blocking import may_block
 from overlay.credentials import ROOT, Credentials
-from overlay.data import Buffer, Extent
+from overlay.data import Buffer
 from overlay.errors import Cause, error
 from overlay.filesystem import Overlay
 from overlay.listing import Listing
@@ -64,7 +64,7 @@ class Readable(Protocol):
     def readlink(self, node: Node, cred: Credentials) -> bytes: ...
     def read(
         self, node: Node, cred: Credentials, offset: int, count: int
-    ) -> tuple[Buffer | Extent, bool]: ...
+    ) -> tuple[Buffer, bool]: ...
     def statvfs(self, node: Node) -> os.statvfs_result: ...
 
 

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 
 from overlay.attributes import Attributes
 from overlay.credentials import Credentials
-from overlay.data import Buffer, Extent
+from overlay.data import Buffer
 from overlay.errors import error
 from overlay.listing import Listing
 from overlay.node import DirNode, Node, bare_directory
@@ -127,9 +127,7 @@ class SeenRoot:
         """There are no symbolic links."""
         raise error(errno.EINVAL)
 
-    def read(
-        self, node: Node, cred: Credentials, offset: int, count: int
-    ) -> tuple[Buffer | Extent, bool]:
+    def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
         """There are no files."""
         raise error(errno.EISDIR)
 

@@ -13,6 +13,7 @@ import gc
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -199,15 +200,14 @@ class Server:
 
     def _look_around(self) -> None:
         """Say who is active."""
-        loop = asyncio.get_running_loop()
-        since = loop.time() - _ATTEND_SECONDS
+        since = time.monotonic_ns() - int(_ATTEND_SECONDS * 1e9)
         active = {
             connection.peer.address
             for connection in self._connections
             if connection.last_used >= since or not connection.is_idle
         }
         self._attend(active)
-        loop.call_later(_ATTEND_SECONDS, self._look_around)
+        asyncio.get_running_loop().call_later(_ATTEND_SECONDS, self._look_around)
 
     def _listen(self, overlay: Overlay) -> None:
         """Wait for an overlay's bell; but let it ring many times before it is heard again."""

@@ -31,7 +31,7 @@ from overlay import (
 from overlay.attributes import Attributes, Change, Changes
 from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
-from overlay.data import Buffer, Extent, Stable
+from overlay.data import Buffer, Stable
 from overlay.decode import parent_of, resolve
 from overlay.errors import Cause, Overtaken, error
 from overlay.kernel_work import mend_kernel_work
@@ -214,9 +214,7 @@ class Overlay:
             raise error(errno.EINVAL)
         return os.readlink(b"", dir_fd=node.fd)
 
-    def read(
-        self, node: Node, cred: Credentials, offset: int, count: int
-    ) -> tuple[Buffer | Extent, bool]:
+    def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
         """Up to `count` bytes from `offset`, and whether the file ends there."""
         return data.read(self._tree, self._now(node), cred, offset, count)
 
