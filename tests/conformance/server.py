@@ -62,8 +62,13 @@ class Server:
         export: str = "/",
         arguments: Sequence[str] = (),
         project: Path = PROJECT,
+        inside: Sequence[str] = (),
+        address: str = "127.0.0.1",
     ) -> None:
-        """Of these layers under this name; without layers, what the arguments say."""
+        """Of these layers under this name; without layers, what the arguments say.
+
+        `inside`: what comes before the command line (tests.conformance.network).
+        """
         self._stack = stack
         self.export = export
         self.port = 0
@@ -71,6 +76,8 @@ class Server:
         self.banner = ""
         self._arguments = list(arguments)
         self._project = project
+        self._inside = list(inside)
+        self._address = address
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -82,11 +89,11 @@ class Server:
         words = [sys.executable, "-m", "nfsd", "serve"]
         if self._stack is not None:
             words += [*self._stack.options(), "--export", self.export]
-        words += ["--listen", f"127.0.0.1:{self.port}", *self._arguments]
+        words += ["--listen", f"{self._address}:{self.port}", *self._arguments]
         with self.log.open("ab") as output:
             # setpriv: the server must not outlive a test run that is itself killed.
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *words],
+                ["setpriv", "--pdeathsig", "KILL", "--", *self._inside, *words],
                 cwd=self._project,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,

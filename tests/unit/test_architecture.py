@@ -15,7 +15,9 @@ ALLOWED = {
     "overlay": {"overlay", "index"},
     "nfsd": {"nfsd", "overlay"},
 }
-GENERATED = {PROJECT / "nfsd" / "xdr" / f"{name}.py" for name in ("mount", "nfs3", "rpc", "rpcbind")}
+GENERATED = {
+    PROJECT / "nfsd" / "xdr" / f"{name}.py" for name in ("mount", "nfs3", "rpc", "rpcbind")
+}
 MODULE_LINES = 400
 FUNCTION_LINES = 40
 
