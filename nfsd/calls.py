@@ -66,13 +66,18 @@ class Route(NamedTuple):
 
 
 class Peer:
-    """One client's address, and the headers it has used lately."""
+    """One client's address, how it calls, and the headers it has used lately."""
 
-    __slots__ = ("address", "port", "routes")
+    __slots__ = ("address", "is_datagram", "local", "port", "routes")
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(
+        self, address: str, port: int, local: str = "", *, is_datagram: bool = False
+    ) -> None:
+        """`local`: the address of ours that it calls."""
         self.address = address
         self.port = port
+        self.local = local
+        self.is_datagram = is_datagram
         self.routes: dict[bytes, Route] = {}  # by all of a header but its xid
 
 
@@ -201,7 +206,7 @@ def _authenticate(body: call_body, peer: Peer) -> Caller:
     if body.verf != _NO_VERIFIER:
         raise _denied("a verifier that is not AUTH_NONE", AUTH_BADVERF)
     if body.cred.flavor == AUTH_NONE:
-        return Caller(peer.address, peer.port, b"", _NOBODY)
+        return _caller(peer, b"", _NOBODY)
     if body.cred.flavor != AUTH_SYS:
         raise _denied(f"authentication flavor {body.cred.flavor}", AUTH_BADCRED)
     try:
@@ -209,4 +214,8 @@ def _authenticate(body: call_body, peer: Peer) -> Caller:
     except XdrError as error:
         raise _denied(f"AUTH_SYS credentials: {error}", AUTH_BADCRED) from error
     credentials = Credentials(parms.uid, parms.gid, frozenset(parms.gids))
-    return Caller(peer.address, peer.port, parms.machinename, credentials)
+    return _caller(peer, parms.machinename, credentials)
+
+
+def _caller(peer: Peer, machinename: bytes, credentials: Credentials) -> Caller:
+    return Caller(peer.address, peer.port, machinename, credentials, peer.local, peer.is_datagram)

@@ -19,6 +19,8 @@ from nfsd.exports import components
 from overlay.config import OverlayConfig
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
+# How clients learn our ports: from the machine's rpcbind, from us on port 111, or not at all.
+RPCBIND: Final = ("system", "embedded", "off")
 _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)")
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
@@ -49,6 +51,8 @@ class Config:
     listen: tuple[str, ...]
     workers: int | None
     exports: tuple[ExportConfig, ...]
+    rpcbind: str | None = None  # one of RPCBIND, if it is said
+    udp: bool = False
 
 
 def load(path: str) -> Config:
@@ -81,7 +85,7 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers"))
+        server.known(("listen", "workers", "rpcbind", "udp"))
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             raise self.error(0, "nothing is exported: write at least one [[export]]")
@@ -92,7 +96,13 @@ class _Reader:
             if exports[-1].path in [export.path for export in exports[:-1]]:
                 raise table.error("path", "is exported twice: give each export a path of its own")
         listen = server.texts("listen", ["0.0.0.0:2049", "[::]:2049"])
-        return Config(listen, server.number("workers", 1, 64), tuple(exports))
+        return Config(
+            listen,
+            server.number("workers", 1, 64),
+            tuple(exports),
+            server.choice("rpcbind", RPCBIND),
+            server.flag("udp"),
+        )
 
     def error(self, line: int, text: str) -> ConfigFileError:
         return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")
@@ -157,6 +167,12 @@ class _Table:
             return None
         if type(value) is not int or not smallest <= value <= largest:
             raise self.error(name, f"give a number from {smallest} to {largest}")
+        return value
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+        value = self._values.get(name)
+        if value is not None and value not in choices:
+            raise self.error(name, "give one of " + ", ".join(f'"{each}"' for each in choices))
         return value
 
     def flag(self, name: str) -> bool:

@@ -32,7 +32,6 @@ from nfsd.xdr.nfs3 import (
     nfstime3,
 )
 
-TRANSFER_MAX: Final = 1 << 20  # bytes of data in one READ or WRITE
 DIRECTORY_MAX: Final = 64 << 10  # bytes of one READDIR or READDIRPLUS reply
 _TRANSFER_MULTIPLE: Final = 4096
 _FILE_MAX: Final = (1 << 63) - 1
@@ -114,13 +113,13 @@ def fsinfo(exports: Exports, caller: Caller, handle: bytes) -> FSINFO3resok:
     overlay, node, _ = exports.enter(caller, handle)
     return FSINFO3resok(
         obj_attributes=attributes_of(overlay, node),
-        rtmax=TRANSFER_MAX,
-        rtpref=TRANSFER_MAX,
+        rtmax=caller.transfer_max,
+        rtpref=caller.transfer_max,
         rtmult=_TRANSFER_MULTIPLE,
-        wtmax=TRANSFER_MAX,
-        wtpref=TRANSFER_MAX,
+        wtmax=caller.transfer_max,
+        wtpref=caller.transfer_max,
         wtmult=_TRANSFER_MULTIPLE,
-        dtpref=DIRECTORY_MAX,
+        dtpref=min(DIRECTORY_MAX, caller.transfer_max),
         maxfilesize=_FILE_MAX,
         time_delta=nfstime3(0, 1),
         properties=FSF3_LINK | FSF3_SYMLINK | FSF3_HOMOGENEOUS | FSF3_CANSETTIME,

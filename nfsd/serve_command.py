@@ -9,11 +9,12 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from nfsd.clients import Pattern
-from nfsd.config_file import DEFAULT_PATH, Config, ExportConfig, load
+from nfsd.config_file import DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
+from nfsd.rpcbind import registered
 from nfsd.service import Service
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ def add_to(commands: Commands) -> None:
         help="processes that serve clients (default: the file's, or one for each processor, "
         f"here {_processors()})",
     )
+    parser.add_argument(
+        "--rpcbind",
+        choices=RPCBIND,
+        help="how clients learn the ports: from this machine's rpcbind, from us on port 111, or "
+        "from mount options (default: the file's; or system, unless only this machine is served)",
+    )
+    parser.add_argument(
+        "--udp", action="store_true", help="serve NFS by UDP, too (default: the file's, or not)"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
     parser.set_defaults(command=_serve)
 
@@ -88,7 +98,8 @@ def _serve(options: argparse.Namespace) -> int:
                     "(port 0: any)"
                 ) from error
         said = banner(config, bound)
-        service.workers.run(lambda: print(said, flush=True))
+        with registered(service.reach(config, bound)):
+            service.workers.run(lambda: print(said, flush=True))
     finally:
         service.close()
     return 0
@@ -103,11 +114,17 @@ def configuration(options: argparse.Namespace) -> Config:
             if getattr(options, name) is not None:
                 raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
         config = load(options.config or DEFAULT_PATH)
-        return Config(listen or config.listen, workers or config.workers, config.exports)
+        return Config(
+            listen or config.listen,
+            workers or config.workers,
+            config.exports,
+            options.rpcbind or config.rpcbind,
+            options.udp or config.udp,
+        )
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
-    return Config(listen or (_LISTEN,), workers, (export,))
+    return Config(listen or (_LISTEN,), workers, (export,), options.rpcbind, options.udp)
 
 
 def _processors() -> int:

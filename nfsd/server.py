@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from nfsd.connection import Connection, Memory
+from nfsd.datagrams import NO_DATAGRAMS, Datagrams, DatagramService
 from nfsd.handover import take
 from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.rpc import Dispatcher
@@ -54,11 +55,14 @@ class Server:
         channel: socket.socket,
         closed: Callable[[int], None],
         overlays: Iterable[Overlay],
+        datagrams: DatagramService = NO_DATAGRAMS,
     ) -> None:
         self._dispatcher = dispatcher
         self._channel = channel
         self._closed = closed
         self._overlays = tuple(overlays)
+        self._datagram_service = datagrams
+        self._datagrams: list[Datagrams] = []
         self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
         self._memory = Memory()
@@ -81,6 +85,10 @@ class Server:
         loop.add_reader(self._channel, self._take)
         for overlay in self._overlays:
             self._listen(overlay)
+        service = self._datagram_service
+        for sock in service.sockets:
+            reader = Datagrams(sock, service.dispatcher, self._pool, self._stop_if_done)
+            self._datagrams.append(reader)
         forbid_blocking()
         try:
             await self._done.wait()
@@ -102,12 +110,15 @@ class Server:
         loop.remove_reader(self._channel)
         self._channel.close()
         loop.call_later(_STOP_SECONDS, self._done.set)
+        for datagrams in self._datagrams:
+            datagrams.finish()
         for connection in list(self._connections):
             connection.finish()
         self._stop_if_done()
 
     def _stop_if_done(self) -> None:
-        if self._is_stopping and not self._connections:
+        is_idle = not self._connections and all(each.is_idle for each in self._datagrams)
+        if self._is_stopping and is_idle:
             self._done.set()
 
     def _take(self) -> None:

@@ -10,9 +10,14 @@ from typing import Final
 from nfsd import mount, nfs3
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
+from nfsd.datagrams import NO_DATAGRAMS, DatagramService
 from nfsd.exports import Export, Exports
+from nfsd.portmapper import Portmapper
+from nfsd.program import Program
+from nfsd.reach import by_datagram, reach, rpcbind_mode
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
+from nfsd.rpcbind import Registration
 from nfsd.server import Server
 from nfsd.workers import Post, Workers
 from overlay.config import ConfigError
@@ -44,10 +49,32 @@ class Service:
         if writable:
             state, epoch = writable[0].open_state(_REPLIES), writable[0].write_verifier
             self._replays = ReplayCache(state, workers, epoch)
-        programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        self._dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
-        self._dispatcher.trace = trace
+        self._standing = exports.standing
+        self._trace = trace
+        self._programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
+        self._dispatcher = self._answering(self._programs)
+        self._datagrams = NO_DATAGRAMS
         self.workers = Workers(workers, self._work, self._ended)
+
+    def _answering(self, programs: Sequence[Program]) -> Dispatcher:
+        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, self._standing)
+        dispatcher.trace = self._trace
+        return dispatcher
+
+    def reach(self, config: Config, bound: Sequence[tuple[str, int]]) -> list[Registration]:
+        """Be reached in all ways that the configuration asks for, besides the bound addresses.
+
+        Returns what the machine's rpcbind is to know; raises Refusal.
+        """
+        mode = rpcbind_mode(config, bound)
+        portmapper = Portmapper()
+        programs = [*self._programs, *(portmapper.programs() if mode == "embedded" else ())]
+        datagrams = by_datagram(config, mode, programs)
+        sockets, registrations = reach(self.workers, bound, mode, programs, datagrams)
+        portmapper.know(registrations)
+        self._dispatcher = self._answering(programs)
+        self._datagrams = DatagramService(sockets, self._answering(datagrams))
+        return list(registrations) if mode == "system" else []
 
     def _open(
         self, configs: Sequence[ExportConfig], progress: Callable[[int], None]
@@ -74,7 +101,9 @@ class Service:
             overlay.join(post.slot, post.number)
         if self._replays is not None:
             self._replays.join(post.slot)
-        server = Server(self._dispatcher, post.channel, post.closed, self._overlays)
+        server = Server(
+            self._dispatcher, post.channel, post.closed, self._overlays, self._datagrams
+        )
         try:
             server.run()
         finally:

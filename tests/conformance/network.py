@@ -91,8 +91,9 @@ class Network:
 
     @property
     def inside(self) -> list[str]:
-        """The words before a command line that has it run in the namespaces."""
-        return ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", "--"]
+        """The words before a command line that has it run there, in the project's directory."""
+        place = f"--wd={Path(__file__).parents[2]}"
+        return ["nsenter", f"--target={self._holder.pid}", "--net", "--mount", place, "--"]
 
     def run(self, *words: str | Path) -> str:
         """The output of a command in the namespaces, which has to succeed."""
