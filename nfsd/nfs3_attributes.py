@@ -85,10 +85,11 @@ def access(exports: Exports, caller: Caller, arguments: ACCESS3args) -> ACCESS3r
     let pass.
     """
     overlay, node, cred = exports.enter(caller, arguments.object)
-    rights = overlay.access(node, cred)
-    if not exports.may_write(caller, overlay):
-        rights &= ~os.W_OK
-    granted = _DIRECTORY_ACCESS[rights] if node.is_dir else _FILE_ACCESS[rights]
+    allowed = 7 if exports.may_write(caller, overlay) else 7 & ~os.W_OK
+    table = _DIRECTORY_ACCESS if node.is_dir else _FILE_ACCESS
+    granted = 0
+    for rights in overlay.access(node, cred):
+        granted |= table[rights & allowed]
     return ACCESS3resok(attributes_of(overlay, node), granted & arguments.access)
 
 

@@ -7,7 +7,7 @@ import resource
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from nfsd import mount, nfs3
+from nfsd import mount, nfs3, nfsacl
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
 from nfsd.datagrams import NO_DATAGRAMS, DatagramService
@@ -51,7 +51,11 @@ class Service:
             self._replays = ReplayCache(state, workers, epoch)
         self._standing = exports.standing
         self._trace = trace
-        self._programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
+        self._programs = [
+            nfs3.program(exports),
+            nfsacl.program(exports),
+            *mount.MountService(exports).programs(),
+        ]
         self._dispatcher = self._answering(self._programs)
         self._datagrams = NO_DATAGRAMS
         self.workers = Workers(workers, self._work, self._ended)

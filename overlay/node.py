@@ -17,6 +17,7 @@ from typing import ClassVar, NamedTuple
 from index.fd import Fd, proc_path, reopen
 from index.identity import Identity
 from index.layers import Layer
+from overlay.acl import Acl
 from overlay.attributes import Attributes
 
 
@@ -51,6 +52,8 @@ class _Object:
     place: Place | None
     # The attributes last read, and the counter as it stood before.
     kept: tuple[int, Attributes] | None = field(default=None, init=False)
+    # Its access ACL, in the same way.
+    kept_acl: tuple[int, Acl | None] | None = field(default=None, init=False)
     # An upper object whose inode is a copy of the one that its identity names.
     was_copied: bool = field(default=False, kw_only=True)
 
