@@ -9,28 +9,34 @@ from __future__ import annotations
 import os
 import resource
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from nfsd import mount, nfs3
+from nfsd import mount, nfs3, nfsacl
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
+from nfsd.datagrams import DatagramService
 from nfsd.exports import Export, Exports
-from nfsd.listeners import Listeners, close_others, listen
+from nfsd.listeners import Listeners, bound_to, close_others, listen
 from nfsd.log import LOGGER
 from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
-from nfsd.options import version_text
+from nfsd.options import Refusal, version_text
+from nfsd.portmapper import Portmapper
+from nfsd.program import Program
+from nfsd.reach import NOTHING, Reach, by_datagram, reach, registrations, rpcbind_mode
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
+from nfsd.rpcbind import Registering
 from nfsd.scrape import Scrape
 from nfsd.server import Server
 from nfsd.tally import Tally
 from nfsd.worker import Post
 from nfsd.workers import SLOTS, WORKERS_MAX, Workers
+from nfsd.xdr.rpcbind import RPCBPROG
 from overlay import counts, generations, per_client
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
@@ -64,6 +70,7 @@ class _Offer:
     exports: Exports
     overlays: tuple[Overlay, ...]  # that all of them have open
     dispatcher: Dispatcher
+    datagrams: DatagramService
     tally: Tally
     replays: ReplayCache | None
 
@@ -91,12 +98,14 @@ class Service:
         self._replays_at: _Opened | None = None  # where they are kept
         self._mounts = Mounts()
         self._tally: Tally | None = None
+        self._registering = Registering()
         self.workers = Workers(self._ended)
-        self.listeners = self._listen(config, {})
+        self.listeners, self._reach = self._listen(config, {}, NOTHING)
         try:
             self._opened = self._open(config.exports)
         except BaseException:
             close_others(self.listeners, {})
+            self._reach.close_others(NOTHING)
             raise
         self._begin(config)
 
@@ -106,15 +115,18 @@ class Service:
         Only where an upper layer or workdir goes from one export to another, or gets
         other lower layers, do clients wait until all that is under way is done.
         """
-        listeners = self._listen(config, self.listeners)
+        listeners, reached = self._listen(config, self.listeners, self._reach)
         try:
             self._change_exports(config.exports)
         except BaseException:
             close_others(listeners, self.listeners)
+            reached.close_others(self._reach)
             raise
         before, self.listeners = self.listeners, listeners
+        reached_before, self._reach = self._reach, reached
         self._begin(config)
         close_others(before, listeners)
+        reached_before.close_others(reached)
 
     def _change_exports(self, configs: Sequence[ExportConfig]) -> None:
         """Open what is new; then have all workers retire and let go of what is no longer there."""
@@ -170,8 +182,17 @@ class Service:
             return ClientOverlays(config.path, config.layers, config.fsid, config.max_clients)
         return Overlay.open(config.layers, self._progress, fsid=config.fsid)
 
-    def _listen(self, config: Config, before: Listeners) -> Listeners:
-        return self._passed or listen(config.listen, before)
+    def _listen(self, config: Config, before: Listeners, reached: Reach) -> tuple[Listeners, Reach]:
+        """Have all sockets that the configuration asks for; raises Refusal."""
+        listeners = self._passed or listen(config.listen, before)
+        bound = bound_to(listeners)
+        mode = rpcbind_mode(config, bound)
+        try:
+            found = reach(bound, mode, udp=config.udp or mode != "off", before=reached)
+        except Refusal:
+            close_others(listeners, before)
+            raise
+        return listeners, found
 
     def _begin(self, config: Config) -> None:
         """Have workers begin that serve this, from what is open."""
@@ -193,16 +214,40 @@ class Service:
             Export(export.path, each.overlay, ClientTable(export.clients, resolver))
             for export, each in served
         )
-        programs = [nfs3.program(exports), *mount.MountService(exports, self._mounts).programs()]
+        self.workers.listen((*self.listeners.values(), *self._reach.streams.values()))
+        offer = self._offer(exports, overlays)
+        by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
+        self.workers.begin(number, partial(_work, offer), by_client=by_client)
+
+    def _offer(self, exports: Exports, overlays: tuple[Overlay, ...]) -> _Offer:
+        """What workers serve, and who is told of it."""
+        config, bound = self._config, bound_to(self.listeners)
+        mode = rpcbind_mode(config, bound)
+        portmapper = Portmapper()
+        programs = (
+            nfs3.program(exports),
+            nfsacl.program(exports),
+            *mount.MountService(exports, self._mounts).programs(),
+            *portmapper.programs(),
+        )
         # The procedures are the same in every configuration, and counted on.
         tally = self._tally = self._tally or Tally(programs)
         exports.count_stale = tally.stale
+        streamed = [each for each in programs if each.number != RPCBPROG or mode == "embedded"]
+        datagrams = by_datagram(config, mode, streamed)
+        known = registrations(bound, streamed, datagrams)
+        portmapper.know(known)
+        self._registering.want(known if mode == "system" else ())
+        answering = partial(self._dispatcher, exports, tally)
+        by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
+        return _Offer(exports, overlays, answering(streamed), by_udp, tally, self._replays)
+
+    def _dispatcher(
+        self, exports: Exports, tally: Tally, programs: Iterable[Program]
+    ) -> Dispatcher:
         dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, tally)
         dispatcher.trace = self._trace
-        self.workers.listen(self.listeners.values())
-        offer = _Offer(exports, overlays, dispatcher, tally, self._replays)
-        by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
-        self.workers.begin(number, partial(_work, offer), by_client=by_client)
+        return dispatcher
 
     def _keep_replies(self, served: Sequence[_Opened]) -> None:
         """Have one cache for all exports, kept where changes are kept."""
@@ -242,6 +287,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of all layers."""
+        self._registering.want(())
         _close(self._opened)
 
     def _ended(self, slot: int, pid: int) -> None:
@@ -282,7 +328,7 @@ def _work(offer: _Offer, post: Post) -> None:
         offer.replays.join(post.slot, post.seat, post.seats)
     server = Server(
         *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
-        offer.exports.attend,
+        *(offer.exports.attend, offer.datagrams),
     )
     try:
         server.run()
