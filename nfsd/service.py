@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
 from nfsd.exports import Export, Exports
+from nfsd.options import raise_descriptor_limit
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
@@ -31,7 +31,7 @@ class Service:
         self, config: Config, workers: int, *, trace: bool, progress: Callable[[int], None]
     ) -> None:
         """Open all exports; raises ConfigError, with nothing left open."""
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         self._overlays: list[Overlay] = []
         try:
             exports = Exports(self._open(config.exports, progress))
@@ -110,9 +110,3 @@ class Service:
 
 def _is_per_client(config: ExportConfig) -> bool:
     return per_client.is_per_client(config.layers)
-
-
-def _raise_descriptor_limit() -> None:
-    """Objects in use are kept open, so take as many descriptors as are allowed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
