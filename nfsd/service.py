@@ -7,7 +7,6 @@ stays as it was stays open, and its clients notice nothing.
 from __future__ import annotations
 
 import os
-import resource
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from nfsd.listeners import Listeners, bound_to, close_others, listen
 from nfsd.log import LOGGER
 from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
-from nfsd.options import Refusal, version_text
+from nfsd.options import Refusal, raise_descriptor_limit, version_text
 from nfsd.portmapper import Portmapper
 from nfsd.program import Program
 from nfsd.reach import NOTHING, Reach, by_datagram, reach, registrations, rpcbind_mode
@@ -90,7 +89,7 @@ class Service:
 
         Raises Refusal or ConfigError, with nothing left open.
         """
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         self._trace, self._progress = trace, progress
         self._passed = {f"systemd:{number}": sock for number, sock in enumerate(passed)}
         self._opened: list[_Opened] = []
@@ -340,9 +339,3 @@ def _work(offer: _Offer, post: Post) -> None:
 def processors() -> int:
     """How many workers there are unless somebody says otherwise."""
     return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
-
-
-def _raise_descriptor_limit() -> None:
-    """Objects in use are kept open, so take as many descriptors as are allowed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
