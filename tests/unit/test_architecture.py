@@ -15,7 +15,7 @@ ALLOWED = {
     "overlay": {"overlay", "index"},
     "nfsd": {"nfsd", "overlay"},
 }
-GENERATED = {PROJECT / "nfsd" / "xdr" / f"{name}.py" for name in ("mount", "nfs3", "rpc")}
+GENERATED = {PROJECT / "nfsd" / "xdr" / f"{name}.py" for name in ("mount", "nfs3", "nlm4", "nsm", "rpc")}
 MODULE_LINES = 400
 FUNCTION_LINES = 40
 
