@@ -16,6 +16,7 @@ from typing import Any, Final
 from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
+from nfsd.lock_options import GRACE_MAX, PORT_MAX, LockConfig
 from overlay.config import OverlayConfig
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
@@ -49,6 +50,7 @@ class Config:
     listen: tuple[str, ...]
     workers: int | None
     exports: tuple[ExportConfig, ...]
+    locks: LockConfig = LockConfig()
 
 
 def load(path: str) -> Config:
@@ -81,7 +83,7 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers"))
+        server.known(("listen", "workers", "locks", "lock_port", "grace"))
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             raise self.error(0, "nothing is exported: write at least one [[export]]")
@@ -92,7 +94,7 @@ class _Reader:
             if exports[-1].path in [export.path for export in exports[:-1]]:
                 raise table.error("path", "is exported twice: give each export a path of its own")
         listen = server.texts("listen", ["0.0.0.0:2049", "[::]:2049"])
-        return Config(listen, server.number("workers", 1, 64), tuple(exports))
+        return Config(listen, server.number("workers", 1, 64), tuple(exports), _locks(server))
 
     def error(self, line: int, text: str) -> ConfigFileError:
         return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")
@@ -159,6 +161,12 @@ class _Table:
             raise self.error(name, f"give a number from {smallest} to {largest}")
         return value
 
+    def choice(self, name: str, words: tuple[str, ...], default: str) -> str:
+        value = self._values.get(name, default)
+        if value not in words:
+            raise self.error(name, "give " + " or ".join(f'"{word}"' for word in words))
+        return str(value)
+
     def flag(self, name: str) -> bool:
         value = self._values.get(name, False)
         if not isinstance(value, bool):
@@ -170,6 +178,18 @@ class _Table:
         if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
             raise self.error(name, 'give patterns with options, like { "10.0.0.0/8" = "rw" }')
         return value
+
+
+def _locks(server: _Table) -> LockConfig:
+    default = LockConfig()
+    served = server.choice("locks", ("on", "off"), "on") == "on"
+    port = server.number("lock_port", 0, PORT_MAX)
+    grace = server.number("grace", 0, GRACE_MAX)
+    return LockConfig(
+        served,
+        default.port if port is None else port,
+        default.grace if grace is None else grace,
+    )
 
 
 def _export(table: _Table) -> ExportConfig:

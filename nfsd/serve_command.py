@@ -12,6 +12,8 @@ from nfsd.clients import Pattern
 from nfsd.config_file import DEFAULT_PATH, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
+from nfsd.lock_options import LockConfig, add_lock_options, lock_config
+from nfsd.lock_sockets import LockSockets
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.service import Service
@@ -66,6 +68,7 @@ def add_to(commands: Commands) -> None:
         help="processes that serve clients (default: the file's, or one for each processor, "
         f"here {_processors()})",
     )
+    add_lock_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
     parser.set_defaults(command=_serve)
 
@@ -87,11 +90,21 @@ def _serve(options: argparse.Namespace) -> int:
                     "stop what listens there, or choose another with --listen ADDR:PORT "
                     "(port 0: any)"
                 ) from error
-        said = banner(config, bound)
+        said = banner(config, bound, _listen_for_locks(service, bound))
         service.workers.run(lambda: print(said, flush=True))
     finally:
         service.close()
     return 0
+
+
+def _listen_for_locks(service: Service, bound: list[tuple[str, int]]) -> LockSockets | None:
+    try:
+        return service.listen_for_locks([host for host, _ in bound])
+    except OSError as error:
+        raise Refusal(
+            f"cannot listen for locks: {error.strerror}: choose another port with --lock-port, "
+            "or do without with --locks off"
+        ) from error
 
 
 def configuration(options: argparse.Namespace) -> Config:
@@ -103,11 +116,13 @@ def configuration(options: argparse.Namespace) -> Config:
             if getattr(options, name) is not None:
                 raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
         config = load(options.config or DEFAULT_PATH)
-        return Config(listen or config.listen, workers or config.workers, config.exports)
+        locks = lock_config(options, config.locks)
+        return Config(listen or config.listen, workers or config.workers, config.exports, locks)
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
-    return Config(listen or (_LISTEN,), workers, (export,))
+    locks = lock_config(options, LockConfig())
+    return Config(listen or (_LISTEN,), workers, (export,), locks)
 
 
 def _processors() -> int:
@@ -145,7 +160,7 @@ def listen_address(text: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
     return family, address
 
 
-def banner(config: Config, bound: list[tuple[str, int]]) -> str:
+def banner(config: Config, bound: list[tuple[str, int]], locks: LockSockets | None) -> str:
     """What is served, and how to mount it."""
     addresses = ", ".join(f"{_host(host)}:{port}" for host, port in bound)
     lines = []
@@ -158,6 +173,8 @@ def banner(config: Config, bound: list[tuple[str, int]]) -> str:
             lines.append(f"  work   {os.fsdecode(layers.workdir)}")
         else:
             lines.append("  read-only: no upper layer")
+    if locks is not None:
+        lines.append(f"locks (NLM and NSM) on port {locks.port}")
     lines += ["mount it with", f"  {mount_command(config.exports[0].path, *bound[0])}"]
     return "\n".join(lines)
 

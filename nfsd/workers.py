@@ -58,11 +58,19 @@ class _Worker:
 
 
 class Workers:
-    """So many workers, each in a slot; `work` is what one does, `ended` is told slot and pid."""
+    """So many workers, each in a slot; `work` is what one does, `ended` is told slot and pid.
+
+    In the slots after theirs there may be `others`, who are given no connections.
+    """
 
     def __init__(
-        self, number: int, work: Callable[[Post], None], ended: Callable[[int, int], None]
+        self,
+        number: int,
+        work: Callable[[Post], None],
+        ended: Callable[[int, int], None],
+        others: int = 0,
     ) -> None:
+        self._number = number
         self._work = work
         self._ended = ended
         self._balance = Balance(number, CONNECTIONS_MAX)
@@ -73,7 +81,7 @@ class Workers:
         now = time.monotonic()
         # What is to be done, and when: workers to be started, a pause in accepting to end.
         self._due: dict[Callable[[], None], float] = {
-            partial(self._start, slot): now for slot in range(number)
+            partial(self._start, slot): now for slot in range(number + others)
         }
         self._is_stopping = False
 
@@ -190,7 +198,8 @@ class Workers:
 
     def _start(self, slot: int) -> None:
         ours, its = channel()
-        self._balance.clear(slot)
+        if slot < self._number:
+            self._balance.clear(slot)
         post = Post(slot, next(self._numbers), its, partial(self._balance.leave, slot))
         parent = os.getpid()
         # Until it has handlers of its own, a signal to the worker is not one to the parent.
