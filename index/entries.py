@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from index import xattrs
+from index.census import Census
 from index.fd import Fd, is_whiteout, open_dir, open_name
 from index.identity import Identity
 from index.syscalls import (
@@ -107,6 +108,7 @@ class Index:
     def __init__(self, workdir: Workdir) -> None:
         self._workdir = workdir
         self._inodes = workdir.inodes
+        self.census = Census(workdir.inodes)
 
     def find(self, fileid: int) -> Entry | None:
         """What is known of lower inode `fileid`; None if nothing ever happened to it."""

@@ -27,12 +27,12 @@ _DYING_SECONDS: Final = 3.0
 _LOOK_SECONDS: Final = 0.02
 
 
-def hold(directory: Fd) -> None:
+def hold(directory: Fd, patience: float = _DYING_SECONDS) -> None:
     """Keep a directory for this process and those forked from it.
 
-    Raises EBUSY when another server has it, and still has it after 3 seconds.
+    Raises EBUSY when another server has it, and still has it after `patience` seconds.
     """
-    deadline = time.monotonic() + _DYING_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)

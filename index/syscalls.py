@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import os
 import struct
 from collections.abc import Callable
@@ -77,17 +76,6 @@ def _function(name: str, *argtypes: type) -> Callable[..., int]:
 
 # Short calls that never wait: other threads need not go on meanwhile.
 _quick = ctypes.PyDLL(None, use_errno=True)
-_mmap, _munmap, _mincore = _quick.mmap, _quick.munmap, _quick.mincore
-_mmap.restype = ctypes.c_void_p
-_mmap.argtypes = (
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int,
-    ctypes.c_int64,
-)
-_MAP_FAILED: Final = ctypes.c_void_p(-1).value
 _HANDLE_HEAD: Final = struct.Struct("Ii")  # of struct file_handle: handle_bytes, handle_type
 # Called for every object that is met: its arguments are C's own already.
 _name_to_handle_at = _quick.name_to_handle_at
@@ -144,23 +132,6 @@ def open_by_handle(mount: int, real: RealHandle, flags: int) -> Fd:
     handle = _FileHandle(handle_bytes=len(real.data), handle_type=real.type)
     ctypes.memmove(handle.f_handle, real.data, len(real.data))
     return Fd(_check(_open_by_handle_at(mount, handle, flags | os.O_CLOEXEC)))
-
-
-def is_resident(fd: int, offset: int, size: int) -> bool:
-    """Whether all of a range of a file, not empty, is in the page cache and up to date.
-
-    It takes 8 us for 1 MiB, and never waits for a disk.
-    """
-    skip = offset % mmap.PAGESIZE
-    pages = -(-(skip + size) // mmap.PAGESIZE)
-    states = ctypes.create_string_buffer(pages)
-    length = ctypes.c_size_t(skip + size)
-    start = _mmap(None, length, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset - skip)
-    if start == _MAP_FAILED:
-        return False
-    known = _mincore(ctypes.c_void_p(start), length, states)
-    _munmap(ctypes.c_void_p(start), length)
-    return bool(known == 0 and states.raw == b"\1" * pages)
 
 
 def open_rare_name(directory: int, name: bytes) -> tuple[Fd, os.stat_result] | None:

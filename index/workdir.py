@@ -3,6 +3,7 @@
     inodes/     the index: an entry `#FILEID` for every lower inode that moved or is gone
     staging/    objects being made, not yet visible; empty while nothing happens
     identity/   key (secret of the handles' MAC), layers.json, and what else outlives a server
+    retired-exports   the ids of exports that used the directory before it was begun anew
 
 The kernel's own `work/` and `index/` may lie beside them.  All of it is on the
 upper filesystem, so that an object made in `staging` can be linked and renamed
@@ -31,6 +32,7 @@ COPIED: Final = b"copied"  # in its place: layers were copied that were not seal
 _WHITEOUT: Final = b"whiteout"
 _RETIRED: Final = b"detached"
 _LOCKS: Final = b"locks"
+_RETIRED_EXPORTS: Final = b"retired-exports"
 
 
 class Workdir:
@@ -58,23 +60,30 @@ class Workdir:
 
     def read(self, name: bytes) -> bytes | None:
         """The contents of a file in `identity/`, None if there is none."""
-        try:
-            fd = open_at(self.identity, name, os.O_RDONLY)
-        except FileNotFoundError:
-            return None
-        with open(os.dup(fd), "rb") as file:
-            return file.read()
+        return _read(self.identity, name)
 
     def write(self, name: bytes, data: bytes) -> None:
         """Replace a file in `identity/`, whole or not at all, on stable storage."""
+        self._write(self.identity, name, data)
+
+    def _write(self, directory: Fd, name: bytes, data: bytes) -> None:
         temporary = self.new_name()
         fd = open_at(self.staging, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(os.dup(fd), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        rename(self.staging, temporary, self.identity, name)
-        os.fsync(self.identity)
+        rename(self.staging, temporary, directory, name)
+        os.fsync(directory)
+
+    def retired_exports(self) -> frozenset[int]:
+        """The ids of exports that are no more: their handles are stale."""
+        return frozenset(map(int, (_read(self.root, _RETIRED_EXPORTS) or b"").split()))
+
+    def retire_export(self, export: int) -> None:
+        """Have the handles of an export be stale for ever; `dissolve` leaves that be."""
+        ids = sorted(self.retired_exports() | {export})
+        self._write(self.root, _RETIRED_EXPORTS, b"".join(b"%d\n" % each for each in ids))
 
     def open_state(self, name: bytes) -> Fd:
         """A file in `identity/` to read and write in place, made empty if it is not there."""
@@ -155,6 +164,15 @@ class Workdir:
     def discard(self, name: bytes) -> None:
         """Remove `name` from `staging/` with all that is below it."""
         _remove_tree(self.staging, name)
+
+
+def _read(directory: Fd, name: bytes) -> bytes | None:
+    try:
+        fd = open_at(directory, name, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    with open(os.dup(fd), "rb") as file:
+        return file.read()
 
 
 def _subdirectory(parent: Fd, name: bytes) -> Fd:

@@ -10,7 +10,7 @@ import errno
 import os
 from typing import Final
 
-from nfsd.exports import Exports
+from nfsd.exports import Exports, Readable
 from nfsd.program import Caller
 from nfsd.xdr.codec import TRUE
 from nfsd.xdr.nfs3 import (
@@ -23,7 +23,6 @@ from nfsd.xdr.nfs3 import S_5I2Q2I2Q6I as FATTR3
 from nfsd.xdr.nfs3 import S_IQ4I as WCC_ATTR
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
 from overlay.errors import WouldBlock, error
-from overlay.filesystem import Overlay
 from overlay.node import Node
 
 SECOND: Final = 1_000_000_000  # in nanoseconds
@@ -63,12 +62,12 @@ def pack_attributes(attributes: Attributes, fsid: int) -> bytes:
     )
 
 
-def attributes_of(overlay: Overlay, node: Node) -> bytes:
+def attributes_of(overlay: Readable, node: Node) -> bytes:
     """The object's attributes now, as a packed fattr3."""
     return pack_attributes(overlay.getattr(node), overlay.fsid)
 
 
-def known_attributes(overlay: Overlay, node: Node) -> bytes | None:
+def known_attributes(overlay: Readable, node: Node) -> bytes | None:
     """The same, or None where they cannot be had at once.
 
     This is for replies to calls that have done their work: they must not fail

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple
 
 from nfsd.program import Caller, Effect, Procedure, Program
+from nfsd.tally import first_word
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.rpc import (
     AUTH_BADCRED,
@@ -36,6 +37,7 @@ from nfsd.xdr.rpc import (
     mismatch_info,
     opaque_auth,
     pack_rpc_msg,
+    reject_stat,
     rejected_reply,
     reply_body,
     rpc_msg,
@@ -63,6 +65,7 @@ class Route(NamedTuple):
     caller: Caller
     lasts: bool  # whether its reply may be kept (Effect.LASTS)
     questioner: int  # a number for this procedure and this user
+    first: int  # where what is counted of the procedure begins (nfsd.tally)
 
 
 class Peer:
@@ -82,6 +85,14 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
     def __init__(self, why: str, body: reply_body) -> None:
         super().__init__(why)
         self.body = body
+
+    @property
+    def reason(self) -> str:
+        """What RFC 5531 calls it."""
+        if self.body.rreply is not None:
+            return reject_stat(self.body.rreply.stat).name
+        assert self.body.areply is not None
+        return accept_stat(self.body.areply.reply_data.stat).name
 
     def reply(self, head: bytes) -> bytes:
         """The reply to the call that begins with `head`."""
@@ -107,6 +118,7 @@ class Switchboard:
     ) -> None:
         self._standing = standing
         self._procedures: dict[bytes, Procedure] = {}
+        self._numbers: dict[bytes, int] = {}  # in the order of the tables
         self._versions: dict[int, list[int]] = {}
         self._questioners: dict[tuple[bytes, Credentials, Hashable], int] = {}
         self._next_questioner = 0
@@ -114,6 +126,7 @@ class Switchboard:
             self._versions.setdefault(program.number, []).append(program.version)
             for procedure in program.procedures:
                 fixed = (CALL, RPC_VERSION, program.number, program.version, procedure.number)
+                self._numbers[_FIXED.pack(*fixed)] = len(self._procedures)
                 self._procedures[_FIXED.pack(*fixed)] = procedure
 
     def procedure(self, head: bytes) -> Procedure | None:
@@ -152,7 +165,8 @@ class Switchboard:
         if len(peer.routes) >= _ROUTES:
             peer.routes.clear()
         questioner = self._questioner(head[4:24], caller)
-        route = Route(procedure, caller, Effect.LASTS in procedure.effect, questioner)
+        first = first_word(self._numbers[head[4:24]])
+        route = Route(procedure, caller, Effect.LASTS in procedure.effect, questioner, first)
         peer.routes[head[4:at]] = route
         return route, at
 

@@ -10,13 +10,18 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from nfsd import check_command, config_command, index_command, serve_command
+from nfsd import (
+    check_command,
+    clients_command,
+    config_command,
+    index_command,
+    serve_command,
+)
 from nfsd.config_file import ConfigFileError
 from nfsd.log import LOGGER
-from nfsd.options import PROGRAM, Refusal
+from nfsd.options import PROGRAM, Refusal, version_text
 from nfsd.torture import command as torture_command
 from overlay.config import ConfigError
 
@@ -39,21 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=PROGRAM, description=_DESCRIPTION)
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version_text()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     serve_command.add_to(commands)
     config_command.add_to(commands)
+    clients_command.add_to(commands)
     check_command.add_to(commands)
     index_command.add_to(commands)
     torture_command.add_to(commands)
     return parser
-
-
-def _version() -> str:
-    try:
-        return version(PROGRAM)
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _start_logging(verbose: bool) -> None:

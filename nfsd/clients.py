@@ -94,7 +94,10 @@ def _network(text: str) -> Network:
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError as problem:
-        raise PatternError(f"{text!r}: {problem}") from problem
+        raise PatternError(
+            f"{text!r} is no address and no network: give one like 10.0.0.1, 10.0.0.0/8 or "
+            "2001:db8::/32"
+        ) from problem
 
 
 class Resolver:

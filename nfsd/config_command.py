@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.options import Refusal
+from overlay.config import ConfigError
+from overlay.per_client import is_per_client, prepare
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -40,6 +42,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _check_directories(file: str, export: ExportConfig) -> None:
     layers = export.layers
+    if is_per_client(layers):
+        try:
+            prepare(layers)
+        except ConfigError as problem:
+            raise Refusal(f"{file}: export {os.fsdecode(export.path)}: {problem}") from problem
+        return
     named = [*layers.lowerdirs, *layers.datadirs, layers.upperdir, layers.workdir]
     for path in named:
         if path is not None and not os.path.isdir(path):

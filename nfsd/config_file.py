@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nfsd.clients import Pattern, PatternError
@@ -18,9 +18,17 @@ from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
 from nfsd.lock_options import GRACE_MAX, PORT_MAX, LockConfig
 from overlay.config import OverlayConfig
+from overlay.per_client import PLACEHOLDER
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)")
+_ADDRESS: Final = re.compile(r"(?:\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})")
+_PORT_MAX: Final = 65535
+MAX_CLIENTS: Final = 64
+_PLACEHOLDER: Final = os.fsdecode(PLACEHOLDER)
+_TOML: Final = (
+    'write name = value, each name once, texts in quotes, like workers = 2 or path = "/x"'
+)
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
 
@@ -35,6 +43,7 @@ class ExportConfig:
     path: bytes
     layers: OverlayConfig
     clients: tuple[tuple[Pattern, ExportOptions], ...]
+    max_clients: int = MAX_CLIENTS  # that have an upper layer of their own
 
     @property
     def fsid(self) -> int | None:
@@ -50,7 +59,8 @@ class Config:
     listen: tuple[str, ...]
     workers: int | None
     exports: tuple[ExportConfig, ...]
-    locks: LockConfig = LockConfig()
+    metrics: str | None = None  # ADDR:PORT where the numbers are told
+    locks: LockConfig = field(default_factory=LockConfig)
 
 
 def load(path: str) -> Config:
@@ -65,11 +75,11 @@ def load(path: str) -> Config:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
-        found = re.fullmatch(
-            r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)", str(problem)
-        )
+        found = _POSITION.fullmatch(str(problem))
         line = found[2] if found and found[2] else len(text.splitlines())
-        raise ConfigFileError(f"{path}:{line}: {found[1] if found else problem}") from None
+        raise ConfigFileError(
+            f"{path}:{line}: not TOML: {found[1] if found else problem}: {_TOML}"
+        ) from None
     return _Reader(path, text).config(tables)
 
 
@@ -83,18 +93,20 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers", "locks", "lock_port", "grace"))
+        server.known(("listen", "workers", "metrics", "locks", "lock_port", "grace"))
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
-            raise self.error(0, "nothing is exported: write at least one [[export]]")
-        exports = []
+            line = self._line_of_table("export", 0)
+            raise self.error(line, "nothing is exported: write at least one [[export]]")
+        exports: list[ExportConfig] = []
         for number, values in enumerate(found):
             table = _Table(self, values, self._line_of_table("export", number))
-            exports.append(_export(table))
-            if exports[-1].path in [export.path for export in exports[:-1]]:
-                raise table.error("path", "is exported twice: give each export a path of its own")
-        listen = server.texts("listen", ["0.0.0.0:2049", "[::]:2049"])
-        return Config(listen, server.number("workers", 1, 64), tuple(exports), _locks(server))
+            export = _export(table)
+            for other in exports:
+                _check_distinct(table, export, other)
+            exports.append(export)
+        workers, metrics = server.number("workers", 1, 64), server.text("metrics")
+        return Config(_listen(server), workers, tuple(exports), metrics, _locks(server))
 
     def error(self, line: int, text: str) -> ConfigFileError:
         return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")
@@ -130,7 +142,7 @@ class _Table:
         self._reader = reader
         self._line = line
         if not isinstance(values, dict):
-            raise reader.error(line, "write it as a table, in brackets")
+            raise reader.error(line, "write it once, as a table: [server]")
         self._values = values
 
     def known(self, names: tuple[str, ...]) -> None:
@@ -142,7 +154,7 @@ class _Table:
     def text(self, name: str) -> str | None:
         value = self._values.get(name)
         if value is not None and (not isinstance(value, str) or not value):
-            raise self.error(name, 'give a text, like "/srv/upper"')
+            raise self.error(name, 'give one text, like "/srv/debian"')
         return value
 
     def texts(self, name: str, default: list[str]) -> tuple[str, ...]:
@@ -150,7 +162,7 @@ class _Table:
         value = self._values.get(name, default)
         values = [value] if isinstance(value, str) else value
         if not isinstance(values, list) or not all(isinstance(one, str) and one for one in values):
-            raise self.error(name, 'give a list of texts, like ["/srv/app", "/srv/debian"]')
+            raise self.error(name, 'give a list of texts, like ["one", "two"]')
         return tuple(values)
 
     def number(self, name: str, smallest: int, largest: int) -> int | None:
@@ -161,11 +173,11 @@ class _Table:
             raise self.error(name, f"give a number from {smallest} to {largest}")
         return value
 
-    def choice(self, name: str, words: tuple[str, ...], default: str) -> str:
-        value = self._values.get(name, default)
-        if value not in words:
+    def choice(self, name: str, words: tuple[str, ...]) -> str | None:
+        value = self._values.get(name)
+        if value is not None and value not in words:
             raise self.error(name, "give " + " or ".join(f'"{word}"' for word in words))
-        return str(value)
+        return None if value is None else str(value)
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name, False)
@@ -175,30 +187,63 @@ class _Table:
 
     def pairs(self, name: str) -> dict[str, str]:
         value = self._values.get(name)
-        if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        if (
+            not isinstance(value, dict)
+            or not value
+            or not all(isinstance(one, str) for one in value.values())
+        ):
             raise self.error(name, 'give patterns with options, like { "10.0.0.0/8" = "rw" }')
         return value
 
 
 def _locks(server: _Table) -> LockConfig:
-    default = LockConfig()
-    served = server.choice("locks", ("on", "off"), "on") == "on"
     port = server.number("lock_port", 0, PORT_MAX)
     grace = server.number("grace", 0, GRACE_MAX)
-    return LockConfig(
-        served,
-        default.port if port is None else port,
-        default.grace if grace is None else grace,
-    )
+    return LockConfig().changed(server.choice("locks", ("on", "off")), port, grace)
 
 
 def _export(table: _Table) -> ExportConfig:
-    table.known(("path", "lowerdir", "upperdir", "workdir", "datadir", "userxattr", "clients"))
+    table.known(
+        (
+            *("path", "lowerdir", "upperdir", "workdir", "datadir", "userxattr"),
+            *("clients", "max_clients"),
+        )
+    )
     path = os.fsencode(table.text("path") or "")
     names = components(path)
-    if not path.startswith(b"/") or b".." in names or len(path) > _PATH_MAX:
+    is_bad = b".." in names or b"\0" in path or len(path) > _PATH_MAX
+    if is_bad or not path.startswith(b"/"):
         raise table.error("path", "give what clients mount it as, an absolute path like /debian")
-    return ExportConfig(b"/" + b"/".join(names), _layers(table), _clients(table))
+    layers = _layers(table)
+    most = table.number("max_clients", 1, 65536)
+    if most is not None and (layers.upperdir is None or PLACEHOLDER not in layers.upperdir):
+        raise table.error("max_clients", f"goes with {_PLACEHOLDER} in upperdir and workdir")
+    clients = _clients(table)
+    return ExportConfig(b"/" + b"/".join(names), layers, clients, most or MAX_CLIENTS)
+
+
+def _check_distinct(table: _Table, export: ExportConfig, other: ExportConfig) -> None:
+    """What no two exports may share."""
+    theirs = os.fsdecode(other.path)
+    if export.path == other.path:
+        raise table.error("path", f"{theirs} is exported twice: give each export its own")
+    if export.fsid is not None and export.fsid == other.fsid:
+        raise table.error("clients", f"fsid={export.fsid} is that of {theirs}: give another")
+    for name in ("upperdir", "workdir"):
+        path = getattr(export.layers, name)
+        if path is not None and path == getattr(other.layers, name):
+            raise table.error(name, f"is that of {theirs}: give each export its own")
+
+
+def _listen(server: _Table) -> tuple[str, ...]:
+    found = server.texts("listen", ["0.0.0.0:2049", "[::]:2049"])
+    if not found:
+        raise server.error("listen", "name at least one address, like 0.0.0.0:2049")
+    for text in found:
+        match = _ADDRESS.fullmatch(text)
+        if match is None or int(match[1]) > _PORT_MAX:
+            raise server.error("listen", f"{text}: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049")
+    return found
 
 
 def _layers(table: _Table) -> OverlayConfig:
@@ -212,9 +257,11 @@ def _layers(table: _Table) -> OverlayConfig:
     for name, paths in (("lowerdir", lowers), ("datadir", data)):
         for path in paths:
             _check_path(table, name, path)
+    _check_named_once(table, lowers, data, upper, work)
     if upper is not None and work is not None:
         _check_path(table, "upperdir", upper)
         _check_path(table, "workdir", work)
+        _check_placeholders(table, upper, work)
     return OverlayConfig(
         tuple(map(os.fsencode, lowers)),
         None if upper is None else os.fsencode(upper),
@@ -227,6 +274,39 @@ def _layers(table: _Table) -> OverlayConfig:
 def _check_path(table: _Table, name: str, path: str) -> None:
     if not path.startswith("/"):
         raise table.error(name, f"{path}: give an absolute path")
+    if "\0" in path:
+        raise table.error(name, "there is a zero byte in the path: leave it out")
+    if name in ("lowerdir", "datadir") and _PLACEHOLDER in path:
+        raise table.error(
+            name, f"{path}: lower layers are for all clients: write no {_PLACEHOLDER}"
+        )
+
+
+def _check_named_once(
+    table: _Table, lowers: tuple[str, ...], data: tuple[str, ...], *above: str | None
+) -> None:
+    seen: set[str] = set()
+    settings = zip(("upperdir", "workdir"), above, strict=True)
+    rows = [*(("lowerdir", path) for path in lowers), *(("datadir", path) for path in data)]
+    for name, path in (*rows, *settings):
+        if path in seen:
+            raise table.error(name, f"{path} is named twice: each layer is a directory of its own")
+        if path is not None:
+            seen.add(path)
+
+
+def _check_placeholders(table: _Table, upper: str, work: str) -> None:
+    """Either both paths are one client's, and different for each, or none is."""
+    for name, path, other in (("upperdir", upper, work), ("workdir", work, upper)):
+        for word in re.findall(r"\{\w*\}", path):
+            if word != _PLACEHOLDER:
+                raise table.error(
+                    name, f"{word} stands for nothing: {_PLACEHOLDER} is what there is"
+                )
+        if path.count(_PLACEHOLDER) > 1:
+            raise table.error(name, f"write {_PLACEHOLDER} once")
+        if path.count(_PLACEHOLDER) < other.count(_PLACEHOLDER):
+            raise table.error(name, f"each client needs its own: write {_PLACEHOLDER} in it too")
 
 
 def _clients(table: _Table) -> tuple[tuple[Pattern, ExportOptions], ...]:

@@ -12,24 +12,23 @@ client's own socket buffer.
 from __future__ import annotations
 
 import asyncio
-import os
+import errno
 import socket
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
 from itertools import islice
-from typing import Final, TypeAlias, cast
+from time import monotonic_ns
+from typing import Final
 
 from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
 from nfsd.record import RecordReader, SpareBuffers
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Buffer, Parts
-from overlay.data import EXTENT_MIN, Extent
 from overlay.errors import WouldBlock
-
-Part: TypeAlias = bytes | bytearray | memoryview | Extent  # of what is to be sent
+from overlay.page_cache import Pages
 
 # A WRITE of 1 MiB with its header and arguments, and room to spare.
 RECORD_MAX: Final = (1 << 20) + (64 << 10)
@@ -37,7 +36,7 @@ UNSENT_MAX: Final = 4 << 20  # bytes of replies that wait for the client to take
 SLOW_MAX: Final = 16  # calls of one connection under way in threads
 BATCH_CALLS: Final = 64  # answered before other connections have their turn
 BATCH_BYTES: Final = 1 << 20
-JOIN_BYTES: Final = EXTENT_MIN  # below this one copy is cheaper than a long vector
+JOIN_BYTES: Final = 64 << 10  # below this one copy is cheaper than a long vector
 _SHARED_BYTES: Final = 64 << 10  # what one read takes of anything small
 SPARE_BUFFERS: Final = 8  # for large records
 VECTOR_MAX: Final = 512  # buffers in one system call, half of what Linux takes
@@ -61,7 +60,9 @@ class Connection:
         pool: Executor,
         memory: Memory,
         closed: Callable[[Connection], None],
+        begun: bytes = b"",
     ) -> None:
+        """`begun`: what another worker has read of a call that is not complete."""
         self.peer = Peer(*sock.getpeername()[:2])
         self._sock = sock
         self._fd = sock.fileno()  # which asyncio takes without asking the socket who it is
@@ -71,13 +72,15 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._spare = memory.spare
         self._reader = RecordReader(RECORD_MAX, memory.shared, memory.spare)
+        self._reader.resume(begun)
         self._waiting: deque[Buffer] = deque()  # calls that are not answered yet
-        self._unsent: deque[Part] = deque()
+        self._unsent: deque[Buffer] = deque()
         self._unsent_bytes = 0
         self._slow = 0
-        self.last_used = self._loop.time()  # seconds of the loop's clock
+        self.last_used = monotonic_ns()
         self._is_reading = self._is_writing = self._is_scheduled = False
         self._is_ending = self._is_closed = False
+        self._heir: Callable[[socket.socket, bytes], None] | None = None
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -94,10 +97,25 @@ class Connection:
         self._read(False)
         self._close_if_done()
 
+    def hand_over(self, heir: Callable[[socket.socket, bytes], None]) -> None:
+        """Read no more, send what is owed, then let `heir` have the socket.
+
+        With it goes what has been read of a call that is not complete.  If this
+        connection is to be closed meanwhile, it is.
+        """
+        if not self._is_ending:
+            self._heir = heir
+            self.finish()
+
     def close(self) -> None:
         """Close at once."""
-        if self._is_closed:
-            return
+        if not self._is_closed:
+            self._let_go()
+            self._sock.close()
+            self._closed(self)
+
+    def _let_go(self) -> None:
+        """Have nothing to do with the socket any more."""
         self._is_closed = True
         self._read(False)
         self._write(False)
@@ -107,12 +125,17 @@ class Connection:
         self._waiting.clear()
         self._reader.close()
         self._unsent.clear()
-        self._sock.close()
-        self._closed(self)
 
     def _close_if_done(self) -> None:
-        if self._is_ending and self.is_idle:
+        if self._is_closed or not (self._is_ending and self.is_idle):
+            return
+        if self._heir is None:
             self.close()
+            return
+        begun = self._reader.rest()
+        self._let_go()
+        self._heir(self._sock, begun)
+        self._closed(self)
 
     def _read(self, wanted: bool) -> None:
         wanted = wanted and not self._is_closed
@@ -138,7 +161,6 @@ class Connection:
             if count == 0:
                 self.finish()
                 return
-            self.last_used = self._loop.time()
             self._waiting.extend(self._reader.received(count))
         except BlockingIOError:
             return
@@ -159,6 +181,7 @@ class Connection:
             return
         parts: Parts = []
         size = calls = 0
+        self.last_used = begun = monotonic_ns()
         waiting, answer, peer = self._waiting, self._dispatcher.answer, self.peer
         while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not self._is_full:
             calls += 1
@@ -166,12 +189,13 @@ class Connection:
             try:
                 size += answer(record, peer, parts)
             except WouldBlock:
-                self._give(record)
+                self._give(record, begun)
             else:
                 if type(record) is memoryview:
                     self._spare.give_back(record)
+        self._dispatcher.answered(begun)
         if parts:
-            self._send(cast(list[Part], parts), size)
+            self._send(parts, size)
         self._read(not (self._is_full or self._is_ending))
         if waiting and not self._is_full:
             self._schedule()
@@ -186,16 +210,16 @@ class Connection:
             self._is_scheduled = True
             self._loop.call_soon(self._answer)
 
-    def _give(self, record: Buffer) -> None:
+    def _give(self, record: Buffer, begun: int) -> None:
         """Give a call that would block to a thread."""
         self._slow += 1
         notify = partial(self._notify, record)
-        self._pool.submit(self._answer_waiting, record).add_done_callback(notify)
+        self._pool.submit(self._answer_waiting, record, begun).add_done_callback(notify)
 
-    def _answer_waiting(self, record: Buffer) -> Parts:
+    def _answer_waiting(self, record: Buffer, begun: int) -> Parts:
         """Answer one call on a thread that may wait."""
         parts: Parts = []
-        self._dispatcher.answer_waiting(record, self.peer, parts)
+        self._dispatcher.answer_waiting(record, self.peer, parts, begun)
         return parts
 
     def _notify(self, record: Buffer, future: Future[Parts]) -> None:
@@ -213,13 +237,13 @@ class Connection:
             return
         if not future.cancelled():
             parts = future.result()
-            self._send(cast(list[Part], parts), sum(map(len, parts)))
+            self._send(parts, sum(map(len, parts)))
         self._answer()
 
-    def _send(self, parts: list[Part], size: int) -> None:
+    def _send(self, parts: Parts, size: int) -> None:
         """Send now what the socket takes, and the rest when it takes more."""
-        if not self._unsent and size < JOIN_BYTES:  # and so there is no extent
-            whole = b"".join(cast(list[Buffer], parts))
+        if not self._unsent and size < JOIN_BYTES:  # and so there are no Pages
+            whole = b"".join(parts)
             sent = self._taken(partial(self._sock.send, whole))
             if sent == size or self._is_closed:
                 return
@@ -234,8 +258,7 @@ class Connection:
         """Send until all is sent or the socket takes no more."""
         unsent = self._unsent
         while unsent:
-            is_extent = isinstance(unsent[0], Extent)
-            sent = self._taken(self._send_extent if is_extent else self._send_buffers)
+            sent = self._taken(self._send_unsent)
             if self._is_closed:
                 return
             self._unsent_bytes -= sent
@@ -244,27 +267,22 @@ class Connection:
             while unsent and sent >= len(unsent[0]):
                 sent -= len(unsent.popleft())
             if sent:
-                unsent[0] = _after(unsent[0], sent)
+                unsent[0] = memoryview(unsent[0])[sent:]
         self._write(bool(unsent))
 
-    def _send_buffers(self) -> int:
-        """Give the socket the buffers before the next extent, with one call."""
-        buffers: list[Buffer] = []
-        for part in islice(self._unsent, VECTOR_MAX):
-            if isinstance(part, Extent):
-                return self._sock.sendmsg(buffers, [], socket.MSG_MORE)
-            buffers.append(part)
+    def _send_unsent(self) -> int:
+        """Give the socket what it takes with one call."""
+        buffers = list(islice(self._unsent, VECTOR_MAX))
+        try:
+            return self._sock.sendmsg(buffers)
+        except OSError as error:
+            if error.errno != errno.EFAULT:
+                raise
+        # A file that is being sent has become shorter.
+        for at, part in enumerate(buffers):
+            if isinstance(part, memoryview) and isinstance(part.obj, Pages):
+                self._unsent[at] = buffers[at] = part.obj.again(len(part))
         return self._sock.sendmsg(buffers)
-
-    def _send_extent(self) -> int:
-        """Give the socket data from the page cache; zeros if the file has become shorter."""
-        extent = self._unsent[0]
-        assert isinstance(extent, Extent)
-        sent = os.sendfile(self._fd, extent.fd, extent.offset, extent.size)
-        if sent == 0:
-            self._unsent[0] = bytes(extent.size)
-            return self._send_buffers()
-        return sent
 
     def _taken(self, send: Callable[[], int]) -> int:
         """How many bytes `send` has given to the socket."""
@@ -279,8 +297,3 @@ class Connection:
     def _writable(self) -> None:
         self._flush()
         self._answer()
-
-
-def _after(part: Part, sent: int) -> Part:
-    """What is left of `part` after `sent` bytes of it."""
-    return part.after(sent) if isinstance(part, Extent) else memoryview(part)[sent:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -29,9 +31,14 @@ _WITHOUT_EFFECT: Final = frozenset(
     (
         *("wdelay", "no_wdelay", "hide", "nohide", "crossmnt", "subtree_check", "no_subtree_check"),
         *("secure_locks", "insecure_locks", "auth_nlm", "no_auth_nlm", "pnfs", "no_pnfs"),
-        *("mountpoint", "mp", "security_label"),
+        *("mountpoint", "mp", "security_label", "acl", "no_acl", "nordirplus"),
     )
 )
+_VERSION_4: Final = ("refer", "replicas")
+
+
+# 32 hexadecimal digits, and any punctuation between them.
+_UUID: Final = re.compile(r"[^\w]*(?:[0-9a-fA-F][^\w]*){32}")
 
 
 class OptionError(ValueError):
@@ -53,9 +60,10 @@ class ExportOptions:
 
     @classmethod
     def parse(cls, text: str) -> ExportOptions:
-        """The options in `rw,no_root_squash,...`; raises OptionError."""
+        """The options in `rw,no_root_squash,...`, in parentheses or without; raises OptionError."""
         options = cls()
-        for word in filter(None, (part.strip() for part in text.split(","))):
+        bare = text.strip().removeprefix("(").removesuffix(")")
+        for word in filter(None, (part.strip() for part in bare.split(","))):
             name, equals, value = word.partition("=")
             if name in _FLAGS and not equals:
                 options = replace(options, **_FLAGS[name])
@@ -67,8 +75,14 @@ class ExportOptions:
                 options = replace(options, fsid=_fsid(value))
             elif name == "sec":
                 _check_flavors(value)
-            elif name not in _WITHOUT_EFFECT:
-                raise OptionError(f"{word}: no such option; see exports(5)")
+            elif name == "xprtsec":
+                _check_transport(value)
+            elif name in _VERSION_4:
+                raise OptionError(f"{word}: leave it out: only NFSv4 sends clients elsewhere")
+            elif name not in _WITHOUT_EFFECT or (equals and name not in ("mountpoint", "mp")):
+                close = difflib.get_close_matches(word, (*_FLAGS, *_WITHOUT_EFFECT), 1)
+                cure = f"is {close[0]!r} meant?" if close else "see exports(5)"
+                raise OptionError(f"{word}: no such option; {cure}")
         return options
 
     def squash(self, credentials: Credentials) -> Credentials:
@@ -95,7 +109,7 @@ def _number(name: str, value: str, largest: int) -> int:
 
 def _fsid(value: str) -> int | None:
     """The number; None for what only says where version 4 begins, or names a filesystem."""
-    if value == "root" or value.count("-") == 4:
+    if value == "root" or _UUID.fullmatch(value):
         return None
     return _number("fsid", value, _MAX_FSID) or None
 
@@ -103,3 +117,8 @@ def _fsid(value: str) -> int | None:
 def _check_flavors(value: str) -> None:
     if "sys" not in value.split(":"):
         raise OptionError(f"sec={value}: only sec=sys is there")
+
+
+def _check_transport(value: str) -> None:
+    if "none" not in value.split(":"):
+        raise OptionError(f"xprtsec={value}: there is no TLS, only xprtsec=none")

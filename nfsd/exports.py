@@ -7,18 +7,26 @@ whether he may write, from which ports he may call, and whom he acts for.
 from __future__ import annotations
 
 import errno
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
 
+from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
+from nfsd.log import LOGGER, ONCE
 from nfsd.program import Caller
+from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
+from overlay.attributes import Attributes
 from overlay.blocking import may_block
-from overlay.credentials import Credentials
-from overlay.errors import error
+from overlay.credentials import ROOT, Credentials
+from overlay.data import Buffer
+from overlay.errors import Cause, error
 from overlay.filesystem import Overlay
+from overlay.listing import Listing
 from overlay.node import Node
 
 _PRIVILEGED: Final = 1024  # ports below are the client machine's root's
@@ -29,21 +37,44 @@ _EXPORT_ID: Final = slice(4, 8)  # of a handle (index.identity)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Export:
-    """One overlay under one name."""
+    """One overlay under one name, or one for each client."""
 
     path: bytes  # as clients mount it: absolute, without a slash at the end but for the root
-    overlay: Overlay
+    overlay: Overlay | ClientOverlays
     clients: ClientTable[ExportOptions]
 
 
-# The options that a client has in each export, None where it is not let in.
-Standing: TypeAlias = tuple[ExportOptions | None, ...]
+class Standing(NamedTuple):
+    """What a client may do, and is shown."""
+
+    options: tuple[ExportOptions | None, ...]  # in each export, None where it is not let in
+    client: str | None  # its address, if it is let in where each client has an overlay of its own
 
 
-class Entered(NamedTuple):
+class Readable(Protocol):
+    """What a client may do with any filesystem: an overlay, or the directories above them."""
+
+    @property
+    def fsid(self) -> int: ...
+    def getattr(self, node: Node) -> Attributes: ...
+    def access(self, node: Node, cred: Credentials) -> int: ...
+    def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node: ...
+    def find(self, parent: Node, name: bytes) -> Node | None: ...
+    def readdir(self, node: Node, cred: Credentials) -> Listing: ...
+    def readlink(self, node: Node, cred: Credentials) -> bytes: ...
+    def read(
+        self, node: Node, cred: Credentials, offset: int, count: int
+    ) -> tuple[Buffer, bool]: ...
+    def statvfs(self, node: Node) -> os.statvfs_result: ...
+
+
+F = TypeVar("F", bound=Readable)
+
+
+class Entered(NamedTuple, Generic[F]):
     """An object in an export, and whom the caller acts for there."""
 
-    overlay: Overlay
+    overlay: F
     node: Node
     credentials: Credentials
 
@@ -55,8 +86,18 @@ class Exports:
         ordered = sorted(exports, key=lambda export: len(components(export.path)), reverse=True)
         self.all: tuple[Export, ...] = tuple(ordered)
         self._position = {
-            export.overlay.root.handle[_EXPORT_ID]: i for i, export in enumerate(self.all)
+            export.overlay.export_id: position
+            for position, export in enumerate(self.all)
+            if isinstance(export.overlay, Overlay)
         }
+        paths = [tuple(components(export.path)) for export in self.all]
+        self._above = None if () in paths else PseudoRoot(paths)
+        self._own = [
+            (position, export.overlay)
+            for position, export in enumerate(self.all)
+            if isinstance(export.overlay, ClientOverlays)
+        ]
+        self.count_stale: Callable[[Cause], None] = lambda cause: None
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:
@@ -67,27 +108,32 @@ class Exports:
             return known[1]
         address, is_privileged = address_of(caller.address), key[1]
         found = [export.clients.find(address) for export in self.all]
-        standing = tuple(
+        allowed = tuple(
             options if options and (is_privileged or not options.secure) else None
             for options in found
         )
+        has_own = any(allowed[position] is not None for position, _ in self._own)
+        standing = Standing(allowed, str(address) if has_own else None)
         if len(self._standings) >= _KNOWN:
             self._standings.clear()
         self._standings[key] = time.monotonic() + _LIFETIME, standing
         return standing
 
-    def enter(self, caller: Caller, handle: bytes, *, write: bool = False) -> Entered:
+    @overload
+    def enter(self, caller: Caller, handle: bytes) -> Entered[Readable]: ...
+
+    @overload
+    def enter(self, caller: Caller, handle: bytes, *, write: Literal[True]) -> Entered[Overlay]: ...
+
+    def enter(self, caller: Caller, handle: bytes, *, write: bool = False) -> Entered[Any]:
         """The object of a handle, for a caller who is let in.
 
         Raises EBADF if no export knows the handle, ESTALE, EACCES for a client that
         is not let in, EROFS for one that may not `write`.
         """
-        position = self._position.get(handle[_EXPORT_ID])
-        if position is None:
-            raise error(errno.EBADF)
-        overlay, options = self.all[position].overlay, self.standing(caller)[position]
-        if options is None:
-            raise error(errno.EACCES)
+        if handle[_EXPORT_ID] == EXPORT_ID:
+            return self._enter_above(caller, handle, write=write)
+        overlay, options = self._place(caller, handle)
         node = overlay.resolve(handle)
         if write:
             if options.read_only:
@@ -96,25 +142,133 @@ class Exports:
                 may_block()  # it ends with a wait for the disk
         return Entered(overlay, node, options.squash(caller.credentials))
 
-    def may_write(self, caller: Caller, overlay: Overlay) -> bool:
-        """Whether a caller may change anything in an export at all."""
-        position = self._position[overlay.root.handle[_EXPORT_ID]]
-        options = self.standing(caller)[position]
-        return options is not None and not options.read_only and not overlay.read_only
+    def _enter_above(self, caller: Caller, handle: bytes, *, write: bool) -> Entered[Readable]:
+        """A directory above the exports."""
+        if self._above is None:
+            raise error(errno.EBADF)
+        seen = self._seen(caller, self._above)
+        node = seen.resolve(handle)
+        if write:
+            raise error(errno.EROFS)
+        return Entered(seen, node, caller.credentials)
+
+    def _seen(self, caller: Caller, above: PseudoRoot) -> SeenRoot:
+        options = self.standing(caller).options
+        return above.seen(
+            lambda position: options[position] is not None,
+            lambda position: self.mounted(caller, position).root,
+        )
+
+    def walk(self, caller: Caller, path: bytes) -> Node:
+        """What is at `path`, in an export or above them; no symbolic link is followed.
+
+        Raises ENOENT, EINVAL if the path is not absolute, EACCES if it goes up or leads
+        where the caller is not let in, EUSERS as `mounted`.
+        """
+        position, names = self._find(path)
+        if position is None:
+            assert self._above is not None
+            return self._seen(caller, self._above).directory(tuple(names))
+        overlay = self.mounted(caller, position)
+        node: Node = overlay.root
+        for name in names:
+            node = overlay.lookup(node, name, ROOT)
+        return node
+
+    def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
+        """The overlay that a handle is of, and what the caller may do in it."""
+        standing = self.standing(caller)
+        position = self._position.get(handle[_EXPORT_ID])
+        if position is None:
+            return self._own_place(standing, handle)
+        overlay, options = self.all[position].overlay, standing.options[position]
+        if options is None:
+            raise error(errno.EACCES)
+        assert isinstance(overlay, Overlay)
+        return overlay, options
+
+    def _own_place(self, standing: Standing, handle: bytes) -> tuple[Overlay, ExportOptions]:
+        """The same for a handle of the caller's own overlay."""
+        is_retired = False
+        for position, overlays in self._own:
+            options = standing.options[position]
+            if options is None or standing.client is None:
+                continue
+            overlay = overlays.get(standing.client)
+            if overlay is None:
+                continue
+            if overlay.export_id == handle[_EXPORT_ID]:
+                return overlay, options
+            is_retired = is_retired or handle[_EXPORT_ID] in overlay.retired_ids
+        raise error(errno.ESTALE if is_retired else errno.EBADF)
+
+    def is_own(self, caller: Caller, handle: bytes) -> bool:
+        """Whether a handle can only be of an overlay that the caller alone has."""
+        export = handle[_EXPORT_ID]
+        return (
+            export not in self._position
+            and export != EXPORT_ID
+            and self.standing(caller).client is not None
+        )
+
+    def mounted(self, caller: Caller, position: int) -> Overlay:
+        """The overlay of an export for a caller who mounts it; his own is made if need be.
+
+        Raises EACCES for a client that is not let in, EUSERS if too many have their own.
+        """
+        overlay, standing = self.all[position].overlay, self.standing(caller)
+        if standing.options[position] is None:
+            raise error(errno.EACCES)
+        if isinstance(overlay, Overlay):
+            return overlay
+        assert standing.client is not None
+        return overlay.mount(standing.client)
+
+    def own_overlays(self) -> Iterator[Overlay]:
+        """The overlays of single clients that are open in this process."""
+        for _, overlays in self._own:
+            yield from overlays.all()
+
+    def attend(self, addresses: Collection[str]) -> None:
+        """Clients at these addresses are active; close what others have not used for a while."""
+        if not self._own:
+            return
+        clients = {str(address_of(address)) for address in addresses}
+        for _, overlays in self._own:
+            overlays.let_go(clients, time.monotonic())
+
+    def stale(self, caller: Caller, handles: Iterable[bytes]) -> None:
+        """Count and log why a call with these handles was told that one of them is stale."""
+        cause, where = Cause.PASSED, "its own export"
+        for handle in handles:
+            position = self._position.get(handle[_EXPORT_ID])
+            if cause is Cause.PASSED:
+                if position is not None:
+                    where = os.fsdecode(self.all[position].path)
+                with suppress(OSError):
+                    cause = self._place(caller, handle)[0].why_stale(handle)
+        self.count_stale(cause)
+        if ONCE.first(caller.address, where, cause):
+            LOGGER.info("%s %s: a stale file handle: %s", caller.address, where, cause.value)
+
+    def may_write(self, caller: Caller, handle: bytes) -> bool:
+        """Whether a caller may change anything in the export of a handle at all."""
+        if handle[_EXPORT_ID] == EXPORT_ID:
+            return False
+        overlay, options = self._place(caller, handle)
+        return not options.read_only and not overlay.read_only
 
     def settle(self, caller: Caller, handles: Iterable[bytes]) -> None:
         """Bring a change of these objects to stable storage, unless the export is `async`."""
-        standing = self.standing(caller)
         for handle in handles:
-            position = self._position[handle[_EXPORT_ID]]
-            options = standing[position]
-            if options is not None and options.sync:
-                self.all[position].overlay.settle(handle)
+            overlay, options = self._place(caller, handle)
+            if options.sync:
+                overlay.settle(handle)
 
-    def find(self, path: bytes) -> tuple[int, list[bytes]]:
+    def _find(self, path: bytes) -> tuple[int | None, list[bytes]]:
         """The position of the export that holds `path`, and the names left to walk below it.
 
-        Raises ENOENT, EINVAL if the path is not absolute, EACCES if it goes up.
+        None, and all names, for a directory above the exports.
         """
         if not path.startswith(b"/"):
             raise error(errno.EINVAL)
@@ -125,7 +279,9 @@ class Exports:
             above = components(export.path)
             if names[: len(above)] == above:
                 return position, names[len(above) :]
-        raise error(errno.ENOENT)
+        if self._above is None or not self._above.has(tuple(names)):
+            raise error(errno.ENOENT)
+        return None, names
 
 
 def components(path: bytes) -> list[bytes]:

@@ -1,7 +1,10 @@
-"""How a connection gets from the parent, which accepts it, to the worker that serves it.
+"""How a connection gets from the parent, which accepts it, to the worker that serves it, and back.
 
-It goes through a pair of Unix sockets, together with the place where it is
-counted (nfsd.balance).  What is on its way when the worker dies is closed.
+It goes through a pair of Unix sockets, to the worker together with the place where
+it is counted (nfsd.balance).  The parent's last word is that it sends no more: the
+worker then gives back what it has, each connection once all is answered that was read
+from it, together with what was read of a call that is not complete; another worker
+goes on from there.  What is on its way when the worker dies is closed.
 """
 
 from __future__ import annotations
@@ -12,14 +15,17 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
+from nfsd.balance import NOWHERE
+
 _PLACE: Final = struct.Struct("i")
 
 
 class Given(NamedTuple):
-    """A connection, and the place where it is counted."""
+    """A connection, the place where it is counted, and what was read but not understood yet."""
 
     sock: socket.socket
-    place: int
+    place: int = NOWHERE
+    begun: bytes = b""
 
 
 def channel() -> tuple[socket.socket, socket.socket]:
@@ -31,26 +37,48 @@ def channel() -> tuple[socket.socket, socket.socket]:
 
 
 def give(to: socket.socket, connection: Given) -> bool:
-    """Send a connection, which the sender still has to close; whether the worker can take it."""
+    """Send a connection, which the sender still has to close; whether it could be taken."""
+    fds = [connection.sock.fileno()]
     try:
-        socket.send_fds(to, [_PLACE.pack(connection.place)], [connection.sock.fileno()])
+        if connection.begun:
+            fds.append(_in_memory(connection.begun))
+        socket.send_fds(to, [_PLACE.pack(connection.place)], fds)
     except (BlockingIOError, ConnectionError):
         return False
+    finally:
+        for fd in fds[1:]:
+            os.close(fd)
     return True
 
 
 def take(source: socket.socket) -> Given | None:
     """Receive a connection; None if there is none at present.
 
-    Raises EOFError when the parent is gone, and EMFILE, with the connection lost,
-    when no further descriptor can be opened.
+    Raises EOFError when no more will come, and EMFILE, with the connection lost, when
+    no further descriptor can be opened.
     """
     try:
-        data, fds, _, _ = socket.recv_fds(source, _PLACE.size, 1)
+        data, fds, flags, _ = socket.recv_fds(source, _PLACE.size, 2)
     except BlockingIOError:
         return None
     if not data:
         raise EOFError
-    if not fds:
+    if not fds or flags & socket.MSG_CTRUNC:
+        for fd in fds:
+            os.close(fd)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    return Given(socket.socket(fileno=fds[0]), *_PLACE.unpack(data))
+    begun = b""
+    if len(fds) > 1:
+        with open(fds[1], "rb") as file:
+            begun = file.read()
+    (place,) = _PLACE.unpack(data)
+    return Given(socket.socket(fileno=fds[0]), place, begun)
+
+
+def _in_memory(content: bytes) -> int:
+    """A file, to be closed, with this content, to be read from its beginning."""
+    fd = os.memfd_create("begun", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(content)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

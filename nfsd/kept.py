@@ -33,6 +33,7 @@ class Kept(NamedTuple):
     size: int  # of both and the xid, in bytes
     basis: Basis
     room: int  # bytes of memory that it takes
+    outcome: int  # what is counted when it is given (nfsd.tally)
 
 
 class KeptReplies:
@@ -57,12 +58,12 @@ class KeptReplies:
             self._put(question, kept)
         return kept if kept.basis.holds() else None
 
-    def put(self, question: Question, body: bytes, basis: Basis) -> None:
+    def put(self, question: Question, body: bytes, basis: Basis, outcome: int = 0) -> None:
         """Keep a reply, `body` being what comes behind its xid."""
         size = 4 + len(body)
         room = _OVERHEAD + len(question[1]) + size + basis.size
         if room <= self._half:
-            self._put(question, Kept(mark(size), body, 4 + size, basis, room))
+            self._put(question, Kept(mark(size), body, 4 + size, basis, room, outcome))
 
     def _put(self, question: Question, kept: Kept) -> None:
         before = self._young.get(question)

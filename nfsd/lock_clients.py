@@ -24,15 +24,18 @@ _BYTES: Final = "latin-1"
 class LockClients:
     """The list; `write` replaces its contents, whole or not at all, on stable storage."""
 
-    def __init__(self, contents: bytes | None, write: Callable[[bytes], None]) -> None:
-        """Begin a new state; the list is as an earlier process has left it."""
+    def __init__(
+        self, contents: bytes | None, write: Callable[[bytes], None], *, is_new: bool = True
+    ) -> None:
+        """Begin a new state, unless locks are as they were; the list is as it was left."""
         last, self.before = _parsed(contents)
-        self.state = (last + 2 | 1) & _STATE_MASK
+        self.state = (last + 2 | 1) & _STATE_MASK if is_new else last
         self._write = write
         self._lock = threading.Lock()
         self._clients = set(self.before)
         self._used: set[Client] = set()  # since the last time that others were dropped
-        self._save()
+        if is_new:
+            self._save()
 
     def add(self, client: Client) -> bool:
         """Have a client on the list; whether there is room for it."""

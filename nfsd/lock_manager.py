@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import pickle
 import stat
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from nfsd.exports import Exports
 from nfsd.lock_clients import LockClients
@@ -56,6 +57,18 @@ class Grant:
     told: int = 0  # how often
 
 
+class _Saved(NamedTuple):
+    """What is in a manager."""
+
+    grace_ends: float
+    locks: list[tuple[bytes, Lock]]
+    shares: list[tuple[bytes, Sharer, Share]]
+    grants: list[Grant]
+    next_cookie: int
+    by_message: set[Client]
+    states: dict[Client, int]
+
+
 class LockManager:
     """All locks and reservations; to be used by any thread.
 
@@ -69,11 +82,11 @@ class LockManager:
         granted: Callable[[Grant], None],
         grace: float,
     ) -> None:
-        """`grace`: seconds, if there were any clients before."""
+        """`grace`: for how many seconds."""
         self._exports = exports
         self._clients = clients
         self._tell = granted
-        self._grace_ends = time.monotonic() + (grace if clients.before else 0.0)
+        self._grace_ends = time.monotonic() + grace
         self._lock = threading.Lock()  # on all below; nothing that waits is done under it
         self._table = LockTable(self._granted)
         self._shares = Shares()
@@ -87,12 +100,42 @@ class LockManager:
         """Whether only those may lock who had the lock before the server restarted."""
         return time.monotonic() < self._grace_ends
 
+    def save(self) -> bytes:
+        """All that another manager needs to go on from here."""
+        with self._lock:
+            return pickle.dumps(
+                _Saved(
+                    self._grace_ends,
+                    list(self._table.all()),
+                    list(self._shares.all()),
+                    list(self._grants.values()),
+                    next(self._cookies),
+                    self._by_message,
+                    self._states,
+                )
+            )
+
+    def restore(self, saved: bytes) -> None:
+        """Go on from where another manager was; who is to be told of his lock is told again."""
+        found: _Saved = pickle.loads(saved)
+        with self._lock:
+            self._grace_ends = found.grace_ends
+            for handle, lock in found.locks:
+                self._table.lock(handle, lock, wait=True)
+            for handle, sharer, share in found.shares:
+                self._shares.share(handle, sharer, share)
+            self._cookies = itertools.count(found.next_cookie)
+            self._by_message, self._states = found.by_message, found.states
+            for grant in found.grants:
+                self._grants[grant.handle, grant.lock] = grant
+                self._tell(grant)
+
     def test(self, caller: Caller, handle: bytes, wanted: Lock) -> tuple[int, Lock | None]:
         """TEST: the status, and a lock that is in the way."""
         status = self._may_lock(caller, handle)
         if status != NLM4_GRANTED:
             return status, None
-        if self.is_grace:
+        if not self._is_time(caller, handle, reclaim=False):
             return NLM4_DENIED_GRACE_PERIOD, None
         with self._lock:
             found = self._table.test(handle, wanted)
@@ -112,8 +155,9 @@ class LockManager:
         status = self._may_lock(caller, handle)
         if status != NLM4_GRANTED:
             return status
-        if self.is_grace != reclaim:
+        if not self._is_time(caller, handle, reclaim):
             return NLM4_DENIED_GRACE_PERIOD
+        monitored = monitored and not self._exports.is_own(caller, handle)
         if monitored and not self._clients.add(wanted.owner.client):
             return NLM4_DENIED_NOLOCKS
         with self._lock:
@@ -154,7 +198,7 @@ class LockManager:
         status = self._may_lock(caller, handle)
         if status != NLM4_GRANTED:
             return status
-        if self.is_grace != reclaim:
+        if not self._is_time(caller, handle, reclaim):
             return NLM4_DENIED_GRACE_PERIOD
         with self._lock:
             if self._shares.is_full:
@@ -227,7 +271,7 @@ class LockManager:
 
     def lets_in(self, caller: Caller) -> bool:
         """Whether a caller's machine may use any export at all."""
-        return any(options is not None for options in self._exports.standing(caller))
+        return any(options is not None for options in self._exports.standing(caller).options)
 
     def _is_open(self, grant: Grant) -> bool:
         return self._grants.get((grant.handle, grant.lock)) is grant
@@ -259,8 +303,17 @@ class LockManager:
         self._shares.free(client)
         self._table.free(client)
 
+    def _is_time(self, caller: Caller, handle: bytes, reclaim: bool) -> bool:
+        """Whether it is the time for this: to reclaim in the grace period, for all else later.
+
+        Of its own overlay a client alone has the locks: lost, they are in nobody's way.
+        """
+        return self.is_grace == reclaim or self._exports.is_own(caller, handle)
+
     def _known(self, caller: Caller, handle: bytes) -> int:
         """Whether a handle is one of ours, and the caller let in."""
+        if self._exports.is_own(caller, handle):
+            return NLM4_GRANTED
         try:
             self._exports.enter(caller, handle)
         except OSError as problem:
@@ -268,7 +321,12 @@ class LockManager:
         return NLM4_GRANTED
 
     def _may_lock(self, caller: Caller, handle: bytes) -> int:
-        """Whether a caller may lock: only regular files, that he owns or may read or write."""
+        """Whether a caller may lock: only regular files, that he owns or may read or write.
+
+        What is in a client's own overlay only its worker can tell.
+        """
+        if self._exports.is_own(caller, handle):
+            return NLM4_GRANTED
         try:
             overlay, node, cred = self._exports.enter(caller, handle)
             if not stat.S_ISREG(node.type):

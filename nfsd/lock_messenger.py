@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -49,14 +49,19 @@ class LockMessenger:
         self._manager: LockManager | None = None
         self._untold: set[Client] = set()
 
-    def begin(self, manager: LockManager, clients: LockClients) -> None:
-        """Begin on the running loop: tell the clients that there were of the restart."""
+    def begin(self, manager: LockManager, clients: LockClients, untold: Collection[Client]) -> None:
+        """Begin on the running loop: tell these clients that their locks are lost."""
         self._loop = asyncio.get_running_loop()
         self._manager = manager
-        self._untold = set(clients.before)
+        self._untold = set(untold)
         for client in self._untold:
             self._start(partial(self._notify, client, clients.state))
         self._start(partial(self._tend, clients))
+
+    @property
+    def untold(self) -> frozenset[Client]:
+        """Those who have not heard yet that their locks are lost."""
+        return frozenset(self._untold)
 
     def grant(self, grant: Grant) -> None:
         """Tell a client of its lock until it says that it knows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from nfsd.options import Refusal
@@ -20,6 +20,14 @@ class LockConfig:
     served: bool = True
     port: int = 0  # of TCP and UDP; 0: any
     grace: int = 50  # seconds after a restart; as long as the kernel's server waits
+
+    def changed(self, locks: str | None, port: int | None, grace: int | None) -> LockConfig:
+        """The settings with those that are given in place of these; `locks` is on or off."""
+        return LockConfig(
+            self.served if locks is None else locks == "on",
+            self.port if port is None else port,
+            self.grace if grace is None else grace,
+        )
 
 
 def add_lock_options(parser: argparse.ArgumentParser) -> None:
@@ -44,16 +52,14 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
 
 def lock_config(options: argparse.Namespace, config: LockConfig) -> LockConfig:
     """The settings as the options change them; raises Refusal."""
-    if options.locks is not None:
-        config = replace(config, served=options.locks == "on")
-    if options.lock_port is not None:
-        config = replace(config, port=_number("--lock-port", options.lock_port, PORT_MAX))
-    if options.grace is not None:
-        config = replace(config, grace=_number("--grace", options.grace, GRACE_MAX))
-    return config
+    port = _number("--lock-port", options.lock_port, PORT_MAX)
+    grace = _number("--grace", options.grace, GRACE_MAX)
+    return config.changed(options.locks, port, grace)
 
 
-def _number(name: str, text: str, largest: int) -> int:
+def _number(name: str, text: str | None, largest: int) -> int | None:
+    if text is None:
+        return None
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > largest:
         raise Refusal(f"{name} {text}: give a number from 0 to {largest}")
     return int(text)

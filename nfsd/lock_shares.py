@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from nfsd.lock_table import Client
@@ -56,6 +57,11 @@ class Shares:
             self._count -= 1
             if not file:
                 del self._files[key]
+
+    def all(self) -> Iterator[tuple[bytes, Sharer, Share]]:
+        """Every reservation."""
+        for key, file in self._files.items():
+            yield from ((key, sharer, share) for sharer, share in file.items())
 
     def free(self, client: Client) -> None:
         """Give up all that a client has."""

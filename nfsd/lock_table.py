@@ -9,7 +9,7 @@ lock is in its way, the one who has waited longest first.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -185,6 +185,13 @@ class LockTable:
             for owner in [each for each in file.held if each.client == client]:
                 self._count -= len(file.held.pop(owner))
             self._wake(key, file)
+
+    def all(self) -> Iterator[tuple[bytes, Lock]]:
+        """Every lock with its file: those of a file that are held, then who waits, in order."""
+        for key, file in self._files.items():
+            for held in file.held.values():
+                yield from ((key, lock) for lock in held)
+            yield from ((key, lock) for lock in file.waiting)
 
     def clients(self) -> set[Client]:
         """Whoever has a lock or waits for one."""

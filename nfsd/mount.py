@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import Final
 
 from nfsd.exports import Exports, components
 from nfsd.mounts import Mounts
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.status import mountstat3_of
+from nfsd.xdr.codec import Signature
 from nfsd.xdr.mount import (
     MNT3_OK,
     MOUNT_PROGRAM,
@@ -23,7 +25,6 @@ from nfsd.xdr.mount import (
     mountres3_ok,
 )
 from nfsd.xdr.rpc import AUTH_NONE, AUTH_SYS
-from overlay.credentials import ROOT
 from overlay.errors import error
 from overlay.node import Node
 
@@ -34,9 +35,9 @@ _AUTH_FLAVORS: Final = (int(AUTH_SYS), int(AUTH_NONE))
 class MountService:
     """The procedures of both versions, and the list of mounts that they share."""
 
-    def __init__(self, exports: Exports) -> None:
+    def __init__(self, exports: Exports, mounts: Mounts) -> None:
         self._exports = exports
-        self._mounts = Mounts()
+        self._mounts = mounts
 
     def programs(self) -> tuple[Program, Program]:
         """MOUNT version 1 and version 3."""
@@ -52,8 +53,12 @@ class MountService:
         third = zip(MOUNT_V3_SIGNATURES, handlers, strict=True)
         first = zip(MOUNT_V1_SIGNATURES, handlers1, strict=True)
         return (
-            Program(MOUNT_PROGRAM, MOUNT_V1, tuple(Procedure.of(*row) for row in first)),
-            Program(MOUNT_PROGRAM, MOUNT_V3, tuple(Procedure.of(*row) for row in third)),
+            Program(
+                MOUNT_PROGRAM, MOUNT_V1, tuple(Procedure.of(*row, status=_status) for row in first)
+            ),
+            Program(
+                MOUNT_PROGRAM, MOUNT_V3, tuple(Procedure.of(*row, status=_status) for row in third)
+            ),
         )
 
     def _mnt(self, caller: Caller, path: bytes) -> mountres3:
@@ -77,14 +82,8 @@ class MountService:
         return fhstatus(errno.EOPNOTSUPP)
 
     def _walk(self, caller: Caller, path: bytes) -> Node:
-        """The directory at `path`, in an export or below it; no symbolic link is followed."""
-        position, names = self._exports.find(path)
-        if self._exports.standing(caller)[position] is None:
-            raise error(errno.EACCES)
-        overlay = self._exports.all[position].overlay
-        node: Node = overlay.root
-        for name in names:
-            node = overlay.lookup(node, name, ROOT)
+        """The directory at `path`."""
+        node = self._exports.walk(caller, path)
         if not node.is_dir:
             raise error(errno.ENOTDIR)
         return node
@@ -107,6 +106,15 @@ class MountService:
             exportnode(export.path, [pattern.text.encode() for pattern, _ in export.clients.rows])
             for export in self._exports.all
         ]
+
+
+def _rows(signatures: Iterable[Signature], handlers: Iterable[Handler]) -> tuple[Procedure, ...]:
+    pairs = zip(signatures, handlers, strict=True)
+    return tuple(Procedure.of(*pair, status=_status) for pair in pairs)
+
+
+def _status(result: object) -> int:
+    return result.fhs_status if isinstance(result, mountres3 | fhstatus) else 0
 
 
 def _entry(caller: Caller, path: bytes) -> mountbody:

@@ -9,6 +9,7 @@ handles in the arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from nfsd import nfs3_again, nfs3_attributes, nfs3_data, nfs3_directory, nfs3_names
@@ -22,6 +23,7 @@ from nfsd.xdr.nfs3 import (
     NFS3_OK,
     NFS3ERR_JUKEBOX,
     NFS3ERR_NOENT,
+    NFS3ERR_STALE,
     NFS_PROGRAM,
     NFS_V3,
     NFS_V3_SIGNATURES,
@@ -45,6 +47,7 @@ class Row(NamedTuple):
     handles: Callable[[Any], Handles]
     failure: Failure | None
     again: Again | None = None
+    moved: Callable[[Any], int] = lambda _: 0
 
 
 def _object(handle: bytes) -> Handles:
@@ -87,6 +90,15 @@ def _of_link(exports: Exports, caller: Caller, handles: Handles) -> xdr.LINK3res
     return xdr.LINK3resfail(attributes, failed_wcc(exports, caller, handles[1]))
 
 
+def _moved(result: Any) -> int:  # noqa: ANN401 - of READ or WRITE
+    """Bytes of file contents that went from or to the client."""
+    count: int = 0 if result.resok is None else result.resok.count
+    return count
+
+
+_status: Final[Callable[[Any], int]] = attrgetter("status")
+
+
 def _is_final(result: Any) -> bool:  # noqa: ANN401 - the row's own type
     return bool(result.status != NFS3ERR_JUKEBOX)
 
@@ -108,8 +120,8 @@ _ROWS: Final = (
     Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, _first, _attributes),
     Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, _first, _attributes),
     Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _object, _attributes),
-    Row(nfs3_data.read, xdr.READ3res, _READS, _first, _attributes),
-    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _first, _wcc),
+    Row(nfs3_data.read, xdr.READ3res, _READS, _first, _attributes, moved=_moved),
+    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _first, _wcc, moved=_moved),
     Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _where, _wcc, nfs3_again.CREATE),
     Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _where, _wcc, nfs3_again.MKDIR),
     Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _where, _wcc, nfs3_again.SYMLINK),
@@ -135,7 +147,18 @@ def program(exports: Exports) -> Program:
         again = None
         if row.again is not None:
             again = _answering(exports, row, _repeating(row.handler, row.again))
-        procedures.append(Procedure.of(signature, run, row.effect, again, _is_final, _is_lasting))
+        procedures.append(
+            Procedure.of(
+                signature,
+                run,
+                row.effect,
+                again=again,
+                is_final=_is_final,
+                is_lasting=_is_lasting,
+                status=_status,
+                moved=row.moved,
+            )
+        )
     return Program(NFS_PROGRAM, NFS_V3, tuple(procedures))
 
 
@@ -166,6 +189,8 @@ def _answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller
             return result(NFS3_OK, done)
         except OSError as error:
             status = nfsstat3_of(error)
+            if status is NFS3ERR_STALE:
+                exports.stale(caller, handles(arguments))
             if failure is None:
                 return result(status)
             return result(status, resfail=failure(exports, caller, handles(arguments)))

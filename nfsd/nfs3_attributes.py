@@ -87,7 +87,7 @@ def access(exports: Exports, caller: Caller, arguments: ACCESS3args) -> ACCESS3r
     """
     overlay, node, cred = exports.enter(caller, arguments.object)
     rights = overlay.access(node, cred)
-    if not exports.may_write(caller, overlay):
+    if not exports.may_write(caller, arguments.object):
         rights &= ~os.W_OK
     granted = _DIRECTORY_ACCESS[rights] if node.is_dir else _FILE_ACCESS[rights]
     return ACCESS3resok(attributes_of(overlay, node), granted & arguments.access)

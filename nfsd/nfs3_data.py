@@ -3,13 +3,13 @@
 READLINK, READ, WRITE, COMMIT (RFC 1813 sections 3.3.5 to 3.3.7 and 3.3.21).
 Data read goes into the reply, and data written comes out of the record, as the
 buffer that it is in; much data that is in the page cache is not even read, but
-sent from there.
+sent from there (overlay.page_cache).
 """
 
 from __future__ import annotations
 
 import errno
-from typing import Final, cast
+from typing import Final
 
 from nfsd.attributes import attributes_of, wcc_of
 from nfsd.exports import Exports
@@ -27,7 +27,7 @@ from nfsd.xdr.nfs3 import (
     WRITE3args,
     WRITE3resok,
 )
-from overlay.data import Buffer, Stable
+from overlay.data import Stable
 from overlay.errors import error
 
 _STABLE: Final[dict[int, Stable]] = {
@@ -49,8 +49,7 @@ def read(exports: Exports, caller: Caller, arguments: READ3args) -> READ3resok:
     handle, offset, count = arguments
     overlay, node, cred = exports.enter(caller, handle)
     data, eof = overlay.read(node, cred, offset, min(count, TRANSFER_MAX))
-    # An extent is as good as a buffer until the connection sends it.
-    return READ3resok(attributes_of(overlay, node), len(data), eof, cast(Buffer, data))
+    return READ3resok(attributes_of(overlay, node), len(data), eof, data)
 
 
 def write(exports: Exports, caller: Caller, arguments: WRITE3args) -> WRITE3resok:

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from typing import Final
 
 from nfsd.attributes import attributes_of
-from nfsd.exports import Exports
+from nfsd.exports import Exports, Readable
 from nfsd.nfs3_attributes import DIRECTORY_MAX
 from nfsd.program import Caller
 from nfsd.xdr.codec import PADDING
@@ -29,7 +29,6 @@ from nfsd.xdr.nfs3 import (
 )
 from overlay.blocking import may_block, must_not_wait
 from overlay.errors import error
-from overlay.filesystem import Overlay
 from overlay.node import Node
 
 _COOKIEVERF: Final = bytes(NFS3_COOKIEVERFSIZE)
@@ -108,7 +107,7 @@ def _head(fileid: int, name: bytes) -> bytes:
     return _HEAD.pack(1, fileid, len(name)) + name + PADDING[len(name) & 3]
 
 
-def _plus(overlay: Overlay, directory: Node, name: bytes, cookie: int) -> bytes:
+def _plus(overlay: Readable, directory: Node, name: bytes, cookie: int) -> bytes:
     """The rest of an entry; without attributes and handle if the object is just now gone."""
     try:
         node = overlay.find(directory, name)

@@ -5,11 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from overlay.config import OverlayConfig
 
 PROGRAM: Final = "overlay-nfsd"
+
+
+def version_text() -> str:
+    """The version that is installed."""
+    try:
+        return version(PROGRAM)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 class Refusal(Exception):  # noqa: N818 - what is said is for the user, not an error of ours

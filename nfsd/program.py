@@ -60,6 +60,9 @@ class Procedure:
     is_final: Callable[[Any], bool] = lambda _: True
     # Whether a result of a procedure that LASTS does: an error may pass.
     is_lasting: Callable[[Any], bool] = lambda _: True
+    # A result's status, 0 if it is good; bytes of file contents that it says were moved.
+    status: Callable[[Any], int] = lambda _: 0
+    moved: Callable[[Any], int] = lambda _: 0
 
     @classmethod
     def of(
@@ -70,6 +73,8 @@ class Procedure:
         again: Handler | None = None,
         is_final: Callable[[Any], bool] = lambda _: True,
         is_lasting: Callable[[Any], bool] = lambda _: True,
+        status: Callable[[Any], int] = lambda _: 0,
+        moved: Callable[[Any], int] = lambda _: 0,
     ) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(
@@ -82,6 +87,8 @@ class Procedure:
             again,
             is_final,
             is_lasting,
+            status,
+            moved,
         )
 
 

@@ -163,6 +163,21 @@ class RecordReader:
         self._fragments.clear()
         self._size = 0
 
+    def rest(self) -> bytes:
+        """What has arrived of a record that is not complete, for another reader to `resume`."""
+        parts: list[Buffer] = []
+        for fragment in self._fragments:
+            parts += (_MARK.pack(len(fragment)), fragment)
+        if self._partial is not None:
+            if not self._in_mark:
+                parts.append(_MARK.pack(self._need | (LAST_FRAGMENT if self._last else 0)))
+            parts.append(memoryview(self._partial)[: self._have])
+        return b"".join(parts)
+
+    def resume(self, rest: bytes) -> None:
+        """Go on where another reader was."""
+        self._split(rest, [])
+
     def close(self) -> None:
         """Give up what has arrived of a record that will not be completed."""
         self._forget_fragments()

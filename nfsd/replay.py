@@ -108,11 +108,21 @@ class ReplayCache:
         self._waiting = 0  # threads that wait for the answer to a call under way
         self.join(0)
 
-    def join(self, slot: int) -> None:
-        """Be the process in this slot, from 0."""
+    def join(self, slot: int, seat: int = 0, seats: int = 1) -> None:
+        """Be the process in this slot, from 0, which has a part of the rooms for answers.
+
+        So do the others: this part is number `seat`, from 0, of so many.
+        """
         self._process = self._living[slot] = self._new_number()
-        rooms = _ROOMS // len(self._living)
-        self._rooms = itertools.cycle(range(slot * rooms, (slot + 1) * rooms))
+        rooms = _ROOMS // seats
+        self._rooms = itertools.cycle(range(seat * rooms, (seat + 1) * rooms))
+
+    def adopt(self, other: ReplayCache) -> None:
+        """Have the answers that are in the file of another, and forget what is in this one.
+
+        What is under way there is of unknown fate here.
+        """
+        self._map[:] = other._map[:]
 
     def _new_number(self) -> int:
         """A number that no process of this epoch has had, and that is not 0."""

@@ -8,10 +8,10 @@ first answer again (nfsd.replay); any other is decoded, made and encoded.
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
-from typing import Any, Final
+from time import monotonic_ns
+from typing import Any, Final, NamedTuple
 
 from nfsd.calls import (
     HEADER_BYTES,
@@ -28,6 +28,7 @@ from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.program import Caller, Procedure, Program
 from nfsd.record import mark
 from nfsd.replay import Fate, ReplayCache
+from nfsd.tally import Tally, kept_outcome
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode
 from nfsd.xdr.rpc import AUTH_NONE, GARBAGE_ARGS, MSG_ACCEPTED, REPLY, SYSTEM_ERR
 from overlay.blocking import may_block
@@ -36,12 +37,24 @@ from overlay.generations import watched
 
 # reply, accepted, verifier AUTH_NONE of no bytes, SUCCESS
 _SUCCESS: Final = struct.pack(">5I", REPLY, MSG_ACCEPTED, AUTH_NONE, 0, 0)
+# A reply that must be given again has its status, the first of its results, behind that.
+_STATUS_AT: Final = 4 + len(_SUCCESS)
+_STATUS: Final = struct.Struct(">I")
+
+
+class Made(NamedTuple):
+    """The reply to a call that was made, and what is counted of it."""
+
+    reply: Parts
+    status: int = 0
+    moved: int = 0  # bytes of file contents
 
 
 class Dispatcher:
     """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes.
 
-    `standing` is what a caller's machine may do (nfsd.calls).
+    `standing` is what a caller's machine may do (nfsd.calls); `tally` counts calls to
+    the same programs.
     """
 
     def __init__(
@@ -50,7 +63,13 @@ class Dispatcher:
         replays: ReplayCache | None = None,
         room: int = 0,
         standing: Callable[[Caller], Hashable] = lambda _: None,
+        tally: Tally | None = None,
     ) -> None:
+        programs = tuple(programs)
+        self._tally = Tally(programs) if tally is None else tally
+        self._counted_again = self._tally.loop.again
+        # To be told of each batch that is answered, and when it began (time.monotonic_ns).
+        self.answered = self._tally.loop.batch
         self._switchboard = Switchboard(programs, standing)
         self._replays = replays
         self._kept = KeptReplies(room)
@@ -61,7 +80,7 @@ class Dispatcher:
 
         The size is 0 if there is nothing to say.  Raises only WouldBlock, and
         then has appended nothing.  For one thread alone: others are to use
-        `answer_waiting`.
+        `answer_waiting`.  After some calls it is to say that they are `answered`.
         """
         head = record if type(record) is bytes else bytes(record[:HEADER_BYTES])
         at = header_size(head)
@@ -70,42 +89,54 @@ class Dispatcher:
             kept = self._kept.get((route.questioner, head[at:]))
             if kept is not None:
                 parts += (kept.mark, head[:4], kept.body)
+                self._counted_again(kept.outcome)
                 return kept.size
-        return _append(parts, self._reply(record, peer, keep=True))
+        return _append(parts, self._reply(record, peer, monotonic_ns(), keep=True))
 
-    def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts) -> int:
-        """The same on a thread that may wait, for a call that would block elsewhere."""
+    def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts, begun: int) -> int:
+        """As `answer` on a thread that may wait, for a call that would block elsewhere.
+
+        `begun` is when it came, by time.monotonic_ns.
+        """
         try:
-            return _append(parts, self._reply(record, peer, keep=False))
+            return _append(parts, self._reply(record, peer, begun, keep=False))
         except WouldBlock as error:
             log_exception_once("waiting", error)
             return _append(parts, [_system_error(bytes(record[:4]))])
 
-    def _reply(self, record: Buffer, peer: Peer, *, keep: bool) -> Parts:
+    def _reply(self, record: Buffer, peer: Peer, begun: int, *, keep: bool) -> Parts:
         """The reply to a call, made now; nothing if there is nothing to say."""
         head = record if type(record) is bytes else bytes(record[:HEADER_BYTES])
-        begun = time.perf_counter()
         try:
             route, at = self._switchboard.route(head, peer)
-            reply = self._make(route, at, record, keep=keep)
-        except Refused as refused:
-            if ONCE.first(peer.address, refused.body):
-                LOGGER.warning("%s: a call is refused: %s", peer.address, refused)
-            reply = [refused.reply(head)]
-        except NoCallError as error:
-            if ONCE.first(peer.address, NoCallError):
-                LOGGER.warning("%s: %s", peer.address, error)
-            return []
+            made = self._make(route, at, record, keep=keep)
         except WouldBlock:
             raise
         except Exception as error:
-            log_exception_once("a call", error)
-            reply = [_system_error(head)]
+            return self._refuse(error, head, peer)
+        nanoseconds = monotonic_ns() - begun
+        count = self._tally.loop.count if keep else self._tally.count_slow
+        count(route.first, made.status, nanoseconds, made.moved)
         if self.trace:
-            self._log(head, peer, reply, time.perf_counter() - begun)
-        return reply
+            self._log(head, peer, made.reply, nanoseconds)
+        return made.reply
 
-    def _make(self, route: Route, at: int, record: Buffer, *, keep: bool) -> Parts:
+    def _refuse(self, error: Exception, head: bytes, peer: Peer) -> Parts:
+        """The reply to a call that was not made, or in which something unexpected happened."""
+        if isinstance(error, NoCallError):
+            self._tally.refused("NOT_A_CALL")
+            if ONCE.first(peer.address, NoCallError):
+                LOGGER.warning("%s: %s", peer.address, error)
+            return []
+        if not isinstance(error, Refused):
+            log_exception_once("a call", error)
+            error = accepted("", SYSTEM_ERR)
+        elif ONCE.first(peer.address, error.body):
+            LOGGER.warning("%s: a call is refused: %s", peer.address, error)
+        self._tally.refused(error.reason)
+        return [error.reply(head)]
+
+    def _make(self, route: Route, at: int, record: Buffer, *, keep: bool) -> Made:
         """Make a call whose arguments begin at `at`."""
         procedure = route.procedure
         try:
@@ -117,8 +148,9 @@ class Dispatcher:
         if keep and route.lasts and type(record) is bytes:
             return self._make_and_keep(route, arguments, record, at)
         reply: Parts = [bytes(record[:4]) + _SUCCESS]
-        procedure.pack(procedure.run(route.caller, arguments), reply)
-        return reply
+        result = procedure.run(route.caller, arguments)
+        procedure.pack(result, reply)
+        return Made(reply, procedure.status(result), procedure.moved(result))
 
     def _make_and_keep(
         self,
@@ -126,16 +158,18 @@ class Dispatcher:
         arguments: Any,  # noqa: ANN401 - by procedure
         record: bytes,
         at: int,
-    ) -> Parts:
+    ) -> Made:
         """Make a call that reads, and keep the reply (nfsd.kept)."""
         procedure = route.procedure
         result, basis = watched(partial(procedure.run, route.caller, arguments))
         packed: Parts = [_SUCCESS]
         procedure.pack(result, packed)
         body = b"".join(packed)
+        status = procedure.status(result)
         if procedure.is_lasting(result):
-            self._kept.put((route.questioner, record[at:]), body, basis)
-        return [record[:4], body]
+            outcome = kept_outcome(route.first, status)
+            self._kept.put((route.questioner, record[at:]), body, basis, outcome)
+        return Made([record[:4], body], status)
 
     def _make_once(
         self,
@@ -144,17 +178,18 @@ class Dispatcher:
         caller: Caller,
         arguments: Any,  # noqa: ANN401 - by procedure
         record: Buffer,
-    ) -> Parts:
+    ) -> Made:
         """Make a call that must not be made twice (nfsd.replay)."""
         entry = replays.begin(caller.address, record)
         if entry.fate is not Fate.NEW:
             if entry.fate is Fate.RUNNING:
                 may_block()
                 entry = replays.begin_after(caller.address, record)
+            self._tally.repeated(entry.fate)
             if entry.fate is Fate.DONE:
-                return [entry.reply]
+                return Made([entry.reply], *_STATUS.unpack_from(entry.reply, _STATUS_AT))
             if entry.fate is Fate.RUNNING:
-                return []
+                return Made([])
         run = procedure.run
         if entry.fate is Fate.UNKNOWN and procedure.again is not None:
             run = procedure.again
@@ -170,13 +205,13 @@ class Dispatcher:
             replays.finish(entry, reply)
         else:
             replays.cancel(entry)
-        return [reply]
+        return Made([reply], procedure.status(result))
 
-    def _log(self, head: bytes, peer: Peer, reply: Parts, seconds: float) -> None:
+    def _log(self, head: bytes, peer: Peer, reply: Parts, nanoseconds: int) -> None:
         procedure = self._switchboard.procedure(head)
         name = "a call" if procedure is None else procedure.name
         size = sum(map(len, reply))
-        LOGGER.debug("%s %s: %d bytes in %.0f us", peer.address, name, size, seconds * 1e6)
+        LOGGER.debug("%s %s: %d bytes in %.0f us", peer.address, name, size, nanoseconds / 1000)
 
 
 def _append(parts: Parts, reply: Parts) -> int:

@@ -6,22 +6,28 @@ import argparse
 import os
 import re
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from nfsd.clients import Pattern
 from nfsd.config_file import DEFAULT_PATH, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
+from nfsd.listeners import bound_to, listen
 from nfsd.lock_options import LockConfig, add_lock_options, lock_config
-from nfsd.lock_sockets import LockSockets
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
-from nfsd.service import Service
+from nfsd.reloading import Reloading
+from nfsd.service import Service, processors
+from nfsd.systemd import Notifier, passed_sockets
+from nfsd.watch import Watch
+from nfsd.workers import WORKERS_MAX
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-_WORKERS_MAX: Final = 64
 _LISTEN: Final = "127.0.0.1:2049"  # of an overlay named by options
 # To everybody, as root: for trying it out, and for networks where that is wanted.
 EVERYBODY: Final = ((Pattern.parse("*"), ExportOptions.parse("rw,insecure,async,no_root_squash")),)
@@ -66,7 +72,13 @@ def add_to(commands: Commands) -> None:
         "--workers",
         metavar="N",
         help="processes that serve clients (default: the file's, or one for each processor, "
-        f"here {_processors()})",
+        f"here {processors()})",
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="ADDR:PORT",
+        help="answer GET /metrics there, for Prometheus and `overlay-nfsd top` "
+        "(default: the file's, or nowhere)",
     )
     add_lock_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
@@ -74,37 +86,41 @@ def add_to(commands: Commands) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    notifier = Notifier()
     config = configuration(options)
-    addresses = [listen_address(text) for text in config.listen]
-    workers = config.workers or _processors()
     with Progress("finding objects again") as progress:
-        service = Service(config, workers, trace=options.verbose, progress=progress)
+        service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
+    said = banner(config, bound_to(service.listeners))
+    if service.lock_sockets is not None:
+        said += f"\nlocks: NLM and NSM on port {service.lock_sockets.port}"
     try:
-        bound = []
-        for text, (family, address) in zip(config.listen, addresses, strict=True):
-            try:
-                bound.append(service.workers.listen(family, address))
-            except OSError as error:
-                raise Refusal(
-                    f"cannot listen on {text}: {error.strerror}: "
-                    "stop what listens there, or choose another with --listen ADDR:PORT "
-                    "(port 0: any)"
-                ) from error
-        said = banner(config, bound, _listen_for_locks(service, bound))
-        service.workers.run(lambda: print(said, flush=True))
+        if config.metrics is not None:
+            numbers = listen((config.metrics,), {}, "--metrics")
+            for listener in numbers.values():
+                service.tell_numbers(listener)
+            [(host, port)] = bound_to(numbers)
+            said += f"\nnumbers: http://{_host(host)}:{port}/metrics"
+        _run(service, notifier, said, None if options.lowerdir else partial(configuration, options))
     finally:
         service.close()
     return 0
 
 
-def _listen_for_locks(service: Service, bound: list[tuple[str, int]]) -> LockSockets | None:
-    try:
-        return service.listen_for_locks([host for host, _ in bound])
-    except OSError as error:
-        raise Refusal(
-            f"cannot listen for locks: {error.strerror}: choose another port with --lock-port, "
-            "or do without with --locks off"
-        ) from error
+def _run(
+    service: Service, notifier: Notifier, said: str, read: Callable[[], Config] | None
+) -> None:
+    """Serve until told to stop; `read` is what gives the configuration when it has changed."""
+    reloading = None if read is None else Reloading(service, notifier, read)
+    watch = Watch(
+        notifier, service.workers, service.status if reloading is None else reloading.status
+    )
+
+    def ready() -> None:
+        print(said, flush=True)
+        notifier.ready()
+        watch.begin()
+
+    service.workers.run(ready, reloading, notifier.stopping)
 
 
 def configuration(options: argparse.Namespace) -> Config:
@@ -116,23 +132,24 @@ def configuration(options: argparse.Namespace) -> Config:
             if getattr(options, name) is not None:
                 raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
         config = load(options.config or DEFAULT_PATH)
-        locks = lock_config(options, config.locks)
-        return Config(listen or config.listen, workers or config.workers, config.exports, locks)
+        return replace(
+            config,
+            listen=listen or config.listen,
+            workers=workers or config.workers,
+            metrics=options.metrics or config.metrics,
+            locks=lock_config(options, config.locks),
+        )
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
     locks = lock_config(options, LockConfig())
-    return Config(listen or (_LISTEN,), workers, (export,), locks)
-
-
-def _processors() -> int:
-    return min(len(os.sched_getaffinity(0)), _WORKERS_MAX)
+    return Config(listen or (_LISTEN,), workers, (export,), options.metrics, locks)
 
 
 def workers_number(text: str) -> int:
     """How many workers there are to be; raises Refusal."""
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _WORKERS_MAX:
-        raise Refusal(f"--workers {text}: give a number from 1 to {_WORKERS_MAX}")
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= WORKERS_MAX:
+        raise Refusal(f"--workers {text}: give a number from 1 to {WORKERS_MAX}")
     return int(text)
 
 
@@ -144,23 +161,7 @@ def export_path(text: str) -> bytes:
     return b"/" + b"/".join(components(path))
 
 
-def listen_address(text: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The TCP address in ADDR:PORT or [ADDR]:PORT; raises Refusal."""
-    match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
-    if match is None or int(match["port"]) > 65535:
-        raise Refusal(f"--listen {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
-    host = match["v6"] or match["host"]
-    try:
-        found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise Refusal(f"--listen {text}: {error.strerror}: give an address of this machine") from (
-            error
-        )
-    family, _, _, _, address = found[0]
-    return family, address
-
-
-def banner(config: Config, bound: list[tuple[str, int]], locks: LockSockets | None) -> str:
+def banner(config: Config, bound: list[tuple[str, int]]) -> str:
     """What is served, and how to mount it."""
     addresses = ", ".join(f"{_host(host)}:{port}" for host, port in bound)
     lines = []
@@ -173,8 +174,6 @@ def banner(config: Config, bound: list[tuple[str, int]], locks: LockSockets | No
             lines.append(f"  work   {os.fsdecode(layers.workdir)}")
         else:
             lines.append("  read-only: no upper layer")
-    if locks is not None:
-        lines.append(f"locks (NLM and NSM) on port {locks.port}")
     lines += ["mount it with", f"  {mount_command(config.exports[0].path, *bound[0])}"]
     return "\n".join(lines)
 

@@ -13,13 +13,15 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from nfsd.connection import Connection, Memory
-from nfsd.handover import take
+from nfsd.handover import Given, give, take
 from nfsd.log import LOGGER, ONCE, log_exception_once
+from nfsd.pulse import BEAT_SECONDS
 from nfsd.rpc import Dispatcher
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
@@ -29,6 +31,8 @@ THREADS: Final = 16
 _TAKE_AT_ONCE: Final = 64
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 5.0
+_ATTEND_SECONDS: Final = 5.0
+_MOMENT_SECONDS: Final = 0.01  # while the parent has as many connections as can wait
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
 # mallopt(3): data of READ and WRITE passes through buffers of up to 1 MiB.  Given
 # back to the kernel each time, every page of them would be faulted in and zeroed
@@ -44,8 +48,10 @@ _GC_THRESHOLD: Final = 50_000
 class Server:
     """Serves a dispatcher's programs on the connections that it is given, until it is told to stop.
 
-    They come through `channel` (nfsd.handover); `closed` is told the place of each
-    that is closed.
+    They come through `channel` (nfsd.handover), and go back that way when no more
+    come; `closed` is told the place of each that it has no longer.  `beat` is called
+    again and again, to show that the event loop goes on, and `attend` is told the
+    addresses of the clients that call.
     """
 
     def __init__(
@@ -53,17 +59,22 @@ class Server:
         dispatcher: Dispatcher,
         channel: socket.socket,
         closed: Callable[[int], None],
+        beat: Callable[[], None],
         overlays: Iterable[Overlay],
+        attend: Callable[[Collection[str]], None],
     ) -> None:
         self._dispatcher = dispatcher
         self._channel = channel
         self._closed = closed
+        self._beat = beat
         self._overlays = tuple(overlays)
+        self._attend = attend
         self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
         self._memory = Memory()
         self._done: asyncio.Event = asyncio.Event()
-        self._is_stopping = False
+        self._is_stopping = self._is_leaving = False
+        self._on_their_way = 0  # connections that the parent has not taken back yet
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -81,6 +92,8 @@ class Server:
         loop.add_reader(self._channel, self._take)
         for overlay in self._overlays:
             self._listen(overlay)
+        self._go_on()
+        self._look_around()
         forbid_blocking()
         try:
             await self._done.wait()
@@ -106,8 +119,35 @@ class Server:
             connection.finish()
         self._stop_if_done()
 
+    def _go_on(self) -> None:
+        self._beat()
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._go_on)
+
+    def _leave(self) -> None:
+        """Take no more, give back what there is, then let `run` return."""
+        self._is_leaving = True
+        asyncio.get_running_loop().remove_reader(self._channel)
+        for connection in list(self._connections):
+            connection.hand_over(self._give_back)
+        self._stop_if_done()
+
+    def _give_back(self, sock: socket.socket, begun: bytes) -> None:
+        """Give a connection to the parent, as soon as it can take it."""
+        self._on_their_way += 1
+        self._try_to_give_back(Given(sock, begun=begun))
+
+    def _try_to_give_back(self, connection: Given) -> None:
+        if not self._is_stopping and not give(self._channel, connection):
+            loop = asyncio.get_running_loop()
+            loop.call_later(_MOMENT_SECONDS, self._try_to_give_back, connection)
+            return
+        connection.sock.close()
+        self._on_their_way -= 1
+        self._stop_if_done()
+
     def _stop_if_done(self) -> None:
-        if self._is_stopping and not self._connections:
+        is_ending = self._is_stopping or self._is_leaving
+        if is_ending and not self._connections and not self._on_their_way:
             self._done.set()
 
     def _take(self) -> None:
@@ -116,7 +156,7 @@ class Server:
             try:
                 given = take(self._channel)
             except EOFError:
-                self.stop()  # the parent is gone
+                self._leave()
                 return
             except OSError as error:
                 if ONCE.first("take", error.errno):
@@ -127,7 +167,7 @@ class Server:
                 return
             self._connect(*given)
 
-    def _connect(self, sock: socket.socket, place: int) -> None:
+    def _connect(self, sock: socket.socket, place: int, begun: bytes) -> None:
         if len(self._connections) >= CONNECTIONS_MAX and not self._close_one():
             if ONCE.first("refused"):
                 LOGGER.warning("connections are refused: %d are busy", CONNECTIONS_MAX)
@@ -136,7 +176,7 @@ class Server:
             return
         try:
             connection = Connection(
-                sock, self._dispatcher, self._pool, self._memory, self._disconnected
+                sock, self._dispatcher, self._pool, self._memory, self._disconnected, begun
             )
         except OSError:
             sock.close()  # the client is gone already
@@ -157,6 +197,17 @@ class Server:
     def _disconnected(self, connection: Connection) -> None:
         self._closed(self._connections.pop(connection))
         self._stop_if_done()
+
+    def _look_around(self) -> None:
+        """Say who is active."""
+        since = time.monotonic_ns() - int(_ATTEND_SECONDS * 1e9)
+        active = {
+            connection.peer.address
+            for connection in self._connections
+            if connection.last_used >= since or not connection.is_idle
+        }
+        self._attend(active)
+        asyncio.get_running_loop().call_later(_ATTEND_SECONDS, self._look_around)
 
     def _listen(self, overlay: Overlay) -> None:
         """Wait for an overlay's bell; but let it ring many times before it is heard again."""

@@ -1,127 +1,342 @@
-"""One server, put together from its configuration: overlays, programs, workers."""
+"""One server, put together from its configuration: overlays, programs, listeners, workers.
+
+The configuration may become another while clients are served (`change_to`): what
+stays as it was stays open, and its clients notice nothing.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from nfsd import mount, nfs3
+from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
 from nfsd.exports import Export, Exports
-from nfsd.lock_clients import LockClients
-from nfsd.lock_server import LockServer
+from nfsd.listeners import Listeners, bound_to, close_others, listen
+from nfsd.lock_handover import LockHandover
+from nfsd.lock_server import LockOffer, LockServer
 from nfsd.lock_sockets import LockSockets
+from nfsd.log import LOGGER
+from nfsd.metrics import Metrics
+from nfsd.mounts import Mounts
+from nfsd.options import version_text
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
+from nfsd.scrape import Scrape
 from nfsd.server import Server
-from nfsd.workers import Post, Workers
+from nfsd.tally import Tally
+from nfsd.worker import Post
+from nfsd.workers import SLOTS, WORKERS_MAX, Workers
+from overlay import counts, generations, per_client
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 
 _REPLIES: Final = b"replies"
-_LOCK_CLIENTS: Final = b"lock-clients"
 _KEPT_BYTES: Final = 128 << 20  # of replies, in each worker
+_SHOWN: Final = 8  # exports in the status
+
+
+class _Opened(NamedTuple):
+    """An export's overlay, and the export as it was configured when that was opened."""
+
+    config: ExportConfig
+    overlay: Overlay | ClientOverlays
+
+    def serves(self, config: ExportConfig) -> bool:
+        """Whether this overlay is the one for an export as it is configured now."""
+        return _is_of(config) == _is_of(self.config)
+
+    @property
+    def shared(self) -> Iterator[Overlay]:
+        """The overlay, if all workers have it open; one of a client's own, one of them has."""
+        if isinstance(self.overlay, Overlay):
+            yield self.overlay
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What workers that begin together serve."""
+
+    exports: Exports
+    overlays: tuple[Overlay, ...]  # that all of them have open
+    dispatcher: Dispatcher
+    tally: Tally
+    replays: ReplayCache | None
+    locks: LockOffer | None
 
 
 class Service:
     """Everything that one server process and its workers need."""
 
     def __init__(
-        self, config: Config, workers: int, *, trace: bool, progress: Callable[[int], None]
+        self,
+        config: Config,
+        *,
+        passed: Sequence[socket.socket] = (),
+        trace: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Open all exports; raises ConfigError, with nothing left open."""
+        """Listen, and open all exports; with sockets `passed` by systemd, on these alone.
+
+        Raises Refusal or ConfigError, with nothing left open.
+        """
         _raise_descriptor_limit()
-        self._overlays: list[Overlay] = []
-        self._locks = config.locks
-        self._lock_sockets: LockSockets | None = None
-        self._lock_slot = workers  # the one after the workers'
-        others = 1 if config.locks.served else 0
-        try:
-            exports = Exports(self._open(config.exports, progress))
-            for overlay in self._overlays:
-                overlay.share(workers + others)
-        except BaseException:
-            self.close()
-            raise
-        self._exports = exports
-        # One cache for all exports, kept where changes are kept.
-        writable = [overlay for overlay in self._overlays if not overlay.read_only]
-        self._keeper = (writable or self._overlays)[0]
+        self._trace, self._progress = trace, progress
+        self._passed = {f"systemd:{number}": sock for number, sock in enumerate(passed)}
+        self._opened: list[_Opened] = []
         self._replays: ReplayCache | None = None
-        if writable:
-            state, epoch = writable[0].open_state(_REPLIES), writable[0].write_verifier
-            self._replays = ReplayCache(state, workers, epoch)
-        programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        self._dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
-        self._dispatcher.trace = trace
-        self.workers = Workers(workers, self._work, self._ended, others)
+        self._replays_at: _Opened | None = None  # where they are kept
+        self._mounts = Mounts()
+        self._tally: Tally | None = None
+        self.workers = Workers(self._ended)
+        self.listeners = self._listen(config, {})
+        # What locks are served by stays as it is at the start.
+        self._grace = config.locks.grace
+        self._lock_handover = LockHandover()
+        self.lock_sockets: LockSockets | None = None
+        try:
+            if config.locks.served:
+                hosts = [host for host, _ in bound_to(self.listeners)]
+                self.lock_sockets = LockSockets(hosts, config.locks.port)
+            self._opened = self._open(config.exports)
+        except BaseException:
+            close_others(self.listeners, {})
+            self._close_lock_sockets()
+            raise
+        self._begin(config)
 
-    def listen_for_locks(self, hosts: Sequence[str]) -> LockSockets | None:
-        """Serve NLM and NSM at these addresses, if locks are served at all; raises OSError."""
-        if self._locks.served:
-            self._lock_sockets = LockSockets(hosts, self._locks.port)
-        return self._lock_sockets
+    def change_to(self, config: Config) -> None:
+        """Serve another configuration, if it can be served; else raise Refusal or ConfigError.
 
-    def _open(
-        self, configs: Sequence[ExportConfig], progress: Callable[[int], None]
-    ) -> list[Export]:
-        resolver = Resolver()
-        exports = []
+        Only where an upper layer or workdir goes from one export to another, or gets
+        other lower layers, do clients wait until all that is under way is done.
+        """
+        listeners = self._listen(config, self.listeners)
+        try:
+            self._change_exports(config.exports)
+        except BaseException:
+            close_others(listeners, self.listeners)
+            raise
+        before, self.listeners = self.listeners, listeners
+        self._begin(config)
+        close_others(before, listeners)
+
+    def _change_exports(self, configs: Sequence[ExportConfig]) -> None:
+        """Open what is new; then have all workers retire and let go of what is no longer there."""
+        gone, new = list(self._opened), []
         for config in configs:
-            try:
-                overlay = Overlay.open(config.layers, progress, fsid=config.fsid)
-            except ConfigError as problem:
-                raise ConfigError(f"export {os.fsdecode(config.path)}: {problem}") from problem
-            self._overlays.append(overlay)
-            exports.append(Export(config.path, overlay, ClientTable(config.clients, resolver)))
-        return exports
+            known = next((each for each in gone if each.serves(config)), None)
+            if known is None:
+                new.append(config)
+            else:
+                gone.remove(known)
+        held = frozenset[bytes]().union(*(each.config.layers.own for each in gone))
+        if any(config.layers.own & held for config in new):
+            self._exchange(gone, new)
+        else:
+            self._opened += self._open(new)
+            self.workers.retire()
+            for each in gone:
+                self._opened.remove(each)
+                for overlay in each.shared:
+                    overlay.leave()
+
+    def _exchange(self, gone: Sequence[_Opened], new: Sequence[ExportConfig]) -> None:
+        """Open what cannot be opened before that is closed which is to go."""
+        self.workers.retire()
+        self.workers.await_retired()
+        for each in gone:
+            self._opened.remove(each)
+        _close(gone)
+        try:
+            self._opened += self._open(new)
+        except ConfigError:
+            for each in gone:
+                try:
+                    self._opened += self._open((each.config,))
+                except ConfigError as problem:
+                    LOGGER.critical("what was exported before is exported no more: %s", problem)
+            self._begin(self._config)
+            raise
+
+    def _open(self, configs: Sequence[ExportConfig]) -> list[_Opened]:
+        """Open overlays; raises ConfigError, with nothing left open."""
+        opened: list[_Opened] = []
+        try:
+            for config in configs:
+                opened.append(_Opened(config, self._open_one(config)))
+        except (ConfigError, OSError) as problem:
+            _close(opened)
+            raise ConfigError(f"export {os.fsdecode(config.path)}: {problem}") from problem
+        return opened
+
+    def _open_one(self, config: ExportConfig) -> Overlay | ClientOverlays:
+        if per_client.is_per_client(config.layers):
+            return ClientOverlays(config.path, config.layers, config.fsid, config.max_clients)
+        return Overlay.open(config.layers, self._progress, fsid=config.fsid)
+
+    def _listen(self, config: Config, before: Listeners) -> Listeners:
+        return self._passed or listen(config.listen, before)
+
+    def _begin(self, config: Config) -> None:
+        """Have workers begin that serve this, from what is open."""
+        self._config = config
+        number, others = config.workers or processors(), 0 if self.lock_sockets is None else 1
+        served = [
+            (export, each)
+            for export in config.exports
+            for each in self._opened
+            if each.serves(export)
+        ]
+        overlays = tuple(overlay for _, each in served for overlay in each.shared)
+        for overlay in overlays:
+            # A single one, too, is one of two for as long as those before it have not left.
+            overlay.share(max(number + others, 2))
+        self._keep_replies([each for _, each in served])
+        resolver = Resolver()
+        exports = Exports(
+            Export(export.path, each.overlay, ClientTable(export.clients, resolver))
+            for export, each in served
+        )
+        programs = [nfs3.program(exports), *mount.MountService(exports, self._mounts).programs()]
+        # The procedures are the same in every configuration, and counted on.
+        tally = self._tally = self._tally or Tally(programs)
+        exports.count_stale = tally.stale
+        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, tally)
+        dispatcher.trace = self._trace
+        self.workers.listen(self.listeners.values())
+        locks = self._offer_locks(exports, overlays)
+        offer = _Offer(exports, overlays, dispatcher, tally, self._replays, locks)
+        by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
+        self.workers.begin(number, partial(_work, offer), by_client=by_client, others=others)
+
+    def _offer_locks(self, exports: Exports, overlays: tuple[Overlay, ...]) -> LockOffer | None:
+        if self.lock_sockets is None:
+            return None
+        # The list of clients is kept where changes are, as the replies are.
+        stores = sorted(overlays, key=lambda overlay: overlay.read_only)
+        return LockOffer(
+            *(exports, overlays, self.lock_sockets, self._lock_handover, self._grace),
+            stores[0] if stores else None,
+        )
+
+    def _close_lock_sockets(self) -> None:
+        if self.lock_sockets is not None:
+            self.lock_sockets.close()
+
+    def _keep_replies(self, served: Sequence[_Opened]) -> None:
+        """Have one cache for all exports, kept where changes are kept."""
+        writable = [each for each in served if each.config.layers.upperdir is not None]
+        if self._replays_at in writable:
+            return
+        before, self._replays, self._replays_at = self._replays, None, None
+        if writable:
+            self._replays_at = writable[0]
+            state, epoch = _state(writable[0])
+            self._replays = ReplayCache(state, SLOTS, epoch)
+            if before is not None:
+                self._replays.adopt(before)
+
+    def status(self) -> str:
+        """What is served, in a line."""
+        paths = [os.fsdecode(export.path) for export in self._config.exports]
+        shown = ", ".join(paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
+        return (
+            f"serving {shown}; exports: {len(paths)}, workers: {self.workers.number}, "
+            f"connections: {self.workers.connections}"
+        )
+
+    def tell_numbers(self, listener: socket.socket) -> None:
+        """Answer GET /metrics on a socket that listens."""
+        assert self._tally is not None
+        metrics = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
+        self.workers.attend(Scrape(listener, metrics.text))
+
+    def _indexed(self) -> list[tuple[bytes, Overlay]]:
+        return [
+            (each.config.path, overlay)
+            for each in self._opened
+            for overlay in each.shared
+            if not overlay.read_only
+        ]
 
     def close(self) -> None:
         """Let go of all layers."""
-        if self._lock_sockets is not None:
-            self._lock_sockets.close()
-        for overlay in self._overlays:
-            overlay.close()
-
-    def _work(self, post: Post) -> None:
-        """What a worker does, just forked, or the process that owns the locks."""
-        for overlay in self._overlays:
-            overlay.join(post.slot, post.number)
-        try:
-            if post.slot == self._lock_slot:
-                self._serve_locks()
-            else:
-                self._serve(post)
-        finally:
-            for overlay in self._overlays:
-                overlay.leave()
-
-    def _serve(self, post: Post) -> None:
-        if self._lock_sockets is not None:
-            self._lock_sockets.close()
-        if self._replays is not None:
-            self._replays.join(post.slot)
-        Server(self._dispatcher, post.channel, post.closed, self._overlays).run()
-
-    def _serve_locks(self) -> None:
-        assert self._lock_sockets is not None, "locks are served somewhere"
-        keeper = self._keeper
-        clients = LockClients(
-            keeper.read_state(_LOCK_CLIENTS), partial(keeper.write_state, _LOCK_CLIENTS)
-        )
-        grace = self._locks.grace
-        LockServer(self._exports, clients, self._lock_sockets, self._overlays, grace).run()
+        self._close_lock_sockets()
+        _close(self._opened)
 
     def _ended(self, slot: int, pid: int) -> None:
         """What the parent does about a worker that is gone."""
-        for overlay in self._overlays:
-            overlay.died(pid)
-        if self._replays is not None and slot != self._lock_slot:
+        for each in self._opened:
+            for overlay in each.shared:
+                overlay.died(pid)
+        if self._replays is not None:
             self._replays.died(slot)
+
+
+def _is_of(config: ExportConfig) -> tuple[object, ...]:
+    """What an overlay is opened with."""
+    return config.layers, config.fsid, config.max_clients
+
+
+def _state(opened: _Opened) -> tuple[int, bytes]:
+    """A file where answers are kept, and the epoch that they are of."""
+    for overlay in opened.shared:
+        return overlay.open_state(_REPLIES), overlay.write_verifier
+    return per_client.open_state(opened.config.layers, _REPLIES), per_client.epoch()
+
+
+def _close(opened: Sequence[_Opened]) -> None:
+    for each in opened:
+        for overlay in each.shared:
+            overlay.close()
+
+
+def _work(offer: _Offer, post: Post) -> None:
+    """What a worker does, just forked, or the one who owns the locks."""
+    generations.join(post.number)
+    counts.join(post.slot)
+    for overlay in offer.overlays:
+        overlay.join(post.seat, post.number)
+    if post.seat == post.seats:
+        _own_locks(offer, post)
+        return
+    if offer.locks is not None:
+        offer.locks.sockets.close()
+    offer.tally.join(post.slot)
+    if offer.replays is not None:
+        offer.replays.join(post.slot, post.seat, post.seats)
+    server = Server(
+        *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
+        offer.exports.attend,
+    )
+    try:
+        server.run()
+    finally:
+        for overlay in (*offer.overlays, *offer.exports.own_overlays()):
+            overlay.leave()
+
+
+def _own_locks(offer: _Offer, post: Post) -> None:
+    assert offer.locks is not None
+    trace = offer.dispatcher.trace
+    try:
+        LockServer(offer.locks, post.channel, post.beat, trace=trace).run()
+    finally:
+        for overlay in offer.overlays:
+            overlay.leave()
+
+
+def processors() -> int:
+    """How many workers there are unless somebody says otherwise."""
+    return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
 
 
 def _raise_descriptor_limit() -> None:

@@ -85,6 +85,7 @@ NFSSTAT3: Final[dict[int, nfsstat3]] = {
     errno.ENOSYS: NFS3ERR_NOTSUPP,
     errno.EBUSY: NFS3ERR_ACCES,
     errno.ETXTBSY: NFS3ERR_ACCES,
+    errno.EUSERS: NFS3ERR_ACCES,
     errno.ELOOP: NFS3ERR_INVAL,
     errno.EOVERFLOW: NFS3ERR_INVAL,
     errno.ENODATA: NFS3ERR_IO,
@@ -98,6 +99,8 @@ MOUNTSTAT3: Final[dict[int, mountstat3]] = {
     errno.ESTALE: MNT3ERR_NOENT,
     errno.EIO: MNT3ERR_IO,
     errno.EACCES: MNT3ERR_ACCES,
+    errno.EUSERS: MNT3ERR_ACCES,  # each client has an overlay of its own, and there are too many
+    errno.EAGAIN: MNT3ERR_SERVERFAULT,
     errno.ENOTDIR: MNT3ERR_NOTDIR,
     errno.EINVAL: MNT3ERR_INVAL,
     errno.ENAMETOOLONG: MNT3ERR_NAMETOOLONG,

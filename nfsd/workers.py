@@ -1,308 +1,392 @@
-"""The parent process: it owns the listening socket and the workers, and serves nothing itself.
+"""The parent process: it owns the listening sockets and the workers, and serves nothing itself.
 
 Every worker is forked from the parent as that was before it served anything, so
 that one may die, however it does, and another takes its place; its clients lose
 a connection and nothing else.  The parent accepts connections and gives each to
 a worker, so that none is lost in the queue of a dead one, and they are spread
 evenly (nfsd.balance).  Workers die with the parent.
+
+When something else is to be served, the workers retire: each gives its connections
+back and leaves, while those that begin in their place are given them.  No client
+loses a connection, and no call is lost.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import gc
 import itertools
 import os
-import selectors
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Final, NamedTuple, Protocol
 
+from nfsd.agenda import Agenda
 from nfsd.balance import Balance
-from nfsd.handover import Given, channel, give
+from nfsd.handover import Given, channel, give, take
 from nfsd.log import LOGGER, ONCE
+from nfsd.metrics import Staff
+from nfsd.pulse import Pulse
 from nfsd.server import CONNECTIONS_MAX
+from nfsd.worker import RELOAD, STOPS, Crew, Post, Worker, how_it_ended, start
 
-_BACKLOG: Final = 1024
+WORKERS_MAX: Final = 64
+SLOTS: Final = 2 * WORKERS_MAX  # those who leave and those who begin
 _ACCEPT_AT_ONCE: Final = 64
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 10.0  # until workers that do not stop are killed
+_LEAVE_SECONDS: Final = 60.0  # until one is that retires: a copy-up may take long
 _PAUSE_SECONDS: Final = 1.0  # after what would fail again if it were tried again at once
 _MOMENT_SECONDS: Final = 0.01  # while all workers have as many new connections as can wait
-_PR_SET_PDEATHSIG: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
-    """What a worker is given: its slot, from 0; a number that no other ever had; connections."""
+class _Waiting(NamedTuple):
+    """A connection that has no worker yet."""
 
-    slot: int
-    number: int
-    channel: socket.socket
-    closed: Callable[[int], None]  # to be called with the place of a connection that is closed
+    sock: socket.socket
+    address: str
+    begun: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    pid: int
-    pidfd: int
-    channel: socket.socket
-    started: float  # seconds of the monotonic clock
+class Attended(Protocol):
+    """Something else that the parent does: a `step` whenever its descriptor can be read."""
+
+    def fileno(self) -> int: ...
+
+    def step(self) -> None: ...
+
+    def close(self) -> None:
+        """Let go of it, in the parent or in a process forked from it."""
 
 
 class Workers:
-    """So many workers, each in a slot; `work` is what one does, `ended` is told slot and pid.
+    """The workers; `ended` is told slot and pid of each that is gone."""
 
-    In the slots after theirs there may be `others`, who are given no connections.
-    """
+    def __init__(self, ended: Callable[[int, int], None]) -> None:
+        self._ended = ended
+        self._agenda = Agenda()
+        self._workers: dict[int, Worker] = {}  # by seat
+        self._leaving: set[Worker] = set()
+        self._numbers = itertools.count(1)
+        self._listeners: tuple[socket.socket, ...] = ()
+        self._waiting: deque[_Waiting] = deque()
+        self._attended: list[Attended] = []
+        self._accepted = self._deaths = 0
+        self._is_stopping = self._is_to_reload = False
 
-    def __init__(
+    def attend(self, to: Attended) -> None:
+        """Do this too; to be said before `run`."""
+        self._attended.append(to)
+
+    def begin(
         self,
         number: int,
         work: Callable[[Post], None],
-        ended: Callable[[int, int], None],
+        *,
+        by_client: bool = False,
         others: int = 0,
     ) -> None:
-        self._number = number
-        self._work = work
-        self._ended = ended
-        self._balance = Balance(number, CONNECTIONS_MAX)
-        self._workers: dict[int, _Worker] = {}  # by slot
-        self._numbers = itertools.count(1)
-        self._selector = selectors.DefaultSelector()
-        self._listeners: list[socket.socket] = []
-        now = time.monotonic()
-        # What is to be done, and when: workers to be started, a pause in accepting to end.
-        self._due: dict[Callable[[], None], float] = {
-            partial(self._start, slot): now for slot in range(number + others)
-        }
-        self._is_stopping = False
+        """From now on there are so many workers, which do `work`.
 
-    def listen(self, family: socket.AddressFamily, address: tuple[Any, ...]) -> tuple[str, int]:
-        """Listen on a TCP address more; returns it with the port that port 0 became.
-
-        One of IPv6 is for IPv6 alone, so that the same port of IPv4 can be another.
-        Raises OSError if the address is taken or is not this machine's.
+        `by_client`: all connections of a client go to one of them.
+        `others` do so in the seats after theirs, and are given no connections.
+        The first ones start when `run` does; any that there were must have retired.
         """
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-        except OSError:
-            sock.close()
-            raise
-        sock.setblocking(False)
-        self._listeners.append(sock)
-        host, port = sock.getsockname()[:2]
-        return host, port
-
-    def run(self, ready: Callable[[], None]) -> None:
-        """Have clients served until SIGTERM or SIGINT; `ready` is called when they can connect."""
-        assert threading.active_count() == 1, "what is forked has one thread"
+        assert not self._workers
+        balance = Balance(number, CONNECTIONS_MAX, by_client=by_client)
+        self._crew = Crew(number, others, work, balance, Pulse(number + others))
+        # What was let go of before is gone from the memory that they begin with, and
+        # the rest stays shared with them.
+        gc.unfreeze()
         gc.collect()
-        gc.freeze()  # so that it stays shared with the workers
+        gc.freeze()
+        for seat in self._crew.seats:
+            self._agenda.later(partial(self._start_again, seat), 0)
+
+    def retire(self) -> None:
+        """Have all workers give back what they have and leave."""
+        for worker in self._workers.values():
+            worker.channel.shutdown(socket.SHUT_WR)
+            self._leaving.add(worker)
+            self._agenda.later(partial(self._leave_no_later, worker), _LEAVE_SECONDS)
+        self._workers.clear()
+
+    def _leave_no_later(self, worker: Worker) -> None:
+        if worker in self._leaving:
+            LOGGER.warning("worker %d does not leave and is killed", worker.pid)
+            worker.signal(signal.SIGKILL)
+
+    def await_retired(self) -> None:
+        """Wait until those that retired are gone; clients wait meanwhile."""
+        self._await_end(self._leaving)
+
+    def listen(self, listeners: Iterable[socket.socket]) -> None:
+        """Accept connections on these sockets and on no others, once `run` is called."""
+        before, self._listeners = self._listeners, tuple(listeners)
+        for listener in set(before) - set(self._listeners):
+            self._agenda.off(listener)
+            self._accept_all(listener)
+
+    def run(
+        self,
+        ready: Callable[[], None],
+        reload: Callable[[], None] | None = None,
+        stopping: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Have clients served until SIGTERM or SIGINT; `ready` is called when they can connect.
+
+        `reload` is called upon SIGHUP, which without it ends the process, as is usual;
+        `stopping` when clients can connect no more.
+        """
+        assert threading.active_count() == 1, "what is forked has one thread"
         self._wake, self._waker = socket.socketpair()
         for end in (self._wake, self._waker):
             end.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno())
-        for number in _STOPS:
+        for number in STOPS:
             signal.signal(number, self._told_to_stop)
+        if reload is not None:
+            signal.signal(RELOAD, self._told_to_reload)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take their status away
-        self._selector.register(self._wake, selectors.EVENT_READ, self._woken)
-        self._do_due()
-        self._listen()
+        self._agenda.on(self._wake, self._woken)
+        for each in self._attended:
+            self._agenda.on(each, each.step)
+        for seat in self._crew.seats:
+            self._start(seat)
+        self._accept_more()
         ready()
         while not self._is_stopping:
-            self._wait(min(self._due.values(), default=None))
-            self._do_due()
+            self._agenda.wait(self._agenda.next_due)
+            if self._is_to_reload and reload is not None:
+                self._is_to_reload = False
+                reload()
+            self._agenda.do_due()
+        stopping()
         self._stop()
 
     def _told_to_stop(self, number: int, frame: object) -> None:
         self._is_stopping = True
 
+    def _told_to_reload(self, number: int, frame: object) -> None:
+        self._is_to_reload = True
+
     def _woken(self) -> None:
         self._wake.recv(1024)
 
-    def _wait(self, until: float | None) -> None:
-        """Do what comes up, at the latest until that time."""
-        patience = None if until is None else max(0.0, until - time.monotonic())
-        for key, _ in self._selector.select(patience):
-            key.data()
+    def later(self, action: Callable[[], None], seconds: float) -> None:
+        """Have something done here after so much time."""
+        self._agenda.later(action, seconds)
 
-    def _do_due(self) -> None:
-        now = time.monotonic()
-        for action in [each for each, when in self._due.items() if when <= now]:
-            del self._due[action]
-            action()
+    @property
+    def number(self) -> int:
+        """How many workers there are, or are about to be."""
+        return self._crew.number
 
-    def _later(self, action: Callable[[], None], seconds: float) -> None:
-        self._due[action] = time.monotonic() + seconds
+    @property
+    def connections(self) -> int:
+        """How many connections they have."""
+        return sum(self._crew.balance.connections().values())
 
-    def _listen(self) -> None:
+    def staff(self) -> Staff:
+        """What is to be told of the workers."""
+        workers = (*self._workers.values(), *self._leaving)
+        pids = {worker.slot: worker.pid for worker in workers}
+        return Staff(pids, self._deaths, self._accepted, self._crew.balance.connections())
+
+    def silent(self, seconds: float) -> list[Worker]:
+        """The workers that have not answered for so long."""
+        silence = self._crew.pulse.silence
+        return [each for each in self._workers.values() if silence(each.seat) > seconds]
+
+    def _accept_more(self) -> None:
         for listener in self._listeners:
-            self._selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
+            self._agenda.on(listener, partial(self._accept, listener))
 
-    def _listen_no_more(self) -> None:
+    def _accept_no_more(self) -> None:
         for listener in self._listeners:
-            if listener in self._selector.get_map():
-                self._selector.unregister(listener)
+            self._agenda.off(listener)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
-            try:
-                sock, address = listener.accept()
-            except (BlockingIOError, ConnectionError, InterruptedError):
+            if self._waiting or not self._accept_one(listener):
                 return
-            except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
-                if ONCE.first("accept", error.errno):
-                    LOGGER.error("cannot accept connections: %s", error.strerror)
-                self._listen_no_more()
-                self._later(self._listen, _PAUSE_SECONDS)
-                return
-            if not self._give(sock, address[0]):
-                self._listen_no_more()
-                self._later(partial(self._give_again, sock, address[0]), _MOMENT_SECONDS)
-                return
+            self._distribute()
 
-    def _give(self, sock: socket.socket, address: str) -> bool:
+    def _accept_all(self, listener: socket.socket) -> None:
+        """Accept what is in the queue of a socket that is to be closed."""
+        while self._accept_one(listener):
+            pass
+        self._distribute()
+
+    def _accept_one(self, listener: socket.socket) -> bool:
+        """Whether there was a connection to be accepted."""
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionError, InterruptedError):
+            return False
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            if ONCE.first("accept", error.errno):
+                LOGGER.error("cannot accept connections: %s", error.strerror)
+            self._accept_no_more()
+            self._agenda.later(self._accept_more, _PAUSE_SECONDS)
+            return False
+        self._accepted += 1
+        self._waiting.append(_Waiting(sock, address[0]))
+        return True
+
+    def _distribute(self) -> None:
+        """Give each connection that waits to a worker; accept more when none waits."""
+        while self._waiting:
+            if not self._give(*self._waiting[0]):
+                self._accept_no_more()
+                self._agenda.later(self._distribute, _MOMENT_SECONDS)
+                return
+            self._waiting.popleft().sock.close()
+        self._accept_more()
+
+    def _give(self, sock: socket.socket, address: str, begun: bytes) -> bool:
         """Whether there was a worker to give a connection to."""
-        for slot in self._balance.order(address):
-            worker = self._workers.get(slot)
+        balance = self._crew.balance
+        for seat in balance.order(address):
+            worker = self._workers.get(seat)
             if worker is None:
                 continue
-            place = self._balance.enter(slot, address)
-            if give(worker.channel, Given(sock, place)):
-                sock.close()
+            place = balance.enter(seat, address)
+            if give(worker.channel, Given(sock, place, begun)):
                 return True
-            self._balance.leave(slot, place)
+            balance.leave(seat, place)
         return False
 
-    def _give_again(self, sock: socket.socket, address: str) -> None:
-        """Accept more when the last connection has found its worker."""
-        if self._give(sock, address):
-            self._listen()
-        else:
-            self._later(partial(self._give_again, sock, address), _MOMENT_SECONDS)
+    def _take_back(self, worker: Worker) -> None:
+        """Take the connections that a worker gives back."""
+        while True:
+            try:
+                given = take(worker.channel)
+            except (EOFError, ConnectionError):
+                self._agenda.off(worker.channel)
+                break
+            except OSError as error:
+                LOGGER.error("cannot take a connection back: %s", error.strerror)
+                continue
+            if given is None:
+                break
+            try:
+                address = given.sock.getpeername()[0]
+            except OSError:
+                given.sock.close()  # the client is gone already
+            else:
+                self._waiting.append(_Waiting(given.sock, address, given.begun))
+        if self._waiting and not self._is_stopping:
+            self._distribute()
 
-    def _start(self, slot: int) -> None:
+    def _start(self, seat: int) -> None:
+        balance, pulse = self._crew.balance, self._crew.pulse
+        slot = self._free_slot()
         ours, its = channel()
-        if slot < self._number:
-            self._balance.clear(slot)
-        post = Post(slot, next(self._numbers), its, partial(self._balance.leave, slot))
-        parent = os.getpid()
-        # Until it has handlers of its own, a signal to the worker is not one to the parent.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                ours.close()
-                self._be_worker(post, parent)
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-        its.close()
-        worker = _Worker(pid, os.pidfd_open(pid), ours, time.monotonic())
-        self._workers[slot] = worker
-        self._selector.register(
-            worker.pidfd, selectors.EVENT_READ, partial(self._gone, slot, worker)
+        if seat < self._crew.number:
+            balance.clear(seat)
+        pulse.beat(seat)
+        post = Post(
+            seat,
+            self._crew.number,
+            slot,
+            next(self._numbers),
+            its,
+            partial(balance.leave, seat),
+            partial(pulse.beat, seat),
         )
-
-    def _be_worker(self, post: Post, parent: int) -> NoReturn:
-        """The forked process; it has the parent's descriptors, and must not keep them."""
-        status = 1
         try:
-            signal.set_wakeup_fd(-1)
-            for number in _STOPS:
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
-            self._selector.close()
-            for sock in (*self._listeners, self._wake, self._waker):
-                sock.close()
-            for other in self._workers.values():
-                other.channel.close()
-                os.close(other.pidfd)
-            die_with(parent)
-            self._work(post)
-            status = 0
-        except BaseException as error:
-            LOGGER.critical("a worker failed", exc_info=error)
+            worker = start(post, ours, partial(self._be_one, post))
+        except OSError:
+            ours.close()
+            raise
         finally:
-            os._exit(status)
+            its.close()
+        self._workers[seat] = worker
+        self._agenda.on(worker.pidfd, partial(self._gone, worker))
+        self._agenda.on(worker.channel, partial(self._take_back, worker))
 
-    def _gone(self, slot: int, worker: _Worker) -> None:
+    def _free_slot(self) -> int:
+        taken = {each.slot for each in (*self._workers.values(), *self._leaving)}
+        for slot in range(SLOTS):
+            if slot not in taken:
+                return slot
+        raise OSError(errno.EAGAIN, "too many workers have not left yet")
+
+    def _be_one(self, post: Post) -> None:
+        """In a process just forked, which has the parent's descriptors and must not keep them."""
+        self._agenda.close()
+        for sock in (*self._listeners, self._wake, self._waker):
+            sock.close()
+        for each in self._attended:
+            each.close()
+        for connection in self._waiting:
+            connection.sock.close()
+        for other in (*self._workers.values(), *self._leaving):
+            other.channel.close()
+            os.close(other.pidfd)
+        self._crew.work(post)
+
+    def _gone(self, worker: Worker) -> None:
         """A worker has ended; unless that was wanted, another takes its place."""
-        self._selector.unregister(worker.pidfd)
+        self._take_back(worker)
+        self._agenda.off(worker.channel)
+        self._agenda.off(worker.pidfd)
         os.close(worker.pidfd)
         worker.channel.close()
         _, status = os.waitpid(worker.pid, 0)
-        del self._workers[slot]
         try:
-            self._ended(slot, worker.pid)
+            self._ended(worker.slot, worker.pid)
         except OSError as error:
             LOGGER.error("what worker %d was making is left: %s", worker.pid, error)
-        if self._is_stopping:
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            if status and not self._is_stopping:
+                LOGGER.error("worker %d, which was leaving, %s", worker.pid, how_it_ended(status))
             return
-        LOGGER.error("worker %d %s; another is started", worker.pid, _how(status))
+        self._deaths += 1
+        del self._workers[worker.seat]
+        LOGGER.error("worker %d %s; another is started", worker.pid, how_it_ended(status))
         lived = time.monotonic() - worker.started
-        self._later(partial(self._start_again, slot), max(0.0, _PAUSE_SECONDS - lived))
+        wait = max(0.0, _PAUSE_SECONDS - lived)
+        self._agenda.later(partial(self._start_again, worker.seat), wait)
 
-    def _start_again(self, slot: int) -> None:
+    def _start_again(self, seat: int) -> None:
+        if seat in self._workers or seat not in self._crew.seats:
+            return  # there are others meanwhile
         try:
-            self._start(slot)
+            self._start(seat)
         except OSError as error:
             LOGGER.error("cannot start a worker: %s", error.strerror)
-            self._later(partial(self._start_again, slot), _PAUSE_SECONDS)
+            self._agenda.later(partial(self._start_again, seat), _PAUSE_SECONDS)
 
     def _stop(self) -> None:
         """Accept no more, let the workers answer what they have read."""
-        self._listen_no_more()
+        self._accept_no_more()
         for listener in self._listeners:
             listener.close()
-        self._signal(signal.SIGTERM)
+        for connection in self._waiting:
+            connection.sock.close()
+        self._leaving.update(self._workers.values())
+        self._workers.clear()
+        for worker in self._leaving:
+            worker.signal(signal.SIGTERM)
+        self._await_end(self._leaving)
+
+    def _await_end(self, workers: Collection[Worker]) -> None:
+        """Wait until they are gone, which they are in `_STOP_SECONDS` one way or another."""
         deadline = time.monotonic() + _STOP_SECONDS
-        while self._workers and time.monotonic() < deadline:
-            self._wait(deadline)
-        for worker in self._workers.values():
+        while workers and time.monotonic() < deadline:
+            self._agenda.wait(deadline)
+        for worker in workers:
             LOGGER.warning("worker %d does not stop and is killed", worker.pid)
-        self._signal(signal.SIGKILL)
-        while self._workers:
-            self._wait(None)
-
-    def _signal(self, number: signal.Signals) -> None:
-        for worker in self._workers.values():
-            signal.pidfd_send_signal(worker.pidfd, number)
-
-
-def _how(status: int) -> str:
-    """How a process ended, by its wait status."""
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with status {code}" if code else "ended"
-
-
-def die_with(parent: int) -> None:
-    """Have this process killed when its parent dies (PR_SET_PDEATHSIG).
-
-    The kernel keeps the wish for each thread, and drops it when the thread acts
-    as another user, as those do that make files: so one thread does nothing else.
-    """
-
-    def wait() -> None:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-        threading.Event().wait()
-
-    threading.Thread(target=wait, name="dies with the parent", daemon=True).start()
+            worker.signal(signal.SIGKILL)
+        while workers:
+            self._agenda.wait(None)

@@ -19,10 +19,10 @@ _RESERVED: Final = 2048
 _DESCRIPTORS_PER_WEIGHT: Final = 3  # a file's own, its reader and its writer
 
 
-def descriptor_budget() -> int:
-    """How much weight of nodes the process's descriptor limit allows."""
+def descriptor_budget(share: int = 1) -> int:
+    """How much weight of nodes the process's descriptor limit allows each of `share` caches."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(256, (soft - _RESERVED) // _DESCRIPTORS_PER_WEIGHT)
+    return max(256, (soft - _RESERVED) // _DESCRIPTORS_PER_WEIGHT // share)
 
 
 class Cache(Generic[V]):

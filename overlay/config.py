@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 
@@ -22,3 +23,10 @@ class OverlayConfig:
     workdir: bytes | None = None
     datadirs: tuple[bytes, ...] = ()
     userxattr: bool = False  # user.overlay.* in place of trusted.overlay.*, as the mount option
+
+    @property
+    def own(self) -> frozenset[bytes]:
+        """Directories that one overlay alone may have at a time, or what stands for them."""
+        if self.upperdir is None or self.workdir is None:
+            return frozenset((b"below " + os.path.realpath(self.lowerdirs[-1]),))
+        return frozenset(map(os.path.realpath, (self.upperdir, self.workdir)))

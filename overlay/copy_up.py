@@ -26,6 +26,7 @@ from index.syscalls import RENAME_NOREPLACE, handle_of, link_fd, rename
 from overlay import nlink
 from overlay.adopt import enter_dir
 from overlay.blocking import may_block
+from overlay.counts import Kind, copying
 from overlay.decode import from_lower, resolve
 from overlay.errors import error
 from overlay.lookup import indexed_file
@@ -96,9 +97,25 @@ def _copy_file(
     if _is_indexed(tree, node.fileid):
         return  # another process was faster
     path = None if place is None else _path_of_place(tree, place)
+    is_regular = stat.S_ISREG(node.mode)
     # The kernel finds the data of a metacopy by path alone.
-    possible = tree.kernel.has_redirects and path is not None and stat.S_ISREG(node.mode)
-    metacopy = possible and not data
+    if not data and is_regular and tree.kernel.has_redirects and path is not None:
+        with copying(Kind.METADATA):
+            _make_copy(tree, node, path, metacopy=True, size=size)
+    else:
+        with copying(Kind.DATA, _length(node.fd, size) if is_regular else 0):
+            _make_copy(tree, node, path, metacopy=False, size=size)
+
+
+def _length(fd: Fd, size: int | None) -> int:
+    """Bytes of a regular file, of which truncating to `size` leaves so many."""
+    length = os.fstat(fd).st_size
+    return length if size is None else min(size, length)
+
+
+def _make_copy(
+    tree: Tree, node: FileNode, path: bytes | None, *, metacopy: bool, size: int | None
+) -> None:
     name, copy = _make_aside(tree, node)
     try:
         if metacopy:
@@ -149,12 +166,16 @@ def _commit(tree: Tree, node: FileNode, copy: Fd, origin: bytes | None) -> None:
 def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
     """Give a metacopy its data.  Until its mark goes, the lower data is what counts."""
     node = _file(resolve(tree, handle))
-    if node.data is None:
-        return
+    if node.data is not None:
+        with copying(Kind.DATA, _length(node.fd, size)):
+            _add_data(tree, node, size)
+
+
+def _add_data(tree: Tree, node: FileNode, size: int | None) -> None:
     writer = node.writer()
     st = os.fstat(writer)
     capability = xattrs.get(node.fd, xattrs.CAPABILITY)  # a write clears it
-    length = st.st_size if size is None else min(size, st.st_size)
+    length = _length(writer, size)
     copy_data(node.reader(), writer, length)
     if capability is not None:
         xattrs.put(node.fd, xattrs.CAPABILITY, capability)
@@ -301,7 +322,9 @@ def copy_up_dir(tree: Tree, node: DirNode) -> DirNode:
         missing.append(parent)
     with tree.changing():
         for lower in reversed(missing):
-            _copy_dir(tree, lower)
+            if directory(resolve(tree, lower.handle)).upper is None:
+                with copying(Kind.DIRECTORY):
+                    _copy_dir(tree, lower)
     return directory(resolve(tree, node.handle))
 
 
@@ -310,8 +333,6 @@ def _copy_dir(tree: Tree, node: DirNode) -> None:
     parent = directory(resolve(tree, node.place.parent))
     if parent.upper is None:
         raise error(errno.ESTALE)
-    if directory(resolve(tree, node.handle)).upper is not None:
-        return
     workdir = tree.workdir
     name = workdir.new_name()
     os.mkdir(name, 0o700, dir_fd=workdir.staging)

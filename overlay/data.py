@@ -11,12 +11,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from index.fd import Fd
-from index.syscalls import is_resident
 from overlay import permission
 from overlay.attributes import Change
 from overlay.blocking import may_block, must_not_wait
@@ -24,12 +22,13 @@ from overlay.copy_up import copy_up_data
 from overlay.credentials import Credentials
 from overlay.errors import WouldBlock, error
 from overlay.node import FileNode, Node
+from overlay.page_cache import resident
 from overlay.setattr import mode_after_write
 from overlay.tree import Tree
 
 Buffer = bytes | bytearray | memoryview
 _MAX_OFFSET: Final = (1 << 63) - 1
-EXTENT_MIN: Final = 64 << 10  # of less, one copy costs less than one more system call
+RESIDENT_MIN: Final = 256 << 10  # bytes; of less, a copy costs less than a mapping
 _NO_NOWAIT: Final = (errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -50,32 +49,11 @@ def regular(node: Node) -> FileNode:
     return node
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Data of a file that is in the page cache, to be sent from there by sendfile(2)."""
-
-    fd: Fd
-    offset: int
-    size: int
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __bytes__(self) -> bytes:
-        """The data, read; less of it if the file has become shorter."""
-        return os.pread(self.fd, self.size, self.offset)
-
-    def after(self, count: int) -> Extent:
-        """What is left when `count` bytes have been sent."""
-        return Extent(self.fd, self.offset + count, self.size - count)
-
-
-def read(
-    tree: Tree, node: Node, cred: Credentials, offset: int, count: int
-) -> tuple[Buffer | Extent, bool]:
+def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
     """Up to `count` bytes from `offset`, and whether the file ends there.
 
-    On a thread that must not wait much data is only found, not read.
+    On a thread that must not wait, much data is not read but seen where it is: it is for
+    system calls alone (overlay.page_cache).
     """
     file = regular(node)
     size = permission.require_data(tree, file, cred, permission.READ).size
@@ -83,11 +61,12 @@ def read(
         return b"", offset >= size
     wanted = min(count, size - offset)
     fd = file.reader()
+    data: Buffer | None = None
     if not must_not_wait():
-        data: Buffer | Extent = os.pread(fd, wanted, offset)
-    elif wanted >= EXTENT_MIN and is_resident(fd, offset, wanted):
-        data = Extent(fd, offset, wanted)
-    else:
+        data = os.pread(fd, wanted, offset)
+    elif wanted >= RESIDENT_MIN:
+        data = resident(fd, offset, wanted)
+    if data is None:
         data = _read_cached(fd, wanted, offset)
     return data, offset + len(data) >= size
 

@@ -14,6 +14,8 @@ import os
 from contextlib import suppress
 from typing import Final
 
+from index.fd import Fd
+
 _PLACES: Final = 4096
 _PLACE: Final = 65  # bytes: the length of a handle, and the handle of 64 at most
 _HEAD: Final = 16  # bytes before them: how many were written, how many processes died
@@ -26,7 +28,7 @@ class Departures:
         self._map = mmap.mmap(-1, _HEAD + _PLACES * _PLACE)
         self._counts = memoryview(self._map)[:_HEAD].cast("Q")
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
-        self._bells = [os.eventfd(0, flags) for _ in range(processes)]
+        self._bells = [Fd(os.eventfd(0, flags)) for _ in range(processes)]
 
     def join(self, slot: int) -> None:
         """Be the process in this slot, 0 or more; what went before does not concern it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+from enum import Enum
 
 
 class WouldBlock(Exception):  # noqa: N818 - a condition like BlockingIOError, not a failure
@@ -33,3 +34,13 @@ class Overtaken(OSError):  # noqa: N818 - as WouldBlock
 def error(number: int) -> OSError:
     """An `OSError` carrying errno `number` and its text."""
     return OSError(number, os.strerror(number))
+
+
+class Cause(Enum):
+    """What became of the object of a handle that is stale; the value is what people read."""
+
+    REMOVED = "removed"  # its last name is gone
+    LAYER = "layer"  # no layer that it could be in is in the stack, or there is no upper
+    INODE = "inode"  # its layer is there, its inode is not: changed or copied behind our back
+    PLACE = "place"  # a directory that is not where its names lead
+    PASSED = "passed"  # nothing now: it was so while something else changed

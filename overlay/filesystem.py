@@ -31,9 +31,9 @@ from overlay import (
 from overlay.attributes import Attributes, Change, Changes
 from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
-from overlay.data import Buffer, Extent, Stable
+from overlay.data import Buffer, Stable
 from overlay.decode import parent_of, resolve
-from overlay.errors import Overtaken, error
+from overlay.errors import Cause, Overtaken, error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
@@ -42,6 +42,7 @@ from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
 from overlay.recovery import recover
+from overlay.stale import cause
 from overlay.tree import Tree
 
 T = TypeVar("T")
@@ -56,6 +57,10 @@ class Overlay:
         self.read_only = tree.layers.upper is None
         # The number of this filesystem for clients, constant for the export.
         self.fsid = tree.signer.export if fsid is None else fsid
+        # As they are in handles: the export's id, and those whose handles are stale.
+        self.export_id = tree.signer.export.to_bytes(4, "big")
+        retired = tree.workdir.retired_exports()
+        self.retired_ids = frozenset(each.to_bytes(4, "big") for each in retired)
 
     @classmethod
     def open(
@@ -64,13 +69,14 @@ class Overlay:
         progress: Progress = lambda _: None,
         *,
         fsid: int | None = None,
+        share: int = 1,
     ) -> Overlay:
         """Open the layers, own the upper one, mend what a crash, a copy or a kernel mount left.
 
         `fsid`: the number of the filesystem for clients, if it is not to be our own.
-        Raises ConfigError.
+        `share`: how many such overlays the process may have open.  Raises ConfigError.
         """
-        tree = open_tree(config, progress=progress)
+        tree = open_tree(config, progress=progress, share=share)
         recover(tree)
         mend_kernel_work(tree)
         return cls(tree, fsid)
@@ -82,7 +88,9 @@ class Overlay:
     def share(self, number: int) -> None:
         """Prepare for so many processes at a time, forked from this one (overlay.processes).
 
-        This one then calls nothing but `died`, and `close` when there are none any more.
+        This one then calls nothing but `died`, and `close` when there are none any more,
+        or `leave` to let those that there are still go on.  Called again, it prepares for
+        others, while those that there are go on as long as they will.
         """
         processes.share(self._tree, number)
 
@@ -97,6 +105,14 @@ class Overlay:
     def died(self, pid: int) -> None:
         """A process that joined has ended, whatever ended it."""
         processes.died(self._tree, pid)
+
+    def stays_open(self) -> None:
+        """What is being learnt holds no longer than until `let_go` (overlay.generations)."""
+        self._tree.objects.of(self.root.fileid)
+
+    def let_go(self) -> None:
+        """This process uses it no more: it is closed with the last reference to it."""
+        self._tree.objects.bump(self.root.fileid)
 
     @property
     def bell(self) -> int | None:
@@ -131,6 +147,14 @@ class Overlay:
     def resolve(self, handle: bytes) -> Node:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
         return resolve(self._tree, handle)
+
+    def index_entries(self, seconds: float) -> int | None:
+        """How many entries the index has, as far as that is known after so long (index.census)."""
+        return self._tree.index.census.count(seconds)
+
+    def why_stale(self, handle: bytes) -> Cause:
+        """What became of the object of a handle that was stale; raises EBADF if it is none."""
+        return cause(self._tree, handle)
 
     def _now(self, node: Node) -> Node:
         """The node as it is now: the same object may have been copied up or removed since."""
@@ -198,9 +222,7 @@ class Overlay:
             raise error(errno.EINVAL)
         return os.readlink(b"", dir_fd=node.fd)
 
-    def read(
-        self, node: Node, cred: Credentials, offset: int, count: int
-    ) -> tuple[Buffer | Extent, bool]:
+    def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
         """Up to `count` bytes from `offset`, and whether the file ends there."""
         return data.read(self._tree, self._now(node), cred, offset, count)
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from index.fd import Fd, proc_path, reopen
-from index.identity import Identity
+from index.identity import DIRECTORY, Identity
 from index.layers import Layer
+from index.syscalls import RealHandle
 from overlay.attributes import Attributes
 
 
@@ -158,6 +159,12 @@ class DirNode(_Object):
 
 
 Node = FileNode | DirNode
+
+
+def bare_directory(handle: bytes, fileid: int) -> DirNode:
+    """A directory that no layer has: one of a server's own, above all overlays."""
+    identity = Identity(DIRECTORY, 0, fileid, RealHandle(0, b""))
+    return DirNode(identity, handle, 0, None, upper=None, lowers=())
 
 
 def _attributes(node: Node, st: os.stat_result, nlink: int, blocks: int) -> Attributes:

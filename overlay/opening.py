@@ -35,7 +35,11 @@ STATE_DIRECTORY: Final = Path("/var/lib/overlay-nfsd")
 
 
 def open_tree(
-    config: OverlayConfig, *, mend: bool = True, progress: Progress = lambda _: None
+    config: OverlayConfig,
+    *,
+    mend: bool = True,
+    progress: Progress = lambda _: None,
+    share: int = 1,
 ) -> Tree:
     """Open the layers and the work directory, held until the tree is dropped.
 
@@ -44,12 +48,7 @@ def open_tree(
     how to mend it.
     """
     _check_rights()
-    if not config.lowerdirs:
-        raise ConfigError("no lower layer given: name at least one with --lowerdir")
-    if (config.upperdir is None) != (config.workdir is None):
-        raise ConfigError(
-            "--upperdir and --workdir go together: give both, or none to serve read-only"
-        )
+    _check_names(config)
     opened, workdir = _open_directories(config)
     first_data = len(opened) - len(config.datadirs)
     seal = open_seal(workdir.identity)
@@ -66,7 +65,7 @@ def open_tree(
     top = 0 if config.upperdir is None else 1
     upper, lowers, data = layers[:top], layers[top:first_data], layers[first_data:]
     stack = Layers(upper[0] if upper else None, tuple(lowers), tuple(data), seal)
-    tree = _make_tree(config, stack, workdir, recognised.record)
+    tree = _make_tree(config, stack, workdir, recognised.record, share)
     # Nothing is known of data-only layers but paths, which stay.
     copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
     if copied:
@@ -76,6 +75,15 @@ def open_tree(
     return tree
 
 
+def _check_names(config: OverlayConfig) -> None:
+    if not config.lowerdirs:
+        raise ConfigError("no lower layer given: name at least one with --lowerdir")
+    if (config.upperdir is None) != (config.workdir is None):
+        raise ConfigError(
+            "--upperdir and --workdir go together: give both, or none to serve read-only"
+        )
+
+
 def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
     """The layers from the upper down, and the work directory, for this process alone."""
     opened = []
@@ -83,7 +91,7 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
         top, work = _open_upper(config.upperdir, config.workdir)
         opened.append(top)
     else:
-        work = _state_directory(config)
+        work = state_directory(config.lowerdirs[-1])
     opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
     workdir = _open_workdir(work, read_only=config.upperdir is None)
     if config.upperdir is not None:
@@ -91,12 +99,19 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
     return opened, workdir
 
 
-def _make_tree(config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record) -> Tree:
+def prepare_process() -> None:
+    """Set this process up to serve overlays, before it has threads."""
     keep_capabilities()
     os.umask(0)  # the client has applied its own
+
+
+def _make_tree(
+    config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record, share: int
+) -> Tree:
+    prepare_process()
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    return Tree(layers, workdir, Index(workdir), signer, kernel, record)
+    return Tree(layers, workdir, Index(workdir), signer, kernel, record, share)
 
 
 def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress) -> None:
@@ -181,19 +196,19 @@ def _walk(mount: Fd, names: list[bytes]) -> Fd | None:
     return fd
 
 
-def _state_directory(config: OverlayConfig) -> Fd:
-    """The work directory of a read-only export, known by its bottommost layer."""
-    bottom = os.path.realpath(config.lowerdirs[-1])
+def state_directory(path: bytes) -> Fd:
+    """Where to keep state that has no work directory: a place of its own for each `path`."""
+    bottom = os.path.realpath(path)
     base = Path(os.environ.get("STATE_DIRECTORY", STATE_DIRECTORY))
-    path = base / hashlib.blake2b(bottom, digest_size=8).hexdigest()
+    directory = base / hashlib.blake2b(bottom, digest_size=8).hexdigest()
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
         raise ConfigError(
-            f"cannot make {path}, where a read-only export keeps its key: {problem.strerror}; "
+            f"cannot make {directory}, where the server keeps its own: {problem.strerror}; "
             "set STATE_DIRECTORY to a directory that can be written"
         ) from problem
-    return Fd(os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+    return Fd(os.open(directory, os.O_RDONLY | os.O_DIRECTORY))
 
 
 def _open_workdir(work: Fd, *, read_only: bool) -> Workdir:

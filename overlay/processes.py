@@ -18,7 +18,11 @@ from overlay.tree import Tree
 
 
 def share(tree: Tree, processes: int) -> None:
-    """Prepare for so many processes at a time, before the first is forked."""
+    """Prepare for so many processes at a time, before the first of them is forked.
+
+    Those that were forked before do not tell these what they remove, but that they
+    have ended (`died`).
+    """
     if processes > 1:
         tree.departures = Departures(processes)
     tree.cache.clear()  # nobody would ever tell this process that one of them is gone

@@ -46,6 +46,9 @@ from overlay.verifier import WriteVerifier
 _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
 _KNOWN_NAMES: Final = 100_000  # about 300 bytes each
 _KEPT_LISTINGS: Final = 64 << 20  # bytes of listings held in memory
+# The least of both for each of many overlays.
+_FEW_NAMES: Final = 4096
+_FEW_LISTINGS: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ class Tree:
         signer: Signer,
         kernel: xattrs.Kernel,
         record: Record,
+        share: int = 1,
     ) -> None:
+        """`share`: how many such trees have the process's memory and descriptors between them."""
         self.layers = layers
         self.workdir = workdir
         self.index = index
@@ -107,9 +112,12 @@ class Tree:
         self.sealed = record.sealed
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
-        self.cache: Cache[Node] = Cache(descriptor_budget())
-        self.known_names: Cache[Known] = Cache(_KNOWN_NAMES)  # by parent's handle and name
-        self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_LISTINGS)
+        self.cache: Cache[Node] = Cache(descriptor_budget(share))
+        # By the parent's handle and the name.
+        self.known_names: Cache[Known] = Cache(max(_KNOWN_NAMES // share, _FEW_NAMES))
+        self.kept_listings: Cache[tuple[int, Listing]] = Cache(
+            max(_KEPT_LISTINGS // share, _FEW_LISTINGS)
+        )
         self.objects = Generations(0)  # where an object is, what it is made of
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name

@@ -18,13 +18,18 @@ _FAILURES: Final = b"sync-failures"
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 
+def boot_id() -> bytes:
+    """Another each time that the machine is started."""
+    with open(_BOOT_ID, "rb") as file:
+        return file.read()
+
+
 class WriteVerifier:
     """The verifier of one export: 8 bytes, the same in all processes forked from this one."""
 
     def __init__(self, workdir: Workdir) -> None:
         self._workdir = workdir
-        with open(_BOOT_ID, "rb") as file:
-            self._boot = file.read()
+        self._boot = boot_id()
         self._shared = memoryview(mmap.mmap(-1, 16)).cast("Q")  # the verifier, and the failures
         self._change(int(workdir.read(_FAILURES) or b"0"))
 

@@ -86,6 +86,14 @@ class Wire:
             with Client(mount_port, cred=auth_sys(uid, gid)) as other:
                 self.root = other.mount(export)
 
+    @classmethod
+    def over(cls, client: Client, export: str = "/") -> Wire:
+        """Of a client that is connected."""
+        wire = cls.__new__(cls)
+        wire.client = client
+        wire.root = client.mount(export)
+        return wire
+
     def close(self) -> None:
         self.client.close()
 

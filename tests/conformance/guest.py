@@ -1,7 +1,8 @@
 """A real Linux kernel as the NFS client, in QEMU without KVM.
 
 Rule: every wait has an end, after which QEMU is killed and what it had printed is part of the
-error. The guest reaches the host's loopback at 10.0.2.2, so the server never listens elsewhere.
+error. The guest reaches the host's loopback at 10.0.2.2, so the server need not listen elsewhere;
+only where guests are to have addresses of their own do they live in network namespaces.
 
 Scripts are run by busybox's sh. They and their output pass through a host directory shared by 9p;
 a virtio port only says "run script 3" and "script 3 ended with status 0".
@@ -49,11 +50,11 @@ class GuestResult:
         return self.output
 
 
-def check_nfs_answers(port: int, timeout: float = 5.0) -> None:
+def check_nfs_answers(port: int, timeout: float = 5.0, host: str = "127.0.0.1") -> None:
     """NFS's NULL procedure: a guest that finds no server would keep trying for minutes."""
     call = struct.pack(">10I", 1, 0, 2, 100003, 3, 0, 0, 0, 0, 0)
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+        with socket.create_connection((host, port), timeout) as connection:
             connection.settimeout(timeout)
             connection.sendall(struct.pack(">I", 0x80000000 | len(call)) + call)
             reply = connection.recv(28, socket.MSG_WAITALL)
@@ -88,7 +89,7 @@ class Guest:
         self._received = b""
 
     def __enter__(self) -> Self:
-        check_nfs_answers(self.port)
+        self._check()
         self._temporary = tempfile.TemporaryDirectory(prefix="guest-")
         self._directory = Path(self._temporary.name)
         self._control = self._directory / "control"
@@ -109,6 +110,9 @@ class Guest:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
+
+    def _check(self) -> None:
+        check_nfs_answers(self.port)
 
     def _boot(self) -> None:
         source = image()
@@ -131,7 +135,7 @@ class Guest:
         arguments = [qemu, "-machine", "pc", "-accel", "tcg", "-cpu", "max"]
         arguments += ["-m", str(self._memory), "-nodefaults", "-no-reboot", "-display", "none"]
         arguments += ["-kernel", str(kernel), "-initrd", str(initramfs)]
-        arguments += ["-append", KERNEL_ARGUMENTS]
+        arguments += ["-append", self._kernel_arguments()]
         arguments += ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
         arguments += ["-chardev", f"file,id=console,path={self._directory / 'console'}"]
         arguments += ["-chardev", f"socket,id=commands,fd={channel}"]
@@ -141,6 +145,9 @@ class Guest:
             share = f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap"
             arguments += ["-virtfs", share]
         return arguments
+
+    def _kernel_arguments(self) -> str:
+        return KERNEL_ARGUMENTS
 
     def _prepare(self) -> None:
         """Sets the clock and mounts everything."""
@@ -205,6 +212,34 @@ class Guest:
             qemu.wait(timeout=30)
             self._channel.close()
         self._temporary.cleanup()
+
+
+class DisklessGuest(Guest):
+    """One boot of the guest with the export as its root, in a network namespace.
+
+    What it mounts is on its kernel's command line, as for a machine that is booted over the
+    network. The export's /sbin/init is `guest_image.ROOT_INIT`.
+    """
+
+    def __init__(self, port: int, *, server: str, export: str, namespace: str) -> None:
+        super().__init__(port, export=export, memory=512)
+        self._server = server
+        self._namespace = namespace
+
+    def _check(self) -> None:
+        check_nfs_answers(self.port, host=self._server)
+
+    def _kernel_arguments(self) -> str:
+        options = f"vers=3,proto=tcp,port={self.port},mountport={self.port},mountproto=tcp,nolock"
+        root = f"root=/dev/nfs nfsroot={self._server}:{self.export},{options}"
+        return f"{KERNEL_ARGUMENTS} {root}"
+
+    def _qemu_arguments(self, kernel: Path, initramfs: Path, channel: int) -> list[str]:
+        arguments = super()._qemu_arguments(kernel, initramfs, channel)
+        return [program("ip", "iproute2"), "netns", "exec", self._namespace, *arguments]
+
+    def _prepare(self) -> None:
+        self.run(f"date -s @{int(time.time())} >/dev/null", timeout=60).check()
 
 
 def run(

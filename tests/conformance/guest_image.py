@@ -32,6 +32,12 @@ ip link set lo up
 ip address add 10.0.2.15/24 dev eth0
 ip link set eth0 up
 ip route add default via 10.0.2.2
+root=$(sed -n 's/.*nfsroot=\([^ ]*\).*/\1/p' /proc/cmdline)
+if [ -n "$root" ]; then
+  mkdir /root-of-nfs
+  mount -i -t nfs -o "${root#*,},addr=${root%%:*}" "${root%%,*}" /root-of-nfs || poweroff -f
+  exec switch_root /root-of-nfs /sbin/init
+fi
 mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 control /control || poweroff -f
 for port in /sys/class/virtio-ports/*; do
   [ "$(cat $port/name 2>/dev/null)" = commands ] && exec 3<>/dev/${port##*/}
@@ -42,6 +48,27 @@ while read -r number <&3; do
   echo $number $? >&3
 done
 poweroff -f
+"""
+
+
+# What a Debian root needs as /sbin/init to take scripts as well, when it is the guest's own root.
+ROOT_INIT = r"""#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LC_ALL=C
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /run
+exec >/dev/hvc0 2>&1 </dev/null
+mkdir /run/control
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 control /run/control || exit
+for port in /sys/class/virtio-ports/*; do
+  [ "$(cat $port/name 2>/dev/null)" = commands ] && exec 3<>/dev/${port##*/}
+done
+echo 0 0 >&3
+while read -r number <&3; do
+  setsid sh /run/control/$number.sh >/run/control/$number.out 2>&1 </dev/null
+  echo $number $? >&3
+done
 """
 
 

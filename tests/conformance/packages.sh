@@ -21,6 +21,7 @@ wanted=(
   mkfs.erofs:erofs-utils
   bindfs:bindfs
   rsync:rsync
+  ip:iproute2
 )
 if [ "${1:-}" = bench ]; then
   wanted=(

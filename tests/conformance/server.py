@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -63,8 +63,13 @@ class Server:
         export: str = "/",
         arguments: Sequence[str] = (),
         project: Path = PROJECT,
+        environment: Mapping[str, str] | None = None,
+        listen: bool = True,
     ) -> None:
-        """Of these layers under this name; without layers, what the arguments say."""
+        """Of these layers under this name; without layers, what the arguments say.
+
+        Without `listen` its configuration says where it listens.
+        """
         self._stack = stack
         self.export = export
         self.port = 0
@@ -73,6 +78,8 @@ class Server:
         self.banner = ""
         self._arguments = list(arguments)
         self._project = project
+        self._environment = dict(environment or {})
+        self._listen = listen
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -84,13 +91,15 @@ class Server:
         words = [sys.executable, "-m", "nfsd", "serve"]
         if self._stack is not None:
             words += [*self._stack.options(), "--export", self.export]
-        words += ["--listen", f"127.0.0.1:{self.port}", *self._arguments]
+        if self._listen:
+            words += ["--listen", f"127.0.0.1:{self.port}"]
+        words += self._arguments
         with self.log.open("ab") as output:
             # setpriv: the server must not outlive a test run that is itself killed.
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *words],
                 cwd=self._project,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -110,7 +119,7 @@ class Server:
                 assert found[1] == found[2], f"NFS and MOUNT on two ports: {found[0]}"
                 assert self.port in (0, int(found[1])), f"not the port asked for: {found[0]}"
                 self.port, self.banner = int(found[1]), text
-                locks = re.search(r"^locks .* on port (\d+)$", text, re.MULTILINE)
+                locks = re.search(r"^locks: .* on port (\d+)$", text, re.MULTILINE)
                 self.lock_port = int(locks[1]) if locks else 0
                 return
             if self._process.poll() is not None:

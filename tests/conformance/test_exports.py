@@ -21,10 +21,13 @@ from nfsd.xdr.nfs3 import (
     NFS3_OK,
     NFS3ERR_ACCES,
     NFS3ERR_BADHANDLE,
+    NFS3ERR_NOENT,
     NFS3ERR_ROFS,
+    NFS3ERR_STALE,
     ACCESS3args,
     COMMIT3args,
     READ3args,
+    READDIRPLUS3args,
     SETATTR3args,
     SYMLINK3args,
     WRITE3args,
@@ -274,6 +277,57 @@ def test_several_exports_and_nested_paths(exporting: Exporting) -> None:
         for node in client.mountd("EXPORT", None)
     }
     assert listed == {b"/": [b"*"], b"/two/deep": [b"127.0.0.2"]}
+
+
+def names_in(client: Client, directory: bytes) -> dict[bytes, bool]:
+    """The names in a directory, and whether attributes and a handle come with them."""
+    listed = client.nfs("READDIRPLUS", READDIRPLUS3args(directory, 0, bytes(8), 4096, 8192))
+    assert (listed.status, listed.resok.reply.eof) == (NFS3_OK, True)
+    return {
+        bytes(entry.name): entry.name_handle is not None for entry in listed.resok.reply.entries
+    }
+
+
+def test_the_directories_above_the_exports(exporting: Exporting) -> None:
+    """Where no export is called `/`, it leads to those that the client is let into."""
+    exporting.serve(
+        '"127.0.0.1" = "rw", "127.0.0.2" = "ro"',
+        '"127.0.0.1" = "ro"',
+        paths=("/srv/one", "/srv/deep/two"),
+    )
+    client, second, denied = (exporting.client(f"127.0.0.{number}") for number in (1, 2, 3))
+    root = client.mount("/")
+    srv = lookup(client, root, b"srv")
+    assert srv == client.mount("/srv")
+    # What lies in another filesystem is asked for by LOOKUP.
+    assert names_in(client, srv) == {b".": True, b"..": True, b"deep": True, b"one": False}
+    assert names_in(second, second.mount("/srv")) == {b".": True, b"..": True, b"one": False}
+    # Across the border another filesystem begins, which is the export.
+    one = lookup(client, srv, b"one")
+    assert one == client.mount("/srv/one")
+    assert lookup(client, lookup(client, srv, b"deep"), b"two") == client.mount("/srv/deep/two")
+    fsids = {client.nfs("GETATTR", each).resok.fsid for each in (root, srv, one)}
+    assert len(fsids) == 2
+    assert lookup(client, srv, b"..") == root
+    assert lookup(client, root, b"..") == root
+    # It cannot be changed, and shows nobody what he is not let into.
+    made = client.nfs("SYMLINK", _symlink(srv, b"new"))
+    assert made.status == NFS3ERR_ROFS
+    assert client.nfs("LOOKUP", diropargs3(srv, b"none")).status == NFS3ERR_NOENT
+    assert mount_status(denied, "/") == MNT3ERR_ACCES
+    assert mount_status(second, "/srv/deep") == MNT3ERR_ACCES
+    assert second.nfs("GETATTR", client.mount("/srv/deep")).status == NFS3ERR_STALE
+    for handle in (root[:-1], root + b"x", bytes(len(root))):
+        assert client.nfs("GETATTR", handle).status in (NFS3ERR_STALE, NFS3ERR_BADHANDLE)
+    for name, arguments in (
+        ("FSSTAT", root),
+        ("FSINFO", root),
+        ("PATHCONF", root),
+        ("ACCESS", ACCESS3args(root, ACCESS3_READ | ACCESS3_MODIFY)),
+    ):
+        assert client.nfs(name, arguments).status == NFS3_OK, name
+    wanted = ACCESS3args(root, ACCESS3_READ | ACCESS3_MODIFY)
+    assert client.nfs("ACCESS", wanted).resok.access == ACCESS3_READ
 
 
 def test_fsid(exporting: Exporting) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from overlay import counts
 from overlay.filesystem import Overlay
 from tests.unit.overlays import Dirs, Served
 
@@ -41,6 +42,7 @@ class Process:
     @staticmethod
     def _obey(overlay: Overlay, slot: int, number: int, pipe: Connection) -> None:
         overlay.join(slot, number)
+        counts.join(slot)
         served = Served(overlay)
         with suppress(EOFError):
             while True:

@@ -54,49 +54,354 @@ def test_what_a_file_means(tmp_path: Path) -> None:
     assert [pattern.text for pattern, _ in root.clients] == ["*"]
 
 
-def test_how_clients_lock(tmp_path: Path) -> None:
-    settings = 'workers = 2\nlocks = "off"\nlock_port = 32803\ngrace = 0'
-    config = load(written(tmp_path, GOOD.replace("workers = 2", settings)))
-    assert config.locks == LockConfig(False, 32803, 0)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "line", "said"),
-    [
-        ("workers = 2", "workers = ", 3, "Invalid value"),
-        ("workers = 2", "workers = 0", 3, "workers: give a number from 1"),
-        ("workers = 2", 'workers = "2"', 3, "workers: give a number from 1"),
-        ("workers = 2", "workers = true", 3, "workers: give a number from 1"),
-        ("workers = 2", "locks = true", 3, 'locks: give "on" or "off"'),
-        ("workers = 2", "lock_port = 65536", 3, "lock_port: give a number from 0 to 65535"),
-        ("workers = 2", "grace = -1", 3, "grace: give a number from 0 to 3600"),
-        ("workers", "worker", 3, "worker: no such setting; is 'workers' meant?"),
-        ("[server]", "[servers]", 1, "servers: no such setting; is 'server' meant?"),
-        ("lowerdir = [", "lower = [", 7, "lower: no such setting"),
-        ('path = "/debian/"', 'path = "debian"', 6, "path: give what clients mount it as"),
-        ('path = "/debian/"', 'path = "/a/../b"', 6, "path: give what clients mount it as"),
-        ('path = "/"', 'path = "/debian"', 13, "path: is exported twice"),
-        ('"/srv/layers/app"', '"app"', 7, "lowerdir: app: give an absolute path"),
-        ('lowerdir = "/srv/root"', "lowerdir = []", 14, "lowerdir: name at least one"),
-        ('lowerdir = "/srv/root"', "lowerdir = [7]", 14, "lowerdir: give a list of texts"),
-        ('workdir = "/srv/work"\n', "", 5, "workdir: upperdir and workdir go together"),
-        ("rw,root_squash", "rw,root_squish", 10, "clients: root_squish: no such option"),
-        ("10.0.0.0/8", "10.0.0.0/99", 10, "clients: '10.0.0.0/99'"),
-        ('"*" = ""', '"*" = 7', 15, "clients: give patterns with options"),
-        ('[export.clients]\n"*" = ""\n', "", 12, "clients: give patterns with options"),
-    ],
+NO_CLIENT = (
+    "give an address, a network like 10.0.0.0/8, a host name, a wildcard like *.example.org, "
+    "a @netgroup or *"
 )
+NO_NETWORK = " is no address and no network: give one like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32"
+
+# What is written in place of what, and the line and the words of the refusal. Of what is no TOML
+# the words are Python's own.
+WRONG = [
+    ("workers = 2", "workers = ", 3, "not TOML"),
+    ("workers = 2", "workers = 2\nworkers = 3", 4, "not TOML"),
+    ("[server]", "[server", 1, "not TOML"),
+    ('"/srv/upper"', '"/srv/upper', 8, "not TOML"),
+    ('"rw,root_squash"', "rw,root_squash", 10, "not TOML"),
+    ("[server]", "[servers]", 1, "servers: no such setting; is 'server' meant?"),
+    ("[server]", "[[server]]", 1, "write it once, as a table: [server]"),
+    ('[[export]]\npath = "/debian/"', '[export]\npath = "/debian/"', 12, "not TOML"),
+    ('[[export]]\npath = "/"', '[[exports]]\npath = "/"', 15, "not TOML"),
+    ("workers = 2", "workers = 0", 3, "workers: give a number from 1 to 64"),
+    ("workers = 2", "locks = true", 3, 'locks: give "on" or "off"'),
+    ("workers = 2", "lock_port = 65536", 3, "lock_port: give a number from 0 to 65535"),
+    ("workers = 2", "grace = -1", 3, "grace: give a number from 0 to 3600"),
+    ("workers = 2", "workers = 65", 3, "workers: give a number from 1 to 64"),
+    ("workers = 2", 'workers = "2"', 3, "workers: give a number from 1 to 64"),
+    ("workers = 2", "workers = true", 3, "workers: give a number from 1 to 64"),
+    ("workers = 2", "workers = 1.5", 3, "workers: give a number from 1 to 64"),
+    ("workers", "worker", 3, "worker: no such setting; is 'workers' meant?"),
+    ('"[::]:2049"', "2049", 2, 'listen: give a list of texts, like ["one", "two"]'),
+    ('"[::]:2049"', '"2049"', 2, "listen: 2049: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049"),
+    (
+        '"[::]:2049"',
+        '"0.0.0.0:nfs"',
+        2,
+        "listen: 0.0.0.0:nfs: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049",
+    ),
+    (
+        '"[::]:2049"',
+        '"0.0.0.0:65536"',
+        2,
+        "listen: 0.0.0.0:65536: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049",
+    ),
+    (
+        '"[::]:2049"',
+        '":::2049"',
+        2,
+        "listen: :::2049: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049",
+    ),
+    (
+        '["0.0.0.0:2049", "[::]:2049"]',
+        "[]",
+        2,
+        "listen: name at least one address, like 0.0.0.0:2049",
+    ),
+    (
+        'path = "/debian/"',
+        'path = "debian"',
+        6,
+        "path: give what clients mount it as, an absolute path like /debian",
+    ),
+    (
+        'path = "/debian/"',
+        'path = "/a/../b"',
+        6,
+        "path: give what clients mount it as, an absolute path like /debian",
+    ),
+    (
+        'path = "/debian/"\n',
+        "",
+        5,
+        "path: give what clients mount it as, an absolute path like /debian",
+    ),
+    ('path = "/debian/"', "path = 7", 6, 'path: give one text, like "/srv/debian"'),
+    (
+        'path = "/debian/"',
+        f'path = "/{"n" * 1024}"',
+        6,
+        "path: give what clients mount it as, an absolute path like /debian",
+    ),
+    (
+        'path = "/"',
+        'path = "/debian"',
+        13,
+        "path: /debian is exported twice: give each export its own",
+    ),
+    (
+        'path = "/"',
+        'path = "//debian/./"',
+        13,
+        "path: /debian is exported twice: give each export its own",
+    ),
+    (
+        'path = "/debian/"',
+        'path = "/debi\\u0000an"',
+        6,
+        "path: give what clients mount it as, an absolute path like /debian",
+    ),
+    ("lowerdir = [", "lower = [", 7, "lower: no such setting; is 'lowerdir' meant?"),
+    ('"/srv/layers/app"', '"app"', 7, "lowerdir: app: give an absolute path"),
+    ('"/srv/layers/app"', '"~/app"', 7, "lowerdir: ~/app: give an absolute path"),
+    ('"/srv/layers/app"', '""', 7, 'lowerdir: give a list of texts, like ["one", "two"]'),
+    (
+        '"/srv/layers/app"',
+        '"/srv/\\u0000app"',
+        7,
+        "lowerdir: there is a zero byte in the path: leave it out",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        "lowerdir = []",
+        14,
+        "lowerdir: name at least one lower layer, the topmost first",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        "lowerdir = [7]",
+        14,
+        'lowerdir: give a list of texts, like ["one", "two"]',
+    ),
+    (
+        'lowerdir = "/srv/root"\n',
+        "",
+        12,
+        "lowerdir: name at least one lower layer, the topmost first",
+    ),
+    (
+        'workdir = "/srv/work"\n',
+        "",
+        5,
+        "workdir: upperdir and workdir go together: give both or none",
+    ),
+    (
+        'upperdir = "/srv/upper"\n',
+        "",
+        5,
+        "upperdir: upperdir and workdir go together: give both or none",
+    ),
+    ('upperdir = "/srv/upper"', 'upperdir = ""', 8, 'upperdir: give one text, like "/srv/debian"'),
+    (
+        'upperdir = "/srv/upper"',
+        'upperdir = ["/srv/upper"]',
+        8,
+        'upperdir: give one text, like "/srv/debian"',
+    ),
+    (
+        'upperdir = "/srv/upper"',
+        'upperdir = "srv/upper"',
+        8,
+        "upperdir: srv/upper: give an absolute path",
+    ),
+    (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/upper"',
+        9,
+        "workdir: /srv/upper is named twice: each layer is a directory of its own",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\nupperdir = "/srv/upper"\nworkdir = "/srv/work2"',
+        15,
+        "upperdir: is that of /debian: give each export its own",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\nupperdir = "/srv/upper2"\nworkdir = "/srv/work"',
+        16,
+        "workdir: is that of /debian: give each export its own",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\ndatadir = "data"',
+        15,
+        "datadir: data: give an absolute path",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\nuserxattr = "yes"',
+        15,
+        "userxattr: give true or false",
+    ),
+    (
+        'upperdir = "/srv/upper"',
+        'upperdir = "/srv/{client}/upper"',
+        9,
+        "workdir: each client needs its own: write {client} in it too",
+    ),
+    (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/{client}/work"',
+        8,
+        "upperdir: each client needs its own: write {client} in it too",
+    ),
+    (
+        'upperdir = "/srv/upper"',
+        'upperdir = "/srv/{host}/upper"',
+        8,
+        "upperdir: {host} stands for nothing: {client} is what there is",
+    ),
+    (
+        'upperdir = "/srv/upper"',
+        'upperdir = "/srv/{client}/{client}"',
+        8,
+        "upperdir: write {client} once",
+    ),
+    (
+        '"/srv/layers/app"',
+        '"/srv/{client}/app"',
+        7,
+        "lowerdir: /srv/{client}/app: lower layers are for all clients: write no {client}",
+    ),
+    (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/work"\nmax_clients = 5',
+        10,
+        "max_clients: goes with {client} in upperdir and workdir",
+    ),
+    (
+        'upperdir = "/srv/upper"\nworkdir = "/srv/work"',
+        'upperdir = "/srv/{client}/upper"\nworkdir = "/srv/{client}/work"\nmax_clients = 0',
+        10,
+        "max_clients: give a number from 1 to 65536",
+    ),
+    (
+        'upperdir = "/srv/upper"\nworkdir = "/srv/work"',
+        'upperdir = "/srv/{client}/upper"\nworkdir = "/srv/{client}/work"\nmax_client = 5',
+        10,
+        "max_client: no such setting; is 'max_clients' meant?",
+    ),
+    (
+        '"*" = ""',
+        '"*" = 7',
+        15,
+        'clients: give patterns with options, like { "10.0.0.0/8" = "rw" }',
+    ),
+    (
+        '[export.clients]\n"*" = ""\n',
+        "",
+        12,
+        'clients: give patterns with options, like { "10.0.0.0/8" = "rw" }',
+    ),
+    (
+        '[export.clients]\n"*" = ""\n',
+        "clients = {}\n",
+        15,
+        'clients: give patterns with options, like { "10.0.0.0/8" = "rw" }',
+    ),
+    (
+        '[export.clients]\n"*" = ""\n',
+        'clients = "*"\n',
+        15,
+        'clients: give patterns with options, like { "10.0.0.0/8" = "rw" }',
+    ),
+    ("10.0.0.0/8", "10.0.0.0/99", 10, "clients: '10.0.0.0/99'" + NO_NETWORK),
+    ("10.0.0.0/8", "10.0.0", 10, "clients: '10.0.0'" + NO_NETWORK),
+    ("10.0.0.0/8", "2001:db8::/129", 10, "clients: '2001:db8::/129'" + NO_NETWORK),
+    ("10.0.0.0/8", "host/24", 10, "clients: 'host/24'" + NO_NETWORK),
+    ("10.0.0.0/8", "10.0.0.1,10.0.0.2", 10, "clients: '10.0.0.1,10.0.0.2'" + NO_NETWORK),
+    ("10.0.0.0/8", "", 10, "clients: '' is no client: " + NO_CLIENT),
+    ("@lab", "@", 10, "clients: '@' is no client: " + NO_CLIENT),
+    ("build*.lan", "build lan", 10, "clients: 'build lan' is no client: " + NO_CLIENT),
+    (
+        "rw,root_squash",
+        "rw,root_squish",
+        10,
+        "clients: root_squish: no such option; is 'root_squash' meant?",
+    ),
+    (
+        "rw,root_squash",
+        "rw root_squash",
+        10,
+        "clients: rw root_squash: no such option; is 'root_squash' meant?",
+    ),
+    (
+        "rw,root_squash",
+        "rw,anonuid=nobody",
+        10,
+        "clients: anonuid=nobody: give a number from 0 to 4294967294",
+    ),
+    (
+        "rw,root_squash",
+        "rw,anonuid=-1",
+        10,
+        "clients: anonuid=-1: give a number from 0 to 4294967294",
+    ),
+    (
+        "rw,root_squash",
+        "rw,anongid=4294967295",
+        10,
+        "clients: anongid=4294967295: give a number from 0 to 4294967294",
+    ),
+    (
+        "rw,root_squash",
+        "rw,fsid=x",
+        10,
+        "clients: fsid=x: give a number from 0 to 18446744073709551615",
+    ),
+    ("rw,root_squash", "rw,sec=krb5", 10, "clients: sec=krb5: only sec=sys is there"),
+    (
+        "rw,root_squash",
+        "rw,xprtsec=tls",
+        10,
+        "clients: xprtsec=tls: there is no TLS, only xprtsec=none",
+    ),
+    (
+        "rw,root_squash",
+        "rw,refer=/data@10.0.0.9",
+        10,
+        "clients: refer=/data@10.0.0.9: leave it out: only NFSv4 sends clients elsewhere",
+    ),
+    ('"rw,root_squash"', '"rw,fsid=7"; "*" = "ro"', 10, "not TOML"),
+    (
+        '"*" = ""',
+        '"*" = "fsid=7"\n[[export]]\npath = "/x"\nlowerdir = "/x"\nclients = { "*" = "fsid=7" }',
+        20,
+        "clients: fsid=7 is that of /: give another",
+    ),
+    (
+        '"/srv/layers/debian-12"',
+        '"/srv/layers/app"',
+        7,
+        "lowerdir: /srv/layers/app is named twice: each layer is a directory of its own",
+    ),
+    (
+        '"/srv/layers/debian-12"',
+        '"/srv/upper"',
+        8,
+        "upperdir: /srv/upper is named twice: each layer is a directory of its own",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "said"), WRONG)
 def test_a_wrong_file_is_refused_with_line_and_cure(
     tmp_path: Path, old: str, new: str, line: int, said: str
 ) -> None:
-    assert old in GOOD
+    assert GOOD.count(old) >= 1
     path = written(tmp_path, GOOD.replace(old, new, 1))
     with pytest.raises(ConfigFileError) as refusal:
         load(path)
     text = str(refusal.value)
-    assert text.startswith(f"{path}:{line}: "), text
-    assert said in text
+    if said == "not TOML":
+        text = text[: text.index(said) + len(said)]
+        assert str(refusal.value).endswith('like workers = 2 or path = "/x"')
+    assert text == f"{path}:{line}: {said}"
     assert "\n" not in text
+
+
+def test_fifty_wrong_files_are_tried() -> None:
+    assert len({(old, new) for old, new, _, _ in WRONG}) == len(WRONG) >= 50
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -107,3 +412,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         load(str(tmp_path / "latin"))
     with pytest.raises(ConfigFileError, match="nothing is exported"):
         load(written(tmp_path, "[server]\n"))
+
+
+def test_how_clients_lock(tmp_path: Path) -> None:
+    settings = 'workers = 2\nlocks = "off"\nlock_port = 32803\ngrace = 0'
+    config = load(written(tmp_path, GOOD.replace("workers = 2", settings)))
+    assert config.locks == LockConfig(False, 32803, 0)

@@ -45,10 +45,32 @@ def test_each_option_sets_its_field(text: str, field: str, value: object) -> Non
 
 
 def test_a_line_of_the_kernels_server_can_be_pasted() -> None:
-    pasted = "rw,sync,wdelay,hide,nocrossmnt,secure,no_subtree_check,sec=sys"
-    pasted = pasted.replace("nocrossmnt,", "crossmnt,")
-    options = ExportOptions.parse(f"{pasted},mountpoint=/srv,fsid=1b2c-2-3-4-5")
-    assert options == ExportOptions(read_only=False)
+    pasted = "rw,sync,wdelay,hide,crossmnt,secure,no_subtree_check,sec=sys:krb5"
+    uuid = "fsid=0b2c3d4e-0001-4aaa-8bbb-123456789abc"
+    for line in (pasted, f"({pasted})", f"{pasted},mountpoint=/srv,{uuid},xprtsec=none:tls"):
+        assert ExportOptions.parse(line) == ExportOptions(read_only=False)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("secure", "insecure", "rw", "ro", "async", "sync", "no_wdelay", "wdelay", "nohide"),
+        *(
+            "hide",
+            "crossmnt",
+            "no_subtree_check",
+            "subtree_check",
+            "insecure_locks",
+            "secure_locks",
+        ),
+        *("no_auth_nlm", "auth_nlm", "mountpoint=/srv", "mp=/srv", "mountpoint", "mp", "fsid=7"),
+        *("fsid=root", "fsid=0b2c3d4e-0001-4aaa-8bbb-123456789abc", "security_label", "pnfs"),
+        *("no_pnfs", "sec=sys", "sec=krb5:sys", "xprtsec=none", "root_squash", "no_root_squash"),
+        *("all_squash", "no_all_squash", "anonuid=150", "anongid=100", "acl", "no_acl"),
+    ],
+)
+def test_every_option_of_exports_is_taken(option: str) -> None:
+    ExportOptions.parse(f"rw,{option},sync")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +83,12 @@ def test_a_line_of_the_kernels_server_can_be_pasted() -> None:
         ("anongid=4294967295", "give a number"),
         ("fsid=x", "give a number"),
         ("sec=krb5", "only sec=sys"),
-        ("refer=/a@b", "no such option"),
+        ("refer=/a@b", "only NFSv4 sends clients elsewhere"),
+        ("replicas=/a@b", "only NFSv4 sends clients elsewhere"),
+        ("xprtsec=tls:mtls", "there is no TLS"),
+        ("hide=1", "hide=1: no such option"),
+        ("fsid=1b2c-2-3-4-5", "give a number"),
+        ("rw sync", "rw sync: no such option"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:

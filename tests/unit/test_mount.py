@@ -86,8 +86,7 @@ def test_a_directory_below_it(mounter: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "number"),
     [
-        (b"/", MNT3ERR_NOENT, errno.ENOENT),
-        (b"/srv", MNT3ERR_NOENT, errno.ENOENT),
+        (b"/other", MNT3ERR_NOENT, errno.ENOENT),
         (b"/srv/debian2", MNT3ERR_NOENT, errno.ENOENT),
         (b"/srv/debian/nothing", MNT3ERR_NOENT, errno.ENOENT),
         (b"/srv/debian/etc/passwd", MNT3ERR_NOTDIR, errno.ENOTDIR),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from index.syscalls import is_resident
+from index.fd import Fd
 from nfsd.xdr.codec import decode, encode
 from nfsd.xdr.nfs3 import (
     DATA_SYNC,
@@ -30,7 +30,8 @@ from nfsd.xdr.nfs3 import (
     pack_READ3args,
     unpack_READ3res,
 )
-from overlay.data import EXTENT_MIN
+from overlay.data import RESIDENT_MIN
+from overlay.page_cache import Pages, resident
 from tests.client import Client
 from tests.conformance.server import Server
 from tests.unit.test_nfs3_attributes import SAME, attributes, made
@@ -159,7 +160,17 @@ def test_a_lower_file_is_copied_up_and_not_changed(
     assert (Path(live.stack.upper) / "file").read_bytes() == b"01__456789"
 
 
-SIZES = [1, 3, 4096, EXTENT_MIN - 1, EXTENT_MIN, EXTENT_MIN + 1, 100_001, MEGABYTE - 3, MEGABYTE]
+SIZES = [
+    1,
+    3,
+    4096,
+    100_001,
+    RESIDENT_MIN - 1,
+    RESIDENT_MIN,
+    RESIDENT_MIN + 1,
+    MEGABYTE - 3,
+    MEGABYTE,
+]
 
 
 @pytest.mark.parametrize("count", SIZES)
@@ -209,17 +220,47 @@ def test_a_file_that_gets_shorter_while_it_is_sent(
 
 def test_what_is_resident(tmp_path: Path) -> None:
     place = tmp_path / "file"
+    data = os.urandom(100_000)
+    place.write_bytes(data)
+    file = Fd(os.open(place, os.O_RDONLY))
+
+    def seen(offset: int, size: int) -> bytes | None:
+        view = resident(file, offset, size)
+        return None if view is None else bytes(view)
+
+    os.fsync(file)
+    assert seen(0, 100_000) == data
+    assert seen(99_999, 1) == data[-1:]
+    assert seen(4095, 10_000) == data[4095:14_095]
+    assert seen(0, 200_000) is None
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    assert seen(0, 100_000) is None
+    assert seen(5000, 1) is None
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+    os.pread(file, 1, 5000)
+    assert seen(4096, 4096) == data[4096:8192]
+    assert seen(4095, 2) is None
+    assert seen(8191, 2) is None
+
+
+def test_what_was_seen_of_a_file_that_got_shorter(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    data = os.urandom(100_000)
+    place.write_bytes(data)
+    view = resident(Fd(os.open(place, os.O_RDONLY)), 1000, 99_000)
+    assert view is not None
+    assert isinstance(view.obj, Pages)
+    os.truncate(place, 50_000)
+    assert view.obj.again(99_000) == data[1000:50_000] + bytes(50_000)
+    assert view.obj.again(60_000) == data[40_000:50_000] + bytes(50_000)
+
+
+def test_what_was_seen_is_let_go_of(tmp_path: Path) -> None:
+    place = tmp_path / "file"
     place.write_bytes(bytes(100_000))
-    with open(place, "rb") as file:
-        os.fsync(file.fileno())
-        assert is_resident(file.fileno(), 0, 100_000)
-        assert is_resident(file.fileno(), 99_999, 1)
-        assert not is_resident(file.fileno(), 0, 200_000)
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        assert not is_resident(file.fileno(), 0, 100_000)
-        assert not is_resident(file.fileno(), 5000, 1)
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        os.pread(file.fileno(), 1, 5000)
-        assert is_resident(file.fileno(), 4096, 4096)
-        assert not is_resident(file.fileno(), 4095, 2)
-        assert not is_resident(file.fileno(), 8191, 2)
+    view = resident(Fd(os.open(place, os.O_RDONLY)), 0, 100_000)
+    rest = None if view is None else view[5000:]
+    del view
+    assert str(place) in Path("/proc/self/maps").read_text()
+    del rest
+    assert str(place) not in Path("/proc/self/maps").read_text()

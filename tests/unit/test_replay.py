@@ -145,7 +145,7 @@ class Other:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                cache.join(slot)
+                cache.join(slot, slot, 2)
                 for answer in steps():
                     pipe.send(answer)
                 signal.pause()

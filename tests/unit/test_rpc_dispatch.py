@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ from overlay.credentials import Credentials
 from overlay.errors import WouldBlock
 
 PROGRAM = 400000
+BEGUN = time.monotonic_ns()
 NONE = opaque_auth(AUTH_NONE, b"")
 ROOT = opaque_auth(AUTH_SYS, encode(pack_authsys_parms, authsys_parms(7, b"host", 0, 0, ())))
 
@@ -267,7 +269,7 @@ def test_would_block_leaves_nothing(service: Service) -> None:
         dispatcher.answer(call(3), peer, parts)
     assert parts == [b"before"]
     service.blocked = False
-    assert dispatcher.answer_waiting(call(3), peer, parts) == 28
+    assert dispatcher.answer_waiting(call(3), peer, parts, BEGUN) == 28
 
 
 def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: Path) -> None:
@@ -290,7 +292,7 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
             dispatcher.answer(call(), Peer("192.0.2.1", 1023), [])
         blocked = False
         parts: Parts = []
-        dispatcher.answer_waiting(call(), Peer("192.0.2.1", 1023), parts)
+        dispatcher.answer_waiting(call(), Peer("192.0.2.1", 1023), parts, BEGUN)
     message, _ = unpack_rpc_msg(unmarked(parts), 0)
     assert message.body.rbody is not None
     assert accepted(message.body.rbody)[0] == SUCCESS
@@ -298,7 +300,7 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
 
 def test_would_block_where_it_may_wait_is_an_error(service: Service) -> None:
     parts: Parts = []
-    service.dispatcher().answer_waiting(call(3), Peer("192.0.2.1", 1023), parts)
+    service.dispatcher().answer_waiting(call(3), Peer("192.0.2.1", 1023), parts, BEGUN)
     message, _ = unpack_rpc_msg(unmarked(parts), 0)
     assert message.body.rbody is not None
     assert accepted(message.body.rbody)[0] == SYSTEM_ERR

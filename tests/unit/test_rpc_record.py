@@ -47,6 +47,20 @@ def test_fragments_make_records(records: list[list[bytes]], step: int, shared: i
     assert feed(reader(shared), stream, step) == [b"".join(record) for record in records]
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(FRAGMENTS, max_size=4), st.integers(1, 300), st.data())
+def test_another_reader_goes_on_anywhere(
+    records: list[list[bytes]], step: int, data: st.DataObject
+) -> None:
+    stream = b"".join(map(framed, records))
+    cut = data.draw(st.integers(0, len(stream)))
+    first, second = reader(), reader()
+    found = feed(first, stream[:cut], step)
+    second.resume(first.rest())
+    found += feed(second, stream[cut:], step)
+    assert found == [b"".join(record) for record in records]
+
+
 def test_a_large_record_arrives_in_its_own_buffer() -> None:
     record = bytes(range(250)) * 10
     to = reader()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from nfsd.listeners import listen_address
 from nfsd.options import Refusal, split_layers
-from nfsd.serve_command import export_path, listen_address, mount_command
+from nfsd.serve_command import export_path, mount_command
 from tests.client import Client
 from tests.conformance.server import PROJECT, Server, Stack
 

@@ -1,0 +1,133 @@
+"""The overlays of one export's clients: each has an upper layer of its own over the same lowers.
+
+A client's overlay is open in one worker, the one that all its connections go to
+(nfsd.balance), from its first call on until it has not called for a while.  It is found
+by the client's address alone: so a handle is good after a restart without a MOUNT, and
+one client's handle means nothing in the hands of another.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Final
+
+from nfsd.log import LOGGER, ONCE
+from overlay import per_client
+from overlay.blocking import may_block
+from overlay.config import ConfigError, OverlayConfig
+from overlay.errors import error
+from overlay.filesystem import Overlay
+
+IDLE_SECONDS: Final = 45.0  # after which a client's overlay is closed until it calls again
+
+
+@dataclass(slots=True)
+class _Open:
+    """An overlay that is open, and until when it was used, in seconds of the monotonic clock."""
+
+    overlay: Overlay
+    used: float
+
+
+class ClientOverlays:
+    """Those that this process has open; each is opened when it is first asked for."""
+
+    def __init__(self, path: bytes, layers: OverlayConfig, fsid: int | None, limit: int) -> None:
+        """`path` is the export's, `limit` how many clients may have one.
+
+        Raises ConfigError if there can be none.
+        """
+        self._path = os.fsdecode(path)
+        self._layers = layers
+        self._fsid = fsid
+        self._limit = limit
+        self._open: dict[str, _Open] = {}
+        self._lock = threading.Lock()
+        per_client.prepare(layers)
+
+    def get(self, client: str) -> Overlay | None:
+        """A client's overlay; None if it has none.
+
+        Raises EAGAIN while another process has it, EIO if it cannot be opened.
+        """
+        found = self._open.get(client)
+        if found is None:
+            may_block()
+            with self._lock:
+                found = self._open.get(client) or self._opened(client)
+                if found is None:
+                    return None
+                self._open[client] = found
+        found.overlay.stays_open()
+        return found.overlay
+
+    def mount(self, client: str) -> Overlay:
+        """A client's overlay, made if it has none; raises EUSERS if there are too many."""
+        if client not in self._open:
+            may_block()
+            self._make(client)
+        overlay = self.get(client)
+        if overlay is None:
+            raise error(errno.EAGAIN)  # somebody has just removed it
+        return overlay
+
+    def _make(self, client: str) -> None:
+        try:
+            if per_client.make(self._layers, client, self._limit):
+                LOGGER.info("%s: export %s: an upper layer is made for it", client, self._path)
+        except OSError as problem:
+            if problem.errno != errno.EUSERS:
+                LOGGER.error("%s: export %s: no upper layer: %s", client, self._path, problem)
+                raise error(errno.EIO) from problem
+            if ONCE.first("clients", self._path, client):
+                LOGGER.error(
+                    "%s: export %s: refused, as there are upper layers for %d clients already: "
+                    "raise max_clients, or remove what is not needed (overlay-nfsd clients)",
+                    *(client, self._path, self._limit),
+                )
+            raise
+
+    def _opened(self, client: str) -> _Open | None:
+        try:
+            overlay = per_client.open_overlay(
+                self._layers, client, fsid=self._fsid, share=self._limit
+            )
+        except ConfigError as problem:
+            if ONCE.first("client", self._path, client, str(problem)):
+                LOGGER.error("%s: export %s: %s", client, self._path, problem)
+            cause = problem.__cause__
+            busy = isinstance(cause, OSError) and cause.errno == errno.EBUSY
+            raise error(errno.EAGAIN if busy else errno.EIO) from problem
+        if overlay is None:
+            return None
+        per_client.note_use(overlay)
+        return _Open(overlay, time.monotonic())
+
+    def let_go(self, active: Collection[str], now: float) -> None:
+        """Close those of clients that have not been `active` for a while; on the event loop."""
+        for client, each in list(self._open.items()):
+            if client in active:
+                each.used = now
+                per_client.note_use(each.overlay)
+            elif now - each.used >= IDLE_SECONDS:
+                del self._open[client]
+                each.overlay.let_go()
+
+    def all(self) -> Iterator[Overlay]:
+        """Those that are open."""
+        for each in list(self._open.values()):
+            yield each.overlay
+
+
+def is_client(name: str) -> bool:
+    """Whether this is how the address of a client is written in a directory's name."""
+    try:
+        return str(ip_address(name)) == name
+    except ValueError:
+        return False

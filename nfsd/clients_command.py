@@ -1,0 +1,169 @@
+"""`overlay-nfsd clients`: who has an upper layer of its own, and `clients reset`."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from nfsd.client_overlays import is_client
+from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
+from nfsd.options import Refusal
+from overlay import per_client
+from overlay.per_client import Usage
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_TITLE: Final = "List the clients that have an upper layer of their own."
+_DESCRIPTION: Final = f"""\
+{_TITLE}
+
+Reads the configuration file and the directories; no server is asked.
+"""
+_RESET: Final = """\
+Give a client an empty upper layer: everything that it has changed is gone, and all
+file handles that it holds are stale.
+
+Refused while the server has the client's layers open, which it has until the client
+has not called for a minute: switch the client off first.
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommand to the command line."""
+    parser = commands.add_parser(
+        "clients",
+        help="list clients that have upper layers of their own, and empty one",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_config(parser)
+    parser.add_argument("--json", action="store_true", help="as a JSON list, for programs")
+    parser.set_defaults(command=_list)
+    verbs = parser.add_subparsers(metavar="VERB")
+    reset = verbs.add_parser(
+        "reset",
+        help="empty a client's upper layer",
+        description=_RESET,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_config(reset)
+    reset.add_argument("--export", metavar="/NAME", help="in this export alone (default: in all)")
+    reset.add_argument("address", metavar="ADDRESS", help="the client's")
+    reset.set_defaults(command=_reset)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=DEFAULT_PATH,
+        help="the configuration file (default: %(default)s)",
+    )
+
+
+def _exports(options: argparse.Namespace) -> list[ExportConfig]:
+    found = [one for one in load(options.config).exports if per_client.is_per_client(one.layers)]
+    if not found:
+        raise Refusal(f"{options.config}: no export has {{client}} in its upperdir")
+    return found
+
+
+def _list(options: argparse.Namespace) -> int:
+    rows = list(_usage(_exports(options)))
+    if options.json:
+        print(json.dumps([_values(path, usage) for path, usage in rows], indent=1))
+    elif not rows:
+        print("no client has an upper layer yet")
+    else:
+        Console().print(_table(rows))
+    return 0
+
+
+def _usage(exports: list[ExportConfig]) -> Iterator[tuple[str, Usage]]:
+    for export in exports:
+        names = filter(is_client, per_client.clients(export.layers))
+        for name in sorted(names, key=lambda name: (":" in name, int(ip_address(name)))):
+            yield os.fsdecode(export.path), per_client.usage(export.layers, name)
+
+
+def _values(path: str, usage: Usage) -> dict[str, object]:
+    last = usage.last_use
+    return {
+        "client": usage.client,
+        "export": path,
+        "files": usage.files,
+        "bytes": usage.size,
+        "last_use": None if last is None else datetime.fromtimestamp(last, UTC).isoformat(),
+        "open": usage.is_open,
+    }
+
+
+def _table(rows: list[tuple[str, Usage]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title, justify in (("client", "left"), ("export", "left"), ("files", "right")):
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("last use", no_wrap=True)
+    for path, usage in rows:
+        table.add_row(usage.client, path, f"{usage.files:,}", _size(usage.size), _when(usage))
+    return table
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def _when(usage: Usage) -> str:
+    if usage.is_open:
+        return "now"
+    if usage.last_use is None:
+        return "never"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(usage.last_use))
+
+
+def _reset(options: argparse.Namespace) -> int:
+    try:
+        client = str(ip_address(options.address))
+    except ValueError:
+        raise Refusal(f"{options.address} is no address: give one that is listed") from None
+    wanted = None if options.export is None else os.fsencode(options.export)
+    done = 0
+    for export in _exports(options):
+        if wanted in (None, export.path):
+            done += _reset_in(export, client)
+    if not done:
+        raise Refusal(f"{client} has no upper layer: see overlay-nfsd clients")
+    return 0
+
+
+def _reset_in(export: ExportConfig, client: str) -> bool:
+    """Whether there was something to empty."""
+    try:
+        per_client.reset(export.layers, client)
+    except OSError as problem:
+        if problem.errno == errno.ENOENT:
+            return False
+        if problem.errno == errno.EBUSY:
+            raise Refusal(
+                f"{client} is in use: switch it off and try again in a minute, or stop the server"
+            ) from problem
+        raise Refusal(
+            f"{client}: {problem.strerror}: what is left is emptied when it mounts"
+        ) from (problem)
+    print(f"{client} has an empty upper layer in {os.fsdecode(export.path)}")
+    return True

@@ -1,0 +1,98 @@
+"""The sockets that clients connect to, by the addresses that they listen on.
+
+Rule: an address that stays keeps its socket, and with it whoever waits in its queue.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+from nfsd.options import Refusal
+
+_BACKLOG: Final = 1024
+
+Listeners: TypeAlias = Mapping[str, socket.socket]  # by what was written
+
+
+def listen_address(
+    text: str, option: str = "--listen"
+) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The TCP address in ADDR:PORT or [ADDR]:PORT; raises Refusal."""
+    match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
+    if match is None or int(match["port"]) > 65535:
+        raise Refusal(f"{option} {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
+    host = match["v6"] or match["host"]
+    try:
+        found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise Refusal(f"{option} {text}: {error.strerror}: give an address of this machine") from (
+            error
+        )
+    family, _, _, _, address = found[0]
+    return family, address
+
+
+def listen(texts: Iterable[str], before: Listeners, option: str = "--listen") -> Listeners:
+    """Listen on these addresses, with the sockets that do so already.
+
+    Raises Refusal, which names the option to be changed, if one cannot be had, and then
+    none is new.
+    """
+    addresses = {text: listen_address(text, option) for text in texts}
+    found: dict[str, socket.socket] = {}
+    try:
+        for text, (family, address) in addresses.items():
+            found[text] = before[text] if text in before else _listen(family, address, before)
+    except OSError as error:
+        close_others(found, before)
+        raise Refusal(
+            f"cannot listen on {text}: {error.strerror}: "
+            f"stop what listens there, or choose another with {option} ADDR:PORT "
+            "(port 0: any)"
+        ) from error
+    return found
+
+
+def close_others(listeners: Listeners, kept: Listeners) -> None:
+    """Close those that are not among `kept`."""
+    for sock in set(listeners.values()) - set(kept.values()):
+        sock.close()
+
+
+def bound_to(listeners: Listeners) -> list[tuple[str, int]]:
+    """Host and port of each, with the port that port 0 became."""
+    return [sock.getsockname()[:2] for sock in listeners.values()]
+
+
+def _listen(
+    family: socket.AddressFamily, address: tuple[Any, ...], before: Listeners
+) -> socket.socket:
+    """A socket of one more address.
+
+    One of IPv6 is for IPv6 alone, so that the same port of IPv4 can be another.
+    Those of before it may share the port with, as 0.0.0.0 does with 127.0.0.1.
+    """
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _share_port((sock, *before.values()), True)
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        _share_port((sock, *before.values()), False)
+    sock.setblocking(False)
+    return sock
+
+
+def _share_port(socks: Iterable[socket.socket], allowed: bool) -> None:
+    for sock in socks:
+        if sock.fileno() >= 0:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, allowed)

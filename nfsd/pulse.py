@@ -1,0 +1,24 @@
+"""Whether the workers answer: each says so once in a second, in memory that they share."""
+
+from __future__ import annotations
+
+import mmap
+import time
+from typing import Final
+
+BEAT_SECONDS: Final = 1.0
+
+
+class Pulse:
+    """When each worker was last known to go on, by the monotonic clock, which all share."""
+
+    def __init__(self, workers: int) -> None:
+        self._beats = memoryview(mmap.mmap(-1, 8 * workers)).cast("d")
+
+    def beat(self, worker: int) -> None:
+        """This worker goes on."""
+        self._beats[worker] = time.monotonic()
+
+    def silence(self, worker: int) -> float:
+        """Seconds since it did."""
+        return time.monotonic() - self._beats[worker]

@@ -1,0 +1,202 @@
+"""What is counted of calls, in memory that the processes of a server share (overlay.counts).
+
+A reply that was kept costs no more than an item in a list: such replies are
+counted by the batch that they were given in, and share the time that the batch took
+besides its other calls.  Each worker has two rows, one for its event loop's thread,
+which needs no lock, and one for its other threads, which do.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterable
+from time import monotonic_ns
+from typing import Final, NamedTuple
+
+from nfsd.program import Program
+from nfsd.replay import Fate
+from nfsd.xdr.mount import MOUNT_PROGRAM
+from nfsd.xdr.nfs3 import NFS_PROGRAM, nfsstat3
+from overlay.counts import PROCESSES, Rows
+from overlay.errors import Cause
+
+# Upper bounds of the classes of a histogram, in nanoseconds; above the last is one more.
+BOUNDS: Final = (
+    *(5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000),
+    *(1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000),
+    *(100_000_000, 200_000_000, 500_000_000, 1_000_000_000, 2_000_000_000, 5_000_000_000),
+)
+# By their place in a row: of MOUNT the numbers mean the same (RFC 1813 appendix I).
+STATUSES: Final = (
+    *(each.name.removeprefix("NFS3_").removeprefix("NFS3ERR_") for each in nfsstat3),
+    "OTHER",
+)
+REFUSALS: Final = (
+    *("NOT_A_CALL", "RPC_MISMATCH", "AUTH_ERROR", "PROG_UNAVAIL", "PROG_MISMATCH"),
+    *("PROC_UNAVAIL", "GARBAGE_ARGS", "SYSTEM_ERR"),
+)
+# Of a call that came again: what the duplicate-request cache knew of it.
+REPETITIONS: Final = (Fate.DONE, Fate.RUNNING, Fate.UNKNOWN)
+CAUSES: Final = tuple(Cause)
+
+_PLACES: Final = {int(status): place for place, status in enumerate(nfsstat3)}
+_OTHER: Final = len(_PLACES)
+_CLASSES: Final = len(BOUNDS) + 1
+# What is counted of each procedure, in this order; the calls are those that were made
+# and those that were answered by a reply that was kept, by status.
+_KEPT: Final = len(STATUSES)
+_TIMES: Final = 2 * len(STATUSES)
+_NANOSECONDS: Final = _TIMES + _CLASSES
+_DATA: Final = _NANOSECONDS + 1
+WIDTH: Final = _DATA + 1
+# Behind the procedures: what happened to calls besides being made.
+_REPEATED: Final = len(REFUSALS)
+_STALE: Final = _REPEATED + len(REPETITIONS)
+_REST: Final = _STALE + len(CAUSES)
+_NAMES: Final = {NFS_PROGRAM: "nfs", MOUNT_PROGRAM: "mount"}
+
+
+class Counted(NamedTuple):
+    """What was counted of one procedure."""
+
+    program: str
+    procedure: str
+    made: list[int]  # by status
+    kept: list[int]  # by status
+    times: list[int]  # calls by the class of their time
+    nanoseconds: int
+    data: int  # bytes of file contents that were read or written
+
+    @property
+    def calls(self) -> int:
+        return sum(self.times)
+
+
+class Totals(NamedTuple):
+    """What was counted of everything."""
+
+    procedures: list[Counted]
+    refused: dict[str, int]
+    repeated: dict[Fate, int]
+    stale: dict[Cause, int]
+
+
+class Row:
+    """Counts calls into the words of one row, for one thread at a time."""
+
+    def __init__(self) -> None:
+        self.words = memoryview(bytearray()).cast("Q")
+        # Of the batch under way: the outcomes of replies that were kept, and the
+        # nanoseconds of other calls.
+        self._again: list[int] = []
+        self._others = 0
+        self.again = self._again.append
+
+    def count(self, first: int, status: int, nanoseconds: int, data: int) -> None:
+        """A call was made of the procedure whose words begin at `first`."""
+        words = self.words
+        words[first + _PLACES.get(status, _OTHER)] += 1
+        words[first + _TIMES + bisect_left(BOUNDS, nanoseconds)] += 1
+        words[first + _NANOSECONDS] += nanoseconds
+        if data:
+            words[first + _DATA] += data
+        self._others += nanoseconds
+
+    def batch(self, begun: int) -> None:
+        """The calls of a batch are answered, which began then by time.monotonic_ns."""
+        again = self._again
+        if again:
+            number = len(again)
+            share = (monotonic_ns() - begun - self._others) // number
+            outcome = again[0]
+            if number > 1 and again.count(outcome) < number:
+                for outcome in set(again):
+                    self._count_again(outcome, again.count(outcome), share)
+            else:  # the usual case, without a call
+                words, first = self.words, outcome - outcome % WIDTH
+                words[outcome] += number
+                words[first + _NANOSECONDS] += share * number
+                words[first + _TIMES + bisect_left(BOUNDS, share)] += number
+            again.clear()
+        self._others = 0
+
+    def _count_again(self, outcome: int, number: int, share: int) -> None:
+        words, first = self.words, outcome - outcome % WIDTH
+        words[outcome] += number
+        words[first + _NANOSECONDS] += share * number
+        words[first + _TIMES + bisect_left(BOUNDS, share)] += number
+
+
+class Tally:
+    """What all workers count; the procedures are numbered as they come in `programs`."""
+
+    def __init__(self, programs: Iterable[Program]) -> None:
+        self._names = [
+            (_name_of(program), procedure.name.partition("_")[2])
+            for program in programs
+            for procedure in program.procedures
+        ]
+        self._rest = len(self._names) * WIDTH
+        self._rows = Rows(self._rest + _REST, 2 * PROCESSES)
+        self.loop = Row()
+        self._slow = Row()
+        self._lock = threading.Lock()
+        self.join(0)
+
+    def join(self, slot: int) -> None:
+        """Be the worker in this slot, from 0."""
+        self._lock = threading.Lock()
+        self.loop.words = self._rows.row(2 * slot)
+        self._slow.words = self._rows.row(2 * slot + 1)
+
+    def count_slow(self, first: int, status: int, nanoseconds: int, data: int) -> None:
+        """As Row.count, on a thread that is not the event loop's."""
+        with self._lock:
+            self._slow.count(first, status, nanoseconds, data)
+
+    def refused(self, reason: str) -> None:
+        """A call was answered by RPC itself, or not at all."""
+        self._count(REFUSALS.index(reason))
+
+    def repeated(self, fate: Fate) -> None:
+        """A call came again."""
+        self._count(_REPEATED + REPETITIONS.index(fate))
+
+    def stale(self, cause: Cause) -> None:
+        """A handle was stale."""
+        self._count(_STALE + CAUSES.index(cause))
+
+    def _count(self, place: int) -> None:
+        with self._lock:
+            self._slow.words[self._rest + place] += 1
+
+    def totals(self) -> Totals:
+        """What all workers have counted so far."""
+        sums = self._rows.sums()
+        procedures = []
+        for number, names in enumerate(self._names):
+            words = sums[number * WIDTH : (number + 1) * WIDTH]
+            made, kept, times = words[:_KEPT], words[_KEPT:_TIMES], words[_TIMES:_NANOSECONDS]
+            procedures.append(Counted(*names, made, kept, times, *words[_NANOSECONDS:]))
+        rest = sums[self._rest :]
+        return Totals(
+            procedures,
+            dict(zip(REFUSALS, rest, strict=False)),
+            dict(zip(REPETITIONS, rest[_REPEATED:], strict=False)),
+            dict(zip(CAUSES, rest[_STALE:], strict=False)),
+        )
+
+
+def _name_of(program: Program) -> str:
+    return f"{_NAMES.get(program.number, f'{program.number}.')}{program.version}"
+
+
+def first_word(number: int) -> int:
+    """Where the words of a procedure begin in a row."""
+    return number * WIDTH
+
+
+def kept_outcome(first: int, status: int) -> int:
+    """Which word counts replies of this status that were kept."""
+    return first + _KEPT + _PLACES.get(status, _OTHER)

@@ -1,0 +1,270 @@
+"""An upper and a work directory for each client, over the same lower layers.
+
+`{client}` in both paths stands for the client's name, one component's worth.  Rule: an
+upper directory has its name only when it is whole, and begins with an empty work
+directory: so what a crash leaves, or who removes an upper by hand, never leads from an
+old index into a new upper.  File handles of an upper that was are stale, not unknown:
+its export ids are kept in the work directory (`retired_exports`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from index.fd import DIR_FLAGS, Fd, open_dir, open_path
+from index.layers import load_record
+from index.locks import hold
+from index.workdir import Workdir
+from overlay.config import ConfigError, OverlayConfig
+from overlay.errors import error
+from overlay.filesystem import Overlay
+from overlay.opening import prepare_process, state_directory
+from overlay.transfer import copy_metadata
+from overlay.verifier import boot_id
+
+PLACEHOLDER: Final = b"{client}"
+LAST_USE: Final = b"last-use"  # in the work directory's identity/: its mtime says it
+_MAKING: Final = b".making"
+_REMOVING: Final = b".removing"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one client has taken."""
+
+    client: str
+    files: int  # objects of any type in its upper layer
+    size: int  # bytes of disk for them
+    last_use: float | None  # seconds since the epoch; None: never, since it was made or reset
+    is_open: bool  # whether a server has it open
+
+
+def is_per_client(config: OverlayConfig) -> bool:
+    """Whether each client has an upper of its own."""
+    return config.upperdir is not None and PLACEHOLDER in config.upperdir
+
+
+def of_client(config: OverlayConfig, client: str) -> OverlayConfig:
+    """The layers of one client."""
+    upper, work = _paths(config)
+    name = os.fsencode(client)
+    return replace(
+        config,
+        upperdir=upper.replace(PLACEHOLDER, name),
+        workdir=work.replace(PLACEHOLDER, name),
+    )
+
+
+def prepare(config: OverlayConfig) -> None:
+    """Check what clients' layers will need, and set this process up; raises ConfigError."""
+    prepare_process()
+    for option, path in (("upperdir", config.upperdir), ("workdir", config.workdir)):
+        if path is None or path.count(PLACEHOLDER) != 1:
+            raise ConfigError(
+                f"{option}: each client needs its own: write {os.fsdecode(PLACEHOLDER)} in it once"
+            )
+    for option, path in (("upperdir", _base(config.upperdir)), ("workdir", _base(config.workdir))):
+        if not os.path.isdir(path):
+            raise ConfigError(
+                f"{option}: {os.fsdecode(path)}, where clients' directories are to be made, is "
+                "not a directory: make it, or name another"
+            )
+    for lower in (*config.lowerdirs, *config.datadirs):
+        if not os.path.isdir(lower):
+            raise ConfigError(f"lower layer {os.fsdecode(lower)} is not a directory: make it")
+
+
+def open_state(config: OverlayConfig, name: bytes) -> Fd:
+    """A file of the server's own for all clients' layers, made empty; raises ConfigError."""
+    directory = state_directory(_paths(config)[1])
+    return Fd(os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=directory))
+
+
+def epoch() -> bytes:
+    """8 bytes that change when what was done before may be lost, as the write verifiers do."""
+    return hashlib.blake2b(boot_id(), digest_size=8).digest()
+
+
+def clients(config: OverlayConfig) -> list[str]:
+    """Whatever stands for `{client}` in the upper directories that are there."""
+    base, (before, after), rest = _split(config)
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for name in map(os.fsencode, os.listdir(base or b"/")):
+            middle = name[len(before) : len(name) - len(after)]
+            if name != before + middle + after or not middle:
+                continue
+            if os.path.isdir(os.path.join(base, name, rest) if rest else base + b"/" + name):
+                found.append(os.fsdecode(middle))
+    return sorted(found)
+
+
+def is_made(config: OverlayConfig, client: str) -> bool:
+    """Whether a client has its upper."""
+    upper, _ = _paths(of_client(config, client))
+    return os.path.isdir(upper)
+
+
+def make(config: OverlayConfig, client: str, limit: int) -> bool:
+    """Make a client's directories, the upper one like the merged root of the lowers.
+
+    Returns whether they were not there before.  Raises EUSERS if as many clients as
+    `limit` have theirs.
+    """
+    with _locked(config, fcntl.LOCK_EX):
+        if is_made(config, client):
+            return False
+        if len(clients(config)) >= limit:
+            raise error(errno.EUSERS)
+        _make(of_client(config, client))
+    return True
+
+
+def open_overlay(
+    config: OverlayConfig, client: str, *, fsid: int | None, share: int
+) -> Overlay | None:
+    """A client's overlay (see Overlay.open); None if it has none.  Raises ConfigError."""
+    with _locked(config, fcntl.LOCK_SH):  # none is reset meanwhile
+        if not is_made(config, client):
+            return None
+        return Overlay.open(of_client(config, client), fsid=fsid, share=share)
+
+
+def note_use(overlay: Overlay) -> None:
+    """Record that a client uses its overlay now."""
+    os.utime(overlay.open_state(LAST_USE))
+
+
+def reset(config: OverlayConfig, client: str) -> None:
+    """Give a client an empty upper; all its file handles are stale from then on.
+
+    Raises ENOENT if it has none, EBUSY if a server has it open.
+    """
+    own = of_client(config, client)
+    upper, work = _paths(own)
+    with _locked(config, fcntl.LOCK_EX):
+        if not is_made(config, client):
+            raise error(errno.ENOENT)
+        workdir = Workdir(Fd(os.open(work, DIR_FLAGS)))
+        _discard(upper + _REMOVING)
+        os.rename(upper, upper + _REMOVING)
+        _begin_anew(workdir)
+        _make_upper(own)
+    _discard(upper + _REMOVING)
+
+
+def usage(config: OverlayConfig, client: str) -> Usage:
+    """What a client has taken, by a walk over its upper."""
+    upper, work = _paths(of_client(config, client))
+    seen: set[tuple[int, int]] = set()
+    files = size = 0
+    for st in _walk(Fd(os.open(upper, DIR_FLAGS))):
+        if (st.st_dev, st.st_ino) not in seen:
+            seen.add((st.st_dev, st.st_ino))
+            files += 1
+            size += st.st_blocks * 512
+    last_use = None
+    with contextlib.suppress(FileNotFoundError):
+        last_use = os.stat(os.path.join(work, b"identity", LAST_USE)).st_mtime
+    return Usage(client, files, size, last_use, _is_open(work))
+
+
+def _paths(config: OverlayConfig) -> tuple[bytes, bytes]:
+    assert config.upperdir is not None
+    assert config.workdir is not None
+    return config.upperdir, config.workdir
+
+
+def _base(path: bytes | None) -> bytes:
+    """The directory in which the component with the client's name is."""
+    assert path is not None
+    return os.path.dirname(path[: path.index(PLACEHOLDER)] + b"x")
+
+
+def _split(config: OverlayConfig) -> tuple[bytes, tuple[bytes, bytes], bytes]:
+    """Of the upper path: what is before the client's component, around it, and behind."""
+    upper, _ = _paths(config)
+    base = _base(upper)
+    component, _, rest = upper[len(base) :].lstrip(b"/").partition(b"/")
+    before, _, after = component.partition(PLACEHOLDER)
+    return base, (before, after), rest
+
+
+@contextmanager
+def _locked(config: OverlayConfig, how: int) -> Iterator[None]:
+    """Exclude others that make, reset or, by LOCK_EX, open a client's directories."""
+    directory = Fd(os.open(_base(config.upperdir), DIR_FLAGS))
+    fcntl.flock(directory, how)
+    try:
+        yield
+    finally:
+        fcntl.flock(directory, fcntl.LOCK_UN)
+
+
+def _make(own: OverlayConfig) -> None:
+    upper, work = _paths(own)
+    os.makedirs(os.path.dirname(upper), 0o755, exist_ok=True)
+    os.makedirs(os.path.dirname(work), 0o755, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(work, 0o700)
+    root = Fd(os.open(work, DIR_FLAGS))
+    if os.listdir(root):
+        _begin_anew(Workdir(root))
+    _make_upper(own)
+    _discard(upper + _REMOVING)
+
+
+def _make_upper(own: OverlayConfig) -> None:
+    upper, _ = _paths(own)
+    _discard(upper + _MAKING)
+    os.mkdir(upper + _MAKING, 0o700)
+    made = Fd(os.open(upper + _MAKING, DIR_FLAGS))
+    top = Fd(os.open(os.path.realpath(own.lowerdirs[0]), DIR_FLAGS))
+    copy_metadata(top, made)
+    os.fsync(made)
+    os.rename(upper + _MAKING, upper)
+
+
+def _begin_anew(workdir: Workdir) -> None:
+    """Empty a work directory; of what it was only the export's id stays known."""
+    workdir.tidy()
+    record = load_record(workdir)
+    if record is not None:
+        workdir.retire_export(record.export)
+    workdir.dissolve()
+
+
+def _discard(path: bytes) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def _walk(directory: Fd) -> Iterator[os.stat_result]:
+    for name in map(os.fsencode, os.listdir(directory)):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            st = os.fstat(open_path(directory, name))
+            yield st
+            if stat.S_ISDIR(st.st_mode):
+                yield from _walk(open_dir(directory, name))
+
+
+def _is_open(work: bytes) -> bool:
+    try:
+        hold(Fd(os.open(work, DIR_FLAGS)), 0.0)
+    except FileNotFoundError:
+        return False
+    except OSError as problem:
+        if problem.errno != errno.EBUSY:
+            raise
+        return True
+    return False

@@ -1,0 +1,44 @@
+"""Why a handle is stale: for people who look at numbers and logs, never for a decision."""
+
+from __future__ import annotations
+
+from index.entries import GONE, UpperInode
+from index.fd import DIR_FLAGS
+from index.identity import Identity
+from index.layers import Layer
+from overlay.decode import resolve
+from overlay.errors import Cause
+from overlay.tree import Tree
+
+
+def cause(tree: Tree, handle: bytes) -> Cause:
+    """Why `handle` was stale just now; raises EBADF for what is no handle of this export."""
+    identity = tree.signer.decode(handle)
+    entry = tree.index.find(identity.fileid)
+    if entry == GONE:
+        return Cause.REMOVED
+    try:
+        tree.attributes(resolve(tree, handle))
+    except OSError:
+        pass
+    else:
+        return Cause.PASSED
+    if isinstance(entry, UpperInode):
+        return Cause.REMOVED
+    if identity.is_upper:
+        upper = tree.layers.upper
+        if upper is None:
+            return Cause.LAYER
+        return Cause.REMOVED if upper.has_made(identity) else Cause.INODE
+    if _layer(tree, identity) is None:
+        return Cause.LAYER
+    if identity.is_dir and tree.open_origin(identity, DIR_FLAGS) is not None:
+        return Cause.PLACE
+    return Cause.INODE
+
+
+def _layer(tree: Tree, identity: Identity) -> Layer | None:
+    """The lower layer that an object's origin is in, or one of its filesystem."""
+    if identity.is_dir or identity.is_by_path:
+        return tree.layers.by_id(identity.source)
+    return tree.layers.on_filesystem(identity.source)

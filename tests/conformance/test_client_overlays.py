@@ -1,0 +1,333 @@
+"""Each client has an upper layer of its own over the same lowers, told by the client's address.
+
+Clients are told apart by their loopback addresses, 127.0.0.1 and others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nfsd.xdr.mount import MNT3_OK, MNT3ERR_ACCES
+from nfsd.xdr.nfs3 import (
+    NFS3_OK,
+    NFS3ERR_BADHANDLE,
+    NFS3ERR_NOENT,
+    NFS3ERR_STALE,
+    READ3args,
+    WRITE3args,
+    diropargs3,
+)
+from tests.client import Client
+from tests.conformance.server import PROJECT, Server, await_end
+from tests.wire import Wire
+
+pytestmark = pytest.mark.conformance
+
+FIRST, SECOND, THIRD = "127.0.0.11", "127.0.0.12", "127.0.0.13"
+
+
+class Site:
+    """A server with an export whose clients have uppers of their own, and its clients."""
+
+    def __init__(self, place: Path, more: str = "") -> None:
+        self.place = place
+        (place / "lower" / "dir").mkdir(parents=True)
+        (place / "lower" / "file").write_text("lower")
+        (place / "lower" / "gone").write_text("lower")
+        (place / "lower").chmod(0o1751)
+        os.chown(place / "lower", 7, 8)
+        (place / "clients").mkdir()
+        self.file = place / "overlay-nfsd.toml"
+        self.file.write_text(f"""
+[server]
+workers = 2
+[[export]]
+path = "/root"
+lowerdir = "{place / "lower"}"
+upperdir = "{place}/clients/{{client}}/upper"
+workdir = "{place}/clients/{{client}}/work"
+clients = {{ "*" = "rw,no_root_squash,insecure" }}
+{more}
+""")
+        self.server = Server(None, place / "log", arguments=["--config", str(self.file)])
+        self._wires: list[Wire] = []
+
+    def client(self, address: str, host: str = "127.0.0.1") -> Client:
+        return Client(self.server.port, host=host, source=(address, 0))
+
+    def upper(self, client: str) -> Path:
+        return self.place / "clients" / client / "upper"
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "nfsd", "clients", *words, "--config", str(self.file)],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    site = Site(tmp_path, "max_clients = 2")
+    site.server.start()
+    try:
+        yield site
+        if site.server.running:
+            site.server.stop()
+    finally:
+        site.server.kill()
+
+
+def lookup(client: Client, root: bytes, name: bytes) -> bytes:
+    found = client.nfs("LOOKUP", diropargs3(root, name))
+    assert found.status == NFS3_OK
+    return bytes(found.resok.object)
+
+
+def write(client: Client, handle: bytes, data: bytes) -> None:
+    assert client.nfs("WRITE", WRITE3args(handle, 0, len(data), 2, data)).status == NFS3_OK
+
+
+def read(client: Client, handle: bytes) -> bytes:
+    reply = client.nfs("READ", READ3args(handle, 0, 100))
+    assert reply.status == NFS3_OK
+    return bytes(reply.resok.data)
+
+
+def persistent(site: Site, address: str, handle: bytes) -> Client:
+    """A connection that is answered: one may be lost on its way to a worker that has just died."""
+    deadline = time.monotonic() + 30
+    while True:
+        client = site.client(address)
+        try:
+            assert client.nfs("GETATTR", handle).status == NFS3_OK
+        except (EOFError, ConnectionError):
+            client.close()
+            assert time.monotonic() < deadline
+        else:
+            return client
+
+
+def test_each_client_sees_its_own_changes_alone(site: Site) -> None:
+    with site.client(FIRST) as first, site.client(SECOND) as second:
+        roots = [client.mount("/root") for client in (first, second)]
+        files = [
+            lookup(client, root, b"file")
+            for client, root in zip((first, second), roots, strict=True)
+        ]
+        write(first, files[0], b"first")
+        assert first.nfs("REMOVE", diropargs3(roots[0], b"gone")).status == NFS3_OK
+        assert read(first, files[0]) == b"first"
+        assert read(second, files[1]) == b"lower"
+        assert first.nfs("LOOKUP", diropargs3(roots[0], b"gone")).status == NFS3ERR_NOENT
+        lookup(second, roots[1], b"gone")
+        for stranger, foreign in ((second, (roots[0], files[0])), (first, (roots[1], files[1]))):
+            for handle in foreign:
+                for _ in range(3):
+                    assert stranger.nfs("GETATTR", handle).status == NFS3ERR_BADHANDLE
+    assert (site.upper(FIRST) / "file").read_text() == "first"
+    assert not list(site.upper(SECOND).iterdir())
+    assert (site.place / "lower" / "file").read_text() == "lower"
+
+
+def test_an_upper_is_made_like_the_root_of_the_lowers(site: Site) -> None:
+    with site.client(FIRST) as client:
+        root = client.mount("/root")
+        attributes = client.nfs("GETATTR", root).resok
+        assert (attributes.mode, attributes.uid, attributes.gid) == (0o1751, 7, 8)
+    st = site.upper(FIRST).stat()
+    assert (stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid) == (0o1751, 7, 8)
+    work = site.place / "clients" / FIRST / "work"
+    assert stat.S_IMODE(work.stat().st_mode) == 0o700
+    assert not site.upper(SECOND).exists()
+
+
+def test_a_limit_on_how_many(site: Site) -> None:
+    for address in (FIRST, SECOND):
+        with site.client(address) as client:
+            client.mount("/root")
+    with site.client(THIRD) as third:
+        for _ in range(2):
+            assert third.mountd("MNT", b"/root").fhs_status == MNT3ERR_ACCES
+    assert not site.upper(THIRD).exists()
+    with site.client(FIRST) as client:
+        assert client.mountd("MNT", b"/root").fhs_status == MNT3_OK
+    said = [line for line in site.server.output().splitlines() if THIRD in line]
+    assert len(said) == 1
+    assert "export /root: refused, as there are upper layers for 2 clients already" in said[0]
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_handles_are_good_after_a_restart_without_a_mount(site: Site, crash: bool) -> None:
+    with site.client(FIRST) as first, site.client(SECOND) as second:
+        handles: list[tuple[bytes, bytes]] = []
+        for client in (first, second):
+            root = client.mount("/root")
+            file = lookup(client, root, b"file")
+            write(client, file, b"of  %d" % len(handles))
+            handles.append((root, file))
+    site.server.restart(crash=crash)
+    with site.client(FIRST) as first, site.client(SECOND) as second:
+        for number, client in enumerate((first, second)):
+            root, file = handles[number]
+            assert read(client, file) == b"of  %d" % number
+            assert lookup(client, root, b"file") == file
+            assert client.nfs("GETATTR", handles[1 - number][0]).status == NFS3ERR_BADHANDLE
+
+
+def test_a_worker_that_dies_takes_no_clients_layer_with_it(site: Site) -> None:
+    with site.client(FIRST) as first, site.client(SECOND) as second:
+        roots = [client.mount("/root") for client in (first, second)]
+        workers = [site.server.worker_of(client.socket) for client in (first, second)]
+        assert sorted(workers) == site.server.workers, "one client for each worker"
+        os.kill(workers[0], signal.SIGKILL)
+        await_end(workers[:1])
+        # The other's client notices nothing.
+        assert second.nfs("GETATTR", roots[1]).status == NFS3_OK
+        with persistent(site, FIRST, roots[0]) as again:
+            assert site.server.worker_of(again.socket) not in workers
+
+
+def test_all_connections_of_a_client_go_to_one_worker(site: Site) -> None:
+    clients = [site.client(FIRST) for _ in range(4)]
+    try:
+        assert len({site.server.worker_of(client.socket) for client in clients}) == 1
+        roots = {client.mount("/root") for client in clients}
+        assert len(roots) == 1
+        file = lookup(clients[0], clients[0].mount("/root"), b"file")
+        for number, client in enumerate(clients):
+            write(client, file, b"of  %d" % number)
+            assert {read(each, file) for each in clients} == {b"of  %d" % number}
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_reset_is_refused_while_the_client_is_served(site: Site) -> None:
+    with site.client(FIRST) as client:
+        file = lookup(client, client.mount("/root"), b"file")
+        write(client, file, b"first")
+        refused = site.run("reset", FIRST)
+        assert refused.returncode == 2
+        assert f"{FIRST} is in use" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        assert read(client, file) == b"first"
+
+
+def test_reset_empties_an_upper_and_makes_its_handles_stale(site: Site) -> None:
+    with site.client(FIRST) as client:
+        root = client.mount("/root")
+        file, gone = lookup(client, root, b"file"), lookup(client, root, b"gone")
+        write(client, file, b"first")
+        assert client.nfs("REMOVE", diropargs3(root, b"gone")).status == NFS3_OK
+    with site.client(SECOND) as other:
+        others = lookup(other, other.mount("/root"), b"file")
+        write(other, others, b"other")
+    site.server.stop()
+    done = site.run("reset", FIRST)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(site.upper(FIRST).iterdir())
+    st = site.upper(FIRST).stat()
+    assert (stat.S_IMODE(st.st_mode), st.st_uid) == (0o1751, 7)
+    site.server.start()
+    with site.client(FIRST) as client, site.client(SECOND) as other:
+        for handle in (root, file, gone):
+            assert client.nfs("GETATTR", handle).status == NFS3ERR_STALE
+            assert other.nfs("GETATTR", handle).status == NFS3ERR_BADHANDLE
+        anew = client.mount("/root")
+        assert anew != root
+        assert read(client, lookup(client, anew, b"file")) == b"lower"
+        lookup(client, anew, b"gone")
+        assert read(other, others) == b"other"
+
+
+def test_the_list_of_clients(site: Site) -> None:
+    empty = site.run()
+    assert empty.returncode == 0
+    assert "no client" in empty.stdout
+    with site.client(FIRST) as client:
+        root = client.mount("/root")
+        write(client, lookup(client, root, b"file"), b"x" * 5000)
+    with site.client(SECOND) as client:
+        client.mount("/root")
+    site.server.stop()
+    rows = json.loads(site.run("--json").stdout)
+    assert [(row["client"], row["export"], row["files"]) for row in rows] == [
+        (FIRST, "/root", 1),
+        (SECOND, "/root", 0),
+    ]
+    assert rows[0]["bytes"] >= 5000
+    assert rows[1]["bytes"] == 0
+    assert all(row["last_use"].startswith("20") for row in rows)
+    assert not any(row["open"] for row in rows)
+    table = site.run().stdout
+    assert FIRST in table
+    assert SECOND in table
+
+
+def test_what_cannot_be_reset_is_refused(site: Site) -> None:
+    for words, said in (
+        (["reset", THIRD], f"{THIRD} has no upper layer"),
+        (["reset", "nobody"], "nobody is no address"),
+        (["reset", "../upper"], "../upper is no address"),
+    ):
+        refused = site.run(*words)
+        assert refused.returncode == 2
+        assert said in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
+def test_ipv6_and_mapped_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An IPv6 client has its own; its address in canonical form names the directories."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    site = Site(tmp_path)
+    site.server = Server(
+        None,
+        tmp_path / "log",
+        arguments=["--config", str(site.file), "--listen", "[::1]:0", "--workers", "1"],
+    )
+    site.server.start()
+    try:
+        port = _ipv6_port(site.server)
+        with Client(port, host="::1") as client:
+            client.mount("/root")
+        assert site.upper("::1").is_dir()
+        site.server.stop()
+    finally:
+        site.server.kill()
+
+
+def _ipv6_port(server: Server) -> int:
+    line = next(line for line in server.banner.splitlines() if "[::1]:" in line)
+    return int(line.rpartition(":")[2])
+
+
+def test_a_clients_layers_are_an_overlay_like_any_other(site: Site) -> None:
+    with site.client(FIRST) as client:
+        write(client, lookup(client, client.mount("/root"), b"file"), b"first")
+    site.server.stop()
+    layers = ["--lowerdir", str(site.place / "lower"), "--upperdir", str(site.upper(FIRST))]
+    layers += ["--workdir", str(site.place / "clients" / FIRST / "work")]
+    checked = subprocess.run(
+        [sys.executable, "-m", "nfsd", "check", *layers],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout) == (0, "nothing is wrong\n")

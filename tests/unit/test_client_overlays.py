@@ -1,0 +1,184 @@
+"""Overlays of single clients: opened when they are asked for, closed when they are idle."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from nfsd.balance import Balance
+from nfsd.client_overlays import IDLE_SECONDS, ClientOverlays, is_client
+from overlay import per_client
+from overlay.blocking import allow_blocking, forbid_blocking
+from overlay.config import ConfigError, OverlayConfig
+from overlay.credentials import ROOT
+from overlay.errors import WouldBlock
+from overlay.filesystem import Overlay
+from overlay.generations import watched
+
+CLIENT = "10.0.0.1"
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> OverlayConfig:
+    (tmp_path / "lower").mkdir()
+    (tmp_path / "lower" / "file").write_text("lower")
+    (tmp_path / "clients").mkdir()
+    of_client = os.fsencode(tmp_path) + b"/clients/{client}"
+    return OverlayConfig(
+        (os.fsencode(tmp_path / "lower"),), of_client + b"/upper", of_client + b"/work"
+    )
+
+
+def overlays_of(layers: OverlayConfig) -> ClientOverlays:
+    return ClientOverlays(b"/x", layers, None, 4)
+
+
+def mounted(overlays: ClientOverlays) -> Overlay:
+    """A client's overlay, in which something was looked up."""
+    overlay = overlays.mount(CLIENT)
+    overlay.getattr(overlay.lookup(overlay.root, b"file", ROOT))
+    overlay.readdir(overlay.root, ROOT)
+    return overlay
+
+
+def is_open(layers: OverlayConfig) -> bool:
+    return per_client.usage(layers, CLIENT).is_open
+
+
+def test_one_is_closed_when_it_is_idle_and_nobody_uses_it(layers: OverlayConfig) -> None:
+    overlays = overlays_of(layers)
+    used: Overlay | None = mounted(overlays)
+    now = time.monotonic()
+    overlays.let_go((), now + IDLE_SECONDS / 2)
+    assert overlays.get(CLIENT) is used
+    overlays.let_go((CLIENT,), now + IDLE_SECONDS)
+    overlays.let_go((), now + IDLE_SECONDS + 1)
+    assert overlays.get(CLIENT) is used
+    overlays.let_go((), now + 2 * IDLE_SECONDS)
+    assert not list(overlays.all())
+    assert is_open(layers), "a call that is under way still uses it"
+    used = None
+    assert not is_open(layers)
+    assert used is None
+
+
+def test_one_that_was_closed_is_opened_again(layers: OverlayConfig) -> None:
+    overlays = overlays_of(layers)
+    handle = mounted(overlays).lookup(overlays.mount(CLIENT).root, b"file", ROOT).handle
+    overlays.let_go((), time.monotonic() + IDLE_SECONDS)
+    again = overlays.get(CLIENT)
+    assert again is not None
+    assert again.resolve(handle).handle == handle
+
+
+def test_what_was_learnt_does_not_outlast_it(layers: OverlayConfig) -> None:
+    """Else a reply that is kept would be given for a handle that a reset made stale."""
+    overlays = overlays_of(layers)
+    mounted(overlays)
+    _, basis = watched(lambda: overlays.get(CLIENT) and None)
+    assert basis.holds()
+    overlays.let_go((), time.monotonic() + IDLE_SECONDS)
+    assert not basis.holds()
+
+
+def test_no_other_process_has_it_at_the_same_time(
+    layers: OverlayConfig,
+) -> None:
+    overlays, others = overlays_of(layers), overlays_of(layers)
+    mounted(overlays)
+    with pytest.raises(OSError, match=os.strerror(errno.EAGAIN)):
+        others.get(CLIENT)
+    with pytest.raises(OSError, match=os.strerror(errno.EBUSY)):
+        per_client.reset(layers, CLIENT)
+    overlays.let_go((), time.monotonic() + IDLE_SECONDS)
+    assert others.get(CLIENT) is not None
+
+
+def test_the_event_loop_does_not_wait_for_it(layers: OverlayConfig) -> None:
+    overlays = overlays_of(layers)
+    forbid_blocking()
+    try:
+        with pytest.raises(WouldBlock):
+            overlays.get(CLIENT)
+        with pytest.raises(WouldBlock):
+            overlays.mount(CLIENT)
+    finally:
+        allow_blocking()
+    assert overlays.get(CLIENT) is None
+
+
+def test_a_client_is_made_once_and_not_beyond_the_limit(layers: OverlayConfig) -> None:
+    assert per_client.make(layers, "a", 2)
+    assert not per_client.make(layers, "a", 2)
+    assert per_client.make(layers, "b", 2)
+    with pytest.raises(OSError, match=os.strerror(errno.EUSERS)):
+        per_client.make(layers, "c", 2)
+    assert not per_client.make(layers, "b", 1)
+    assert per_client.clients(layers) == ["a", "b"]
+
+
+@pytest.mark.parametrize("stop", ["discard", "begin", "upper", "rename", "metadata"])
+def test_a_reset_that_is_cut_short_leaves_no_old_index(
+    layers: OverlayConfig, monkeypatch: pytest.MonkeyPatch, stop: str
+) -> None:
+    """Whatever was done of it: a new upper has handles of its own, the old ones never lead in."""
+    overlays = overlays_of(layers)
+    overlay: Overlay | None = mounted(overlays)
+    assert overlay is not None
+    old = overlay.lookup(overlay.root, b"file", ROOT).handle
+    overlay.remove(overlay.root, b"file", ROOT)
+    old_id = overlay.export_id
+    overlay = None
+    overlays.let_go((), time.monotonic() + IDLE_SECONDS)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    targets = {
+        "discard": (per_client, "_discard"),
+        "begin": (per_client, "_begin_anew"),
+        "upper": (per_client, "_make_upper"),
+        "rename": (os, "fsync"),
+        "metadata": (per_client, "copy_metadata"),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(*targets[stop], killed)
+        with pytest.raises(Killed):
+            per_client.reset(layers, CLIENT)
+    again = overlays.mount(CLIENT)
+    if again.export_id == old_id:
+        assert stop == "discard", "nothing was done yet"
+        with pytest.raises(OSError, match="Stale"):
+            again.resolve(old)
+        return
+    assert old_id in again.retired_ids
+    assert again.lookup(again.root, b"file", ROOT).handle != old
+    assert overlay is None
+
+
+def test_what_a_directory_is_called_for_a_client() -> None:
+    assert all(map(is_client, ("10.0.0.1", "::1", "2001:db8::5")))
+    assert not any(map(is_client, ("10.0.0.01", "::0001", "2001:DB8::5", "a", "", "10.0.0.1.old")))
+
+
+def test_a_place_for_clients_must_be_there(layers: OverlayConfig, tmp_path: Path) -> None:
+    (tmp_path / "clients").rmdir()
+    with pytest.raises(ConfigError, match="where clients' directories are to be made"):
+        overlays_of(layers)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_client_has_one_worker(workers: int) -> None:
+    balance = Balance(workers, 100, by_client=True)
+    clients = [f"10.0.0.{number}" for number in range(2 * workers)]
+    homes = [balance.order(client) for client in clients]
+    assert sorted(home for (home,) in homes) == sorted([*range(workers)] * 2)
+    assert [balance.order(client) for client in clients] == homes
+    assert [balance.order(f"::ffff:{client}") for client in clients] == homes
