@@ -10,12 +10,13 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
+from nfsd.lock_options import GRACE_MAX, PORT_MAX, LockConfig
 from overlay.config import OverlayConfig
 from overlay.per_client import PLACEHOLDER, is_per_client
 
@@ -63,6 +64,7 @@ class Config:
     metrics: str | None = None  # ADDR:PORT where the numbers are told
     rpcbind: str | None = None  # one of RPCBIND, if it is said
     udp: bool = False
+    locks: LockConfig = field(default_factory=LockConfig)
 
 
 def load(path: str) -> Config:
@@ -95,7 +97,9 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers", "metrics", "rpcbind", "udp"))
+        server.known(
+            ("listen", "workers", "metrics", "rpcbind", "udp", "locks", "lock_port", "grace")
+        )
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             line = self._line_of_table("export", 0)
@@ -116,6 +120,7 @@ class _Reader:
             server.text("metrics"),
             server.choice("rpcbind", RPCBIND),
             server.flag("udp"),
+            _locks(server),
         )
 
     def error(self, line: int, text: str) -> ConfigFileError:
@@ -183,11 +188,11 @@ class _Table:
             raise self.error(name, f"give a number from {smallest} to {largest}")
         return value
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+    def choice(self, name: str, words: tuple[str, ...]) -> str | None:
         value = self._values.get(name)
-        if value is not None and value not in choices:
-            raise self.error(name, "give one of " + ", ".join(f'"{each}"' for each in choices))
-        return value
+        if value is not None and value not in words:
+            raise self.error(name, "give " + " or ".join(f'"{word}"' for word in words))
+        return None if value is None else str(value)
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name, False)
@@ -204,6 +209,12 @@ class _Table:
         ):
             raise self.error(name, 'give patterns with options, like { "10.0.0.0/8" = "rw" }')
         return value
+
+
+def _locks(server: _Table) -> LockConfig:
+    port = server.number("lock_port", 0, PORT_MAX)
+    grace = server.number("grace", 0, GRACE_MAX)
+    return LockConfig().changed(server.choice("locks", ("on", "off")), port, grace)
 
 
 def _export(table: _Table) -> ExportConfig:

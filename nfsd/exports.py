@@ -204,6 +204,15 @@ class Exports:
             is_retired = is_retired or handle[_EXPORT_ID] in overlay.retired_ids
         raise error(errno.ESTALE if is_retired else errno.EBADF)
 
+    def is_own(self, caller: Caller, handle: bytes) -> bool:
+        """Whether a handle can only be of an overlay that the caller alone has."""
+        export = handle[_EXPORT_ID]
+        return (
+            export not in self._position
+            and export != EXPORT_ID
+            and self.standing(caller).client is not None
+        )
+
     def mounted(self, caller: Caller, position: int) -> Overlay:
         """The overlay of an export for a caller who mounts it; his own is made if need be.
 

@@ -16,6 +16,7 @@ from nfsd.config_file import DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
 from nfsd.listeners import bound_to, listen
+from nfsd.lock_options import LockConfig, add_lock_options, lock_config
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.reloading import Reloading
@@ -95,6 +96,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--udp", action="store_true", help="serve NFS by UDP, too (default: the file's, or not)"
     )
+    add_lock_options(parser)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -103,6 +105,8 @@ def _serve(options: argparse.Namespace) -> int:
     with Progress("finding objects again") as progress:
         service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
     said = banner(config, bound_to(service.listeners))
+    if service.lock_sockets is not None:
+        said += f"\nlocks: NLM and NSM on port {service.lock_sockets.port}"
     try:
         if config.metrics is not None:
             numbers = listen((config.metrics,), {}, "--metrics")
@@ -149,6 +153,7 @@ def configuration(options: argparse.Namespace) -> Config:
             metrics=options.metrics or config.metrics,
             rpcbind=options.rpcbind or config.rpcbind,
             udp=options.udp or config.udp,
+            locks=lock_config(options, config.locks),
         )
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
@@ -160,6 +165,7 @@ def configuration(options: argparse.Namespace) -> Config:
         options.metrics,
         options.rpcbind,
         options.udp,
+        lock_config(options, LockConfig()),
     )
 
 

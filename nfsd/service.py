@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -20,9 +19,13 @@ from nfsd.config_file import Config, ExportConfig
 from nfsd.datagrams import DatagramService
 from nfsd.exports import Export, Exports
 from nfsd.listeners import Listeners, bound_to, close_others, listen
+from nfsd.lock_handover import LockHandover
+from nfsd.lock_server import LockOffer
+from nfsd.lock_sockets import LockSockets
 from nfsd.log import LOGGER
 from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
+from nfsd.offer import Offer, work
 from nfsd.options import Refusal, raise_descriptor_limit, version_text
 from nfsd.portmapper import Portmapper
 from nfsd.program import Program
@@ -31,12 +34,10 @@ from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.rpcbind import Registering
 from nfsd.scrape import Scrape
-from nfsd.server import Server
 from nfsd.tally import Tally
-from nfsd.worker import Post
 from nfsd.workers import SLOTS, WORKERS_MAX, Workers
 from nfsd.xdr.rpcbind import RPCBPROG
-from overlay import counts, generations, per_client
+from overlay import per_client
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 
@@ -60,18 +61,6 @@ class _Opened(NamedTuple):
         """The overlay, if all workers have it open; one of a client's own, one of them has."""
         if isinstance(self.overlay, Overlay):
             yield self.overlay
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """What workers that begin together serve."""
-
-    exports: Exports
-    overlays: tuple[Overlay, ...]  # that all of them have open
-    dispatcher: Dispatcher
-    datagrams: DatagramService
-    tally: Tally
-    replays: ReplayCache | None
 
 
 class Service:
@@ -99,12 +88,20 @@ class Service:
         self._tally: Tally | None = None
         self._registering = Registering()
         self.workers = Workers(self._ended)
+        # What locks are served by stays as it is at the start.
+        self._grace = config.locks.grace
+        self._lock_handover = LockHandover()
+        self.lock_sockets: LockSockets | None = None
         self.listeners, self._reach = self._listen(config, {}, NOTHING)
         try:
+            if config.locks.served:
+                hosts = [host for host, _ in bound_to(self.listeners)]
+                self.lock_sockets = LockSockets(hosts, config.locks.port)
             self._opened = self._open(config.exports)
         except BaseException:
             close_others(self.listeners, {})
             self._reach.close_others(NOTHING)
+            self._close_lock_sockets()
             raise
         self._begin(config)
 
@@ -196,7 +193,7 @@ class Service:
     def _begin(self, config: Config) -> None:
         """Have workers begin that serve this, from what is open."""
         self._config = config
-        number = config.workers or processors()
+        number, others = config.workers or processors(), 0 if self.lock_sockets is None else 1
         served = [
             (export, each)
             for export in config.exports
@@ -206,7 +203,7 @@ class Service:
         overlays = tuple(overlay for _, each in served for overlay in each.shared)
         for overlay in overlays:
             # A single one, too, is one of two for as long as those before it have not left.
-            overlay.share(max(number, 2))
+            overlay.share(max(number + others, 2))
         self._keep_replies([each for _, each in served])
         resolver = Resolver()
         exports = Exports(
@@ -216,9 +213,9 @@ class Service:
         self.workers.listen((*self.listeners.values(), *self._reach.streams.values()))
         offer = self._offer(exports, overlays)
         by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
-        self.workers.begin(number, partial(_work, offer), by_client=by_client)
+        self.workers.begin(number, partial(work, offer), by_client=by_client, others=others)
 
-    def _offer(self, exports: Exports, overlays: tuple[Overlay, ...]) -> _Offer:
+    def _offer(self, exports: Exports, overlays: tuple[Overlay, ...]) -> Offer:
         """What workers serve, and who is told of it."""
         config, bound = self._config, bound_to(self.listeners)
         mode = rpcbind_mode(config, bound)
@@ -235,11 +232,16 @@ class Service:
         streamed = [each for each in programs if each.number != RPCBPROG or mode == "embedded"]
         datagrams = by_datagram(config, mode, streamed)
         known = registrations(bound, streamed, datagrams)
+        if self.lock_sockets is not None:
+            known += self.lock_sockets.registrations()
         portmapper.know(known)
         self._registering.want(known if mode == "system" else ())
         answering = partial(self._dispatcher, exports, tally)
         by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
-        return _Offer(exports, overlays, answering(streamed), by_udp, tally, self._replays)
+        return Offer(
+            *(exports, overlays, answering(streamed), by_udp, tally, self._replays),
+            self._offer_locks(exports, overlays),
+        )
 
     def _dispatcher(
         self, exports: Exports, tally: Tally, programs: Iterable[Program]
@@ -247,6 +249,20 @@ class Service:
         dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, tally)
         dispatcher.trace = self._trace
         return dispatcher
+
+    def _offer_locks(self, exports: Exports, overlays: tuple[Overlay, ...]) -> LockOffer | None:
+        if self.lock_sockets is None:
+            return None
+        # The list of clients is kept where changes are, as the replies are.
+        stores = sorted(overlays, key=lambda overlay: overlay.read_only)
+        return LockOffer(
+            *(exports, overlays, self.lock_sockets, self._lock_handover, self._grace),
+            stores[0] if stores else None,
+        )
+
+    def _close_lock_sockets(self) -> None:
+        if self.lock_sockets is not None:
+            self.lock_sockets.close()
 
     def _keep_replies(self, served: Sequence[_Opened]) -> None:
         """Have one cache for all exports, kept where changes are kept."""
@@ -287,6 +303,7 @@ class Service:
     def close(self) -> None:
         """Let go of all layers."""
         self._registering.want(())
+        self._close_lock_sockets()
         _close(self._opened)
 
     def _ended(self, slot: int, pid: int) -> None:
@@ -314,26 +331,6 @@ def _close(opened: Sequence[_Opened]) -> None:
     for each in opened:
         for overlay in each.shared:
             overlay.close()
-
-
-def _work(offer: _Offer, post: Post) -> None:
-    """What a worker does, just forked."""
-    generations.join(post.number)
-    counts.join(post.slot)
-    for overlay in offer.overlays:
-        overlay.join(post.seat, post.number)
-    offer.tally.join(post.slot)
-    if offer.replays is not None:
-        offer.replays.join(post.slot, post.seat, post.seats)
-    server = Server(
-        *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
-        *(offer.exports.attend, offer.datagrams),
-    )
-    try:
-        server.run()
-    finally:
-        for overlay in (*offer.overlays, *offer.exports.own_overlays()):
-            overlay.leave()
 
 
 def processors() -> int:

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from nfsd.balance import Balance
 from nfsd.log import LOGGER
+from nfsd.pulse import Pulse
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 RELOAD: Final = signal.SIGHUP
@@ -30,6 +32,21 @@ class Post:
     channel: socket.socket  # where connections come from
     closed: Callable[[int], None]  # to be called with the place of a connection that is closed
     beat: Callable[[], None]  # to be called at least once in a second (nfsd.pulse)
+
+
+class Crew(NamedTuple):
+    """What the workers that began together have in common."""
+
+    number: int
+    others: int  # in the seats after theirs, who are given no connections
+    work: Callable[[Post], None]
+    balance: Balance
+    pulse: Pulse
+
+    @property
+    def seats(self) -> range:
+        """All their seats."""
+        return range(self.number + self.others)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

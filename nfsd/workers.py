@@ -33,7 +33,7 @@ from nfsd.log import LOGGER, ONCE
 from nfsd.metrics import Staff
 from nfsd.pulse import Pulse
 from nfsd.server import CONNECTIONS_MAX
-from nfsd.worker import RELOAD, STOPS, Post, Worker, how_it_ended, start
+from nfsd.worker import RELOAD, STOPS, Crew, Post, Worker, how_it_ended, start
 
 WORKERS_MAX: Final = 64
 SLOTS: Final = 2 * WORKERS_MAX  # those who leave and those who begin
@@ -43,15 +43,6 @@ _STOP_SECONDS: Final = 10.0  # until workers that do not stop are killed
 _LEAVE_SECONDS: Final = 60.0  # until one is that retires: a copy-up may take long
 _PAUSE_SECONDS: Final = 1.0  # after what would fail again if it were tried again at once
 _MOMENT_SECONDS: Final = 0.01  # while all workers have as many new connections as can wait
-
-
-class _Crew(NamedTuple):
-    """What the workers that began together have in common."""
-
-    number: int
-    work: Callable[[Post], None]
-    balance: Balance
-    pulse: Pulse
 
 
 class _Waiting(NamedTuple):
@@ -92,21 +83,29 @@ class Workers:
         """Do this too; to be said before `run`."""
         self._attended.append(to)
 
-    def begin(self, number: int, work: Callable[[Post], None], *, by_client: bool = False) -> None:
+    def begin(
+        self,
+        number: int,
+        work: Callable[[Post], None],
+        *,
+        by_client: bool = False,
+        others: int = 0,
+    ) -> None:
         """From now on there are so many workers, which do `work`.
 
         `by_client`: all connections of a client go to one of them.
+        `others` do so in the seats after theirs, and are given no connections.
         The first ones start when `run` does; any that there were must have retired.
         """
         assert not self._workers
         balance = Balance(number, CONNECTIONS_MAX, by_client=by_client)
-        self._crew = _Crew(number, work, balance, Pulse(number))
+        self._crew = Crew(number, others, work, balance, Pulse(number + others))
         # What was let go of before is gone from the memory that they begin with, and
         # the rest stays shared with them.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-        for seat in range(number):
+        for seat in self._crew.seats:
             self._agenda.later(partial(self._start_again, seat), 0)
 
     def retire(self) -> None:
@@ -157,7 +156,7 @@ class Workers:
         self._agenda.on(self._wake, self._woken)
         for each in self._attended:
             self._agenda.on(each, each.step)
-        for seat in range(self._crew.number):
+        for seat in self._crew.seats:
             self._start(seat)
         self._accept_more()
         ready()
@@ -291,7 +290,8 @@ class Workers:
         balance, pulse = self._crew.balance, self._crew.pulse
         slot = self._free_slot()
         ours, its = channel()
-        balance.clear(seat)
+        if seat < self._crew.number:
+            balance.clear(seat)
         pulse.beat(seat)
         post = Post(
             seat,
@@ -359,7 +359,7 @@ class Workers:
         self._agenda.later(partial(self._start_again, worker.seat), wait)
 
     def _start_again(self, seat: int) -> None:
-        if seat in self._workers or seat >= self._crew.number:
+        if seat in self._workers or seat not in self._crew.seats:
             return  # there are others meanwhile
         try:
             self._start(seat)

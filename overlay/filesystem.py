@@ -138,6 +138,14 @@ class Overlay:
         """A file of the server's own beside the index, made empty if it is not there."""
         return self._tree.workdir.open_state(name)
 
+    def read_state(self, name: bytes) -> bytes | None:
+        """The contents of such a file that is replaced as a whole, None if it is not there."""
+        return self._tree.workdir.read(name)
+
+    def write_state(self, name: bytes, contents: bytes) -> None:
+        """Replace such a file, whole or not at all, on stable storage."""
+        self._tree.workdir.write(name, contents)
+
     def resolve(self, handle: bytes) -> Node:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
         return resolve(self._tree, handle)

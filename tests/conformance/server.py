@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 START_LIMIT = 90.0
 STOP_LIMIT = 60.0
 COMMAND_LIMIT = 120.0
+LOCK_OWNER = "overlay-locks\n"
 ESTABLISHED = "01"  # in /proc/net/tcp
 ALARMS = ("Traceback (most recent call last)", "was never retrieved", "was never awaited")
 
@@ -75,6 +76,7 @@ class Server:
         self._stack = stack
         self.export = export
         self.port = 0
+        self.lock_port = 0  # without locks 0
         self.log = log
         self.banner = ""
         self._arguments = list(arguments)
@@ -122,6 +124,8 @@ class Server:
                 assert found[1] == found[2], f"NFS and MOUNT on two ports: {found[0]}"
                 assert self.port in (0, int(found[1])), f"not the port asked for: {found[0]}"
                 self.port, self.banner = int(found[1]), text
+                locks = re.search(r"^locks: .* on port (\d+)$", text, re.MULTILINE)
+                self.lock_port = int(locks[1]) if locks else 0
                 return
             if self._process.poll() is not None:
                 status, self._process = self._process.returncode, None
@@ -147,10 +151,28 @@ class Server:
         return self._process.pid
 
     @property
-    def workers(self) -> list[int]:
-        """The pids of the workers."""
+    def processes(self) -> list[int]:
+        """The pids of all processes that the parent has started."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
         return sorted(map(int, children.split()))
+
+    @property
+    def workers(self) -> list[int]:
+        """The pids of the workers."""
+        owner = self.lock_owner if self.lock_port else None
+        return [pid for pid in self.processes if pid != owner]
+
+    @property
+    def lock_owner(self) -> int:
+        """The pid of the process that owns the locks, which is there now or will be soon."""
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
+            for pid in self.processes:
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    if Path(f"/proc/{pid}/comm").read_text() == LOCK_OWNER:
+                        return pid
+            time.sleep(0.005)
+        raise AssertionError("no process owns the locks")
 
     def worker_of(self, sock: socket.socket) -> int:
         """The pid of the worker that serves a connection, given the client's end of it."""
@@ -183,11 +205,11 @@ class Server:
     def kill(self) -> None:
         """Ends it as a crash would (SIGKILL); the workers die of that, of themselves."""
         if self._process is not None:
-            workers = self.workers if self.running else []
+            processes = self.processes if self.running else []
             self._process.kill()
             self._process.wait(timeout=STOP_LIMIT)
             self._process = None
-            await_end(workers)
+            await_end(processes)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Ends it as an operator would, and checks that it ended well."""

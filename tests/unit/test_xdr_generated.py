@@ -21,13 +21,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nfsd.xdr
-from nfsd.xdr import mount, nfs3, nfsacl, rpc, rpcbind
+from nfsd.xdr import mount, nfs3, nfsacl, nlm4, nsm, rpc, rpcbind
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.generate import generate
 from nfsd.xdr.language import Declaration, Module, Reader
 
 SOURCES = sorted(Path(nfsd.xdr.__file__).parent.glob("*.x"))
-MODULES = {"mount": mount, "nfs3": nfs3, "nfsacl": nfsacl, "rpc": rpc, "rpcbind": rpcbind}
+MODULES = {
+    "mount": mount,
+    "nfs3": nfs3,
+    "nfsacl": nfsacl,
+    "nlm4": nlm4,
+    "nsm": nsm,
+    "rpc": rpc,
+    "rpcbind": rpcbind,
+}
 INTEGERS = {
     "int": (-(2**31), 2**31 - 1, "pack_int"),
     "long": (-(2**31), 2**31 - 1, "pack_int"),

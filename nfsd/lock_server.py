@@ -1,0 +1,221 @@
+"""The process that owns all locks, and serves NLM and NSM over TCP and UDP.
+
+There is one, whatever the number of workers.  It is forked and replaced as they are.  The
+one that takes the place of one that died begins as after a restart of the server; of
+one that retired (the configuration was read anew) it has all locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import pickle
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic_ns
+from typing import Final
+
+from nfsd.callbacks import Callbacks
+from nfsd.calls import Peer
+from nfsd.connection import Connection, Memory
+from nfsd.exports import Exports
+from nfsd.lock_clients import LockClients
+from nfsd.lock_handover import LockHandover
+from nfsd.lock_manager import LockManager
+from nfsd.lock_messenger import LockMessenger
+from nfsd.lock_sockets import LockSockets
+from nfsd.lock_table import Client
+from nfsd.log import LOGGER, ONCE
+from nfsd.nlm import LockProgram
+from nfsd.nsm import StatusProgram
+from nfsd.pulse import BEAT_SECONDS
+from nfsd.rpc import Dispatcher
+from nfsd.xdr.codec import Parts
+from overlay.blocking import allow_blocking, forbid_blocking
+from overlay.errors import WouldBlock
+from overlay.filesystem import Overlay
+
+_CLIENTS: Final = b"lock-clients"  # beside the index
+PROCESS_NAME: Final = b"overlay-locks"
+_CONNECTIONS_MAX: Final = 1000
+_AT_ONCE: Final = 64  # connections or datagrams, before others have their turn
+_DATAGRAM_MAX: Final = 65536
+_THREADS: Final = 4
+_MARK: Final = 4  # bytes of a record mark, which datagrams have not
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_PR_SET_NAME: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class LockOffer:
+    """What is served, and what goes from one process that does so to the next."""
+
+    exports: Exports
+    overlays: Sequence[Overlay]  # that it has open, and the workers too
+    sockets: LockSockets
+    handover: LockHandover
+    grace: float  # seconds
+    store: Overlay | None  # where the list of clients is kept
+
+    def clients(self, *, is_new: bool) -> LockClients:
+        """The list; `is_new` if all locks are lost."""
+        if self.store is None:  # what each client has of its own it need not be told of
+            return LockClients(None, lambda contents: None)
+        write = partial(self.store.write_state, _CLIENTS)
+        return LockClients(self.store.read_state(_CLIENTS), write, is_new=is_new)
+
+
+class LockServer:
+    """Serves until it is told to stop, or the parent's end of `channel` says that it retires."""
+
+    def __init__(
+        self, offer: LockOffer, channel: socket.socket, beat: Callable[[], None], *, trace: bool
+    ) -> None:
+        """Wait until any process before this one is gone, and begin where it was."""
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, PROCESS_NAME, 0, 0, 0)
+        self._offer = offer
+        self._channel = channel
+        self._beat = beat
+        left = offer.handover.take()
+        self._clients = offer.clients(is_new=not left)
+        self._untold: frozenset[Client] = self._clients.before
+        self._saved = b""
+        if left:
+            self._untold, self._saved = pickle.loads(left)
+        self._callbacks = Callbacks(offer.sockets.datagrams)
+        self._messenger = LockMessenger(self._callbacks)
+        grace = offer.grace if self._clients.before else 0.0
+        self._manager = LockManager(offer.exports, self._clients, self._messenger.grant, grace)
+        programs = (
+            LockProgram(self._manager, self._messenger).program(),
+            StatusProgram(self._manager, self._clients.state).program(),
+        )
+        self._dispatcher = Dispatcher(programs, standing=offer.exports.standing)
+        self._dispatcher.trace = trace
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="locks")
+        self._memory = Memory()
+        self._connections: dict[Connection, None] = {}
+
+    def run(self) -> None:
+        """Serve; leave what there is to the next process, if it is there to have it."""
+        try:
+            is_retiring = asyncio.run(self._run())
+        finally:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        if is_retiring:
+            self._offer.handover.leave(pickle.dumps((self._messenger.untold, self._manager.save())))
+
+    async def _run(self) -> bool:
+        """Whether the end is a retirement."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[bool] = loop.create_future()
+        for number in _STOPS:
+            loop.add_signal_handler(number, _settle, done, False)
+        loop.add_reader(self._channel, _settle, done, True)
+        self._go_on()
+        self._messenger.begin(self._manager, self._clients, self._untold)
+        if self._saved:
+            self._manager.restore(self._saved)
+        for overlay in self._offer.overlays:
+            if overlay.bell is not None:
+                loop.add_reader(overlay.bell, overlay.hear)
+        for listener in self._offer.sockets.listeners:
+            loop.add_reader(listener, self._accept, listener)
+        for sock in self._offer.sockets.datagrams:
+            loop.add_reader(sock, self._receive, sock)
+        forbid_blocking()
+        try:
+            return await done
+        finally:
+            allow_blocking()
+            for connection in list(self._connections):
+                connection.close()
+
+    def _go_on(self) -> None:
+        self._beat()
+        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._go_on)
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                sock, _ = listener.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError as error:
+                if ONCE.first("accept", error.errno):
+                    LOGGER.error("cannot accept connections: %s", error.strerror)
+                self._close_one()
+                return
+            if len(self._connections) >= _CONNECTIONS_MAX:
+                self._close_one()
+            self._connect(sock)
+
+    def _connect(self, sock: socket.socket) -> None:
+        try:
+            connection = Connection(
+                sock, self._dispatcher, self._pool, self._memory, self._disconnected
+            )
+        except OSError:
+            sock.close()  # the client is gone already
+            return
+        self._connections[connection] = None
+
+    def _close_one(self) -> None:
+        """Close the connection that has been idle for longest; clients connect again."""
+        if self._connections:
+            min(self._connections, key=lambda each: (not each.is_idle, each.last_used)).close()
+
+    def _disconnected(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+
+    def _receive(self, sock: socket.socket) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                datagram, address = sock.recvfrom(_DATAGRAM_MAX)
+            except OSError:
+                return  # there is none, or one that was sent has not arrived
+            if not self._callbacks.heard(datagram, address[0]):
+                self._answer(sock, datagram, address)
+
+    def _answer(self, sock: socket.socket, datagram: bytes, address: tuple[str, int]) -> None:
+        parts: Parts = []
+        peer, begun = Peer(*address[:2]), monotonic_ns()
+        try:
+            self._dispatcher.answer(datagram, peer, parts)
+        except WouldBlock:
+            waiting = self._pool.submit(self._answer_waiting, datagram, peer, begun)
+            waiting.add_done_callback(partial(self._notify, sock, address))
+        else:
+            _send(sock, parts, address)
+        self._dispatcher.answered(begun)
+
+    def _answer_waiting(self, datagram: bytes, peer: Peer, begun: int) -> Parts:
+        parts: Parts = []
+        self._dispatcher.answer_waiting(datagram, peer, parts, begun)
+        return parts
+
+    def _notify(self, sock: socket.socket, address: tuple[str, int], future: Future[Parts]) -> None:
+        """On the thread: send the reply, which needs nothing of the event loop."""
+        if not future.cancelled():
+            _send(sock, future.result(), address)
+
+
+def _settle(future: asyncio.Future[bool], result: bool) -> None:
+    """Set a result, unless there is one."""
+    if not future.done():
+        future.set_result(result)
+
+
+def _send(sock: socket.socket, parts: Parts, address: tuple[str, int]) -> None:
+    """Send a reply without its record mark; if that fails it is lost, as a datagram may be."""
+    reply = b"".join(parts)[_MARK:]
+    if reply:
+        try:
+            sock.sendto(reply, address)
+        except OSError as error:
+            if ONCE.first("datagram", error.errno):
+                LOGGER.warning("%s: a reply is lost: %s", address[0], error.strerror)

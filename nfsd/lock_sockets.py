@@ -1,0 +1,95 @@
+"""The sockets at which clients call NLM and NSM: one port, of TCP and UDP, at each address."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from nfsd.nlm import NLM
+from nfsd.nsm import NSM
+from nfsd.rpcbind import Registration
+
+_BACKLOG: Final = 128
+_TRIES: Final = 50  # to find a port that is free everywhere
+
+
+class LockSockets:
+    """The sockets, opened by the parent so that their port stays the same as long as it lives."""
+
+    def __init__(self, hosts: Iterable[str], port: int) -> None:
+        """At these addresses; port 0 picks one.  Raises OSError if one cannot be had."""
+        self._all = _bound(list(dict.fromkeys(hosts)), port)
+
+    @property
+    def listeners(self) -> list[socket.socket]:
+        """Those of TCP."""
+        return [each for each in self._all if each.type == socket.SOCK_STREAM]
+
+    @property
+    def datagrams(self) -> list[socket.socket]:
+        """Those of UDP."""
+        return [each for each in self._all if each.type == socket.SOCK_DGRAM]
+
+    @property
+    def port(self) -> int:
+        """The port of all of them."""
+        number: int = self._all[0].getsockname()[1]
+        return number
+
+    def registrations(self) -> list[Registration]:
+        """Every program that is served, with every place where it is."""
+        return [
+            Registration(*program, _netid(each), *each.getsockname()[:2])
+            for program in (NLM, NSM)
+            for each in self._all
+        ]
+
+    def close(self) -> None:
+        """Close them in this process."""
+        for each in self._all:
+            each.close()
+
+
+def _netid(sock: socket.socket) -> str:
+    """What rpcbind calls the transport of a socket."""
+    transport = "tcp" if sock.type == socket.SOCK_STREAM else "udp"
+    return transport + ("6" if sock.family == socket.AF_INET6 else "")
+
+
+def _bound(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    for attempt in range(1, _TRIES + 1):
+        found: list[socket.socket] = []
+        try:
+            for host in hosts:
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    wanted = found[0].getsockname()[1] if found else port
+                    found.append(_socket(kind, host, wanted))
+        except OSError as error:
+            for each in found:
+                each.close()
+            if port or error.errno != errno.EADDRINUSE or attempt == _TRIES:
+                raise
+        else:
+            return found
+    raise AssertionError("the last try returns or raises")
+
+
+def _socket(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
+    """One socket; one of IPv6 is for IPv6 alone."""
+    (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=kind)
+    sock = socket.socket(family, kind)
+    try:
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        if kind == socket.SOCK_STREAM:
+            sock.listen(_BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,251 @@
+"""A client that locks, as tests play it: an address of its own, its calls, and what it is told.
+
+    with LockClient(server, name=b"alpha") as alpha:
+        status = alpha.lock(handle, 0, 10)
+
+It has an address of 127.0.0.0/8, where it serves what a client's rpcbind, NLM and NSM do
+when the server calls back.  Nothing is hidden: every call that comes is in `heard`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from nfsd.xdr.codec import Parts, decode
+from nfsd.xdr.nlm4 import (
+    FSA_R,
+    FSM_DN,
+    NLM4_GRANTED,
+    NLM4_PROGRAM,
+    NLM4_V4,
+    NLM4_V4_SIGNATURES,
+    nlm4_cancargs,
+    nlm4_lock,
+    nlm4_lockargs,
+    nlm4_notify,
+    nlm4_res,
+    nlm4_share,
+    nlm4_shareargs,
+    nlm4_testargs,
+    nlm4_testrply,
+    nlm4_unlockargs,
+)
+from nfsd.xdr.nsm import SM_PROG, SM_VERS, SM_VERS_SIGNATURES, stat_chge
+from nfsd.xdr.rpc import unpack_rpc_msg
+from tests.client import Client
+from tests.conformance.server import Server
+
+NLM: Final = {each.name.removeprefix("NLMPROC4_"): each for each in NLM4_V4_SIGNATURES}
+NSM: Final = {each.name.removeprefix("SM_"): each for each in SM_VERS_SIGNATURES}
+LIMIT: Final = 60.0  # seconds until what is waited for must have come
+PORTMAP: Final = 100000
+_SUCCESS: Final = struct.pack(">5I", 1, 0, 0, 0, 0)
+_NAMES: Final = {
+    (NLM4_PROGRAM, NLM4_V4): {each.number: each for each in NLM4_V4_SIGNATURES},
+    (SM_PROG, SM_VERS): {each.number: each for each in SM_VERS_SIGNATURES},
+}
+# Addresses that no other test run on this machine has at the same time.
+_addresses = itertools.count(random.Random(os.getpid()).randrange(1 << 20))
+
+
+class Heard(NamedTuple):
+    """A call from the server."""
+
+    procedure: str
+    arguments: Any
+
+
+def free_address() -> str:
+    """One of loopback's that nobody uses."""
+    number = next(_addresses) % (1 << 20)
+    return f"127.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255 or 1}"
+
+
+class LockClient:
+    """One client machine; `reply` says what it answers to GRANTED, None for nothing."""
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        name: bytes = b"alpha",
+        address: str | None = None,
+        reply: Callable[[], int | None] = lambda: NLM4_GRANTED,
+        serves: bool = True,
+    ) -> None:
+        self.name = name
+        self.address = address or free_address()
+        self.heard: list[Heard] = []
+        self.xids: set[int] = set()
+        self._reply = reply
+        self._server = server
+        self._changed = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._sockets: list[socket.socket] = []
+        self._port = 0
+        if serves:
+            self._port = self._serve(0)
+            self._serve(111)
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect, again after the server was restarted."""
+        self.client = Client(self._server.lock_port, source=(self.address, 0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.client.close()
+        for sock in self._sockets:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)  # wakes the thread; a datagram socket says so
+        for thread in self._threads:
+            thread.join(LIMIT)
+        for sock in self._sockets:
+            sock.close()
+
+    def _serve(self, port: int) -> int:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((self.address, port))
+        self._sockets.append(sock)
+        thread = threading.Thread(target=self._answer_all, args=(sock,), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        bound: int = sock.getsockname()[1]
+        return bound
+
+    def _answer_all(self, sock: socket.socket) -> None:
+        while True:
+            record, address = sock.recvfrom(65536)
+            if not record:
+                return
+            message, at = unpack_rpc_msg(record, 0)
+            call = message.body.cbody
+            assert call is not None
+            if call.prog == PORTMAP:
+                results: bytes | None = struct.pack(">I", self._port)
+            else:
+                signature = _NAMES[call.prog, call.vers][call.proc]
+                results = self._answer(signature, message.xid, record[at:])
+            if results is not None:
+                sock.sendto(record[:4] + _SUCCESS + results, address)
+
+    def _answer(self, signature: Any, xid: int, packed: bytes) -> bytes | None:  # noqa: ANN401
+        arguments = decode(signature.unpack_arguments, packed)
+        name = signature.name.removeprefix("NLMPROC4_")
+        status = self._reply() if name == "GRANTED" else None
+        with self._changed:
+            self.heard.append(Heard(name, arguments))
+            self.xids.add(xid)
+            self._changed.notify_all()
+        results: Parts = []
+        if name == "GRANTED":
+            if status is None:
+                return None
+            signature.pack_results(nlm4_res(arguments.cookie, status), results)
+        return b"".join(results)
+
+    def wait_for(self, procedure: str, number: int = 1) -> list[Any]:
+        """The arguments of so many calls of a procedure, once they have come."""
+        deadline = time.monotonic() + LIMIT
+        with self._changed:
+            while len(found := self.told(procedure)) < number:
+                assert self._changed.wait(deadline - time.monotonic()), (
+                    f"{procedure} did not come: {self.heard}"
+                )
+        return found
+
+    def told(self, procedure: str) -> list[Any]:
+        """The arguments of the calls of a procedure that have come."""
+        return [each.arguments for each in self.heard if each.procedure == procedure]
+
+    def call(self, name: str, arguments: Any = None) -> Any:  # noqa: ANN401 - by procedure
+        """The result of an NLM procedure."""
+        return self.client.call(NLM4_PROGRAM, NLM4_V4, NLM[name], arguments)
+
+    def status_monitor(self, name: str, arguments: Any = None) -> Any:  # noqa: ANN401
+        """The result of an NSM procedure."""
+        return self.client.call(SM_PROG, SM_VERS, NSM[name], arguments)
+
+    def on(self, handle: bytes, offset: int = 0, length: int = 0, svid: int = 1) -> nlm4_lock:
+        """A lock in NLM's words; length 0 is up to the end."""
+        return nlm4_lock(self.name, handle, b"%d@%s" % (svid, self.name), svid, offset, length)
+
+    def wish(
+        self,
+        handle: bytes,
+        offset: int = 0,
+        length: int = 0,
+        *,
+        svid: int = 1,
+        exclusive: bool = True,
+        block: bool = False,
+        reclaim: bool = False,
+    ) -> nlm4_lockargs:
+        """The arguments of LOCK."""
+        lock = self.on(handle, offset, length, svid)
+        return nlm4_lockargs(b"cookie", block, exclusive, lock, reclaim, 1)
+
+    def lock(self, handle: bytes, offset: int = 0, length: int = 0, **more: Any) -> int:  # noqa: ANN401
+        """The status of LOCK."""
+        result = self.call("LOCK", self.wish(handle, offset, length, **more))
+        assert result.cookie == b"cookie"
+        return int(result.stat)
+
+    def test(self, handle: bytes, offset: int = 0, length: int = 0, **more: Any) -> nlm4_testrply:  # noqa: ANN401
+        """What TEST says."""
+        wish = self.wish(handle, offset, length, **more)
+        result = self.call("TEST", nlm4_testargs(b"cookie", wish.exclusive, wish.alock))
+        found: nlm4_testrply = result.test_stat
+        return found
+
+    def unlock(self, handle: bytes, offset: int = 0, length: int = 0, svid: int = 1) -> int:
+        """The status of UNLOCK."""
+        lock = self.on(handle, offset, length, svid)
+        return int(self.call("UNLOCK", nlm4_unlockargs(b"cookie", lock)).stat)
+
+    def cancel(self, handle: bytes, offset: int = 0, length: int = 0, **more: Any) -> int:  # noqa: ANN401
+        """The status of CANCEL."""
+        wish = self.wish(handle, offset, length, **more)
+        arguments = nlm4_cancargs(b"cookie", True, wish.exclusive, wish.alock)
+        return int(self.call("CANCEL", arguments).stat)
+
+    def share(
+        self,
+        handle: bytes,
+        access: int = FSA_R,
+        deny: int = FSM_DN,
+        *,
+        reclaim: bool = False,
+        verb: str = "SHARE",
+    ) -> int:
+        """The status of SHARE, or UNSHARE."""
+        share = nlm4_share(self.name, handle, b"sharer", deny, access)
+        return int(self.call(verb, nlm4_shareargs(b"cookie", share, reclaim)).stat)
+
+    def free_all(self) -> None:
+        """FREE_ALL."""
+        self.call("FREE_ALL", nlm4_notify(self.name, 1))
+
+    def notify(self, state: int, name: bytes | None = None) -> None:
+        """SM_NOTIFY: this machine has started anew."""
+        self.status_monitor("NOTIFY", stat_chge(name or self.name, state))

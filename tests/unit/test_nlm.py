@@ -1,0 +1,556 @@
+"""Locks over the wire: every procedure, every conflict, who waits, and what a restart means."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nfsd.xdr.codec import Parts, decode
+from nfsd.xdr.nlm4 import (
+    FSA_R,
+    FSA_RW,
+    FSA_W,
+    FSM_DN,
+    FSM_DR,
+    FSM_DRW,
+    FSM_DW,
+    NLM4_BLOCKED,
+    NLM4_DEADLCK,
+    NLM4_DENIED,
+    NLM4_DENIED_GRACE_PERIOD,
+    NLM4_FAILED,
+    NLM4_GRANTED,
+    NLM4_PROGRAM,
+    NLM4_STALE_FH,
+    nlm4_cancargs,
+    nlm4_res,
+    nlm4_testargs,
+    nlm4_testres,
+    nlm4_testrply,
+    nlm4_unlockargs,
+)
+from nfsd.xdr.nsm import STAT_FAIL, mon, mon_id, my_id
+from tests.client import NO_AUTH, Client, RpcError
+from tests.conformance.server import Server, Stack
+from tests.locking import LIMIT, NLM, LockClient
+from tests.wire import Wire
+
+GRACE = 4
+
+
+def files(place: Path, *arguments: str) -> Server:
+    """A server with a few files."""
+    lower = place / "lower"
+    lower.mkdir()
+    for name in ("a", "b", "c", "gone", "moved", "shared"):
+        (lower / name).write_bytes(name.encode())
+    (lower / "private").write_bytes(b"")
+    (lower / "private").chmod(0o600)
+    (lower / "directory").mkdir()
+    (lower / "link").symlink_to("a")
+    return Server(Stack.over([lower], place), place / "log", arguments=arguments)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = files(tmp_path_factory.mktemp("locks"), "--workers", "2")
+    server.start()
+    try:
+        yield server
+        server.stop()
+    finally:
+        server.kill()
+
+
+@pytest.fixture
+def wire(server: Server) -> Iterator[Wire]:
+    wire = Wire(server.port)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def file(wire: Wire) -> Iterator[bytes]:
+    """A file of this test's own."""
+    name = f"own-{time.monotonic_ns()}"
+    yield wire.create(name)
+    wire.remove(name)
+
+
+@pytest.fixture
+def alpha(server: Server) -> Iterator[LockClient]:
+    with LockClient(server, name=b"alpha") as client:
+        yield client
+        client.free_all()
+
+
+@pytest.fixture
+def beta(server: Server) -> Iterator[LockClient]:
+    with LockClient(server, name=b"beta") as client:
+        yield client
+        client.free_all()
+
+
+@pytest.fixture
+def gamma(server: Server) -> Iterator[LockClient]:
+    with LockClient(server, name=b"gamma") as client:
+        yield client
+        client.free_all()
+
+
+def test_null_and_what_is_not_there(server: Server, alpha: LockClient) -> None:
+    assert alpha.call("NULL") is None
+    assert alpha.status_monitor("NULL") is None
+    for version in (1, 2, 3, 5):
+        with pytest.raises(RpcError) as refused:
+            alpha.client.call(NLM4_PROGRAM, version, NLM["NULL"], None)
+        reply = refused.value.body.areply
+        assert reply is not None
+        assert reply.reply_data.versions == (4, 4)
+    with pytest.raises(RpcError):
+        alpha.client.call(NLM4_PROGRAM, 4, NLM["NULL"]._replace(number=16), None)
+    with Client(server.port) as client, pytest.raises(RpcError):
+        client.call(NLM4_PROGRAM, 4, NLM["NULL"], None)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+@pytest.mark.parametrize(
+    ("offset", "length", "touches"),
+    [
+        (0, 10, False),
+        (0, 11, True),
+        (10, 10, True),
+        (12, 2, True),
+        (19, 1, True),
+        (19, 0, True),
+        (20, 0, False),
+        (20, 5, False),
+        (0, 0, True),
+        (0, (1 << 64) - 1, True),
+    ],
+)
+def test_conflicts(
+    alpha: LockClient,
+    beta: LockClient,
+    file: bytes,
+    first: bool,
+    second: bool,
+    offset: int,
+    length: int,
+    touches: bool,
+) -> None:
+    assert alpha.lock(file, 10, 10, exclusive=first) == NLM4_GRANTED
+    expected = NLM4_DENIED if touches and (first or second) else NLM4_GRANTED
+    said = beta.test(file, offset, length, exclusive=second)
+    assert said.stat == expected
+    if expected == NLM4_DENIED:
+        assert said.holder is not None
+        assert said.holder[:2] == (first, 1)
+        assert said.holder[2:] == (b"1@alpha", 10, 10)
+    assert beta.lock(file, offset, length, exclusive=second) == expected
+    assert alpha.lock(file, 10, 10, exclusive=first) == NLM4_GRANTED
+
+
+def test_processes_of_one_client_exclude_each_other(alpha: LockClient, file: bytes) -> None:
+    assert alpha.lock(file, svid=1) == NLM4_GRANTED
+    assert alpha.lock(file, svid=2) == NLM4_DENIED
+    assert alpha.unlock(file, svid=2) == NLM4_GRANTED
+    assert alpha.lock(file, svid=2) == NLM4_DENIED
+    assert alpha.unlock(file, svid=1) == NLM4_GRANTED
+    assert alpha.lock(file, svid=2) == NLM4_GRANTED
+
+
+def test_clients_of_one_name_are_two(server: Server, alpha: LockClient, file: bytes) -> None:
+    with LockClient(server, name=alpha.name) as namesake:
+        assert alpha.lock(file) == NLM4_GRANTED
+        assert namesake.lock(file) == NLM4_DENIED
+        namesake.unlock(file)
+        namesake.free_all()
+        assert namesake.lock(file) == NLM4_DENIED
+
+
+def test_upgrade_downgrade_and_split(alpha: LockClient, beta: LockClient, file: bytes) -> None:
+    assert alpha.lock(file, 0, 100, exclusive=False) == NLM4_GRANTED
+    assert beta.lock(file, 50, 100, exclusive=False) == NLM4_GRANTED
+    assert alpha.lock(file, 0, 100, exclusive=True) == NLM4_DENIED
+    assert beta.unlock(file, 50, 50) == NLM4_GRANTED
+    assert alpha.lock(file, 0, 100, exclusive=True) == NLM4_GRANTED
+    assert beta.lock(file, 0, 1, exclusive=False) == NLM4_DENIED
+    assert alpha.lock(file, 0, 50, exclusive=False) == NLM4_GRANTED
+    assert beta.lock(file, 0, 50, exclusive=False) == NLM4_GRANTED
+    assert alpha.unlock(file, 60, 10) == NLM4_GRANTED
+    assert beta.lock(file, 60, 10) == NLM4_GRANTED
+    for offset in (59, 70):
+        holder = beta.test(file, offset, 1).holder
+        assert holder is not None
+        assert (holder.l_offset, holder.l_len) == ((50, 10) if offset == 59 else (70, 30))
+
+
+def test_a_lock_to_the_end(alpha: LockClient, beta: LockClient, file: bytes) -> None:
+    assert alpha.lock(file, 1 << 63) == NLM4_GRANTED
+    holder = beta.test(file, (1 << 64) - 1, 1).holder
+    assert holder is not None
+    assert (holder.l_offset, holder.l_len) == (1 << 63, 0)
+    assert beta.lock(file, 0, 1 << 63) == NLM4_GRANTED
+
+
+def test_who_waits_is_told_in_order(
+    alpha: LockClient, beta: LockClient, gamma: LockClient, file: bytes
+) -> None:
+    assert alpha.lock(file) == NLM4_GRANTED
+    assert gamma.lock(file, block=True) == NLM4_BLOCKED
+    assert beta.lock(file, block=True, svid=7) == NLM4_BLOCKED
+    assert gamma.lock(file, block=True) == NLM4_BLOCKED, "asked again, it keeps its place"
+    assert alpha.unlock(file) == NLM4_GRANTED
+    (told,) = gamma.wait_for("GRANTED")
+    assert (told.exclusive, told.alock) == (True, gamma.on(file))
+    assert alpha.lock(file) == NLM4_DENIED
+    assert beta.told("GRANTED") == []
+    assert gamma.unlock(file) == NLM4_GRANTED
+    (told,) = beta.wait_for("GRANTED")
+    assert told.alock == beta.on(file, svid=7)
+    assert gamma.lock(file) == NLM4_DENIED
+
+
+def test_cancel(alpha: LockClient, beta: LockClient, gamma: LockClient, file: bytes) -> None:
+    assert alpha.lock(file) == NLM4_GRANTED
+    assert beta.lock(file, block=True) == NLM4_BLOCKED
+    assert gamma.lock(file, block=True) == NLM4_BLOCKED
+    assert beta.cancel(file, svid=2) == NLM4_DENIED
+    assert beta.cancel(file) == NLM4_GRANTED
+    assert beta.cancel(file) == NLM4_DENIED
+    alpha.unlock(file)
+    gamma.wait_for("GRANTED")
+    assert beta.told("GRANTED") == []
+
+
+def test_who_does_not_want_it_any_more(server: Server, alpha: LockClient, file: bytes) -> None:
+    with LockClient(server, name=b"fickle", reply=lambda: NLM4_DENIED) as fickle:
+        alpha.lock(file)
+        fickle.lock(file, block=True)
+        alpha.unlock(file)
+        fickle.wait_for("GRANTED")
+        until(lambda: alpha.lock(file) == NLM4_GRANTED)
+
+
+def test_a_lock_that_was_given_is_told_again(
+    server: Server, alpha: LockClient, file: bytes
+) -> None:
+    answers = iter([None, NLM4_DENIED_GRACE_PERIOD, NLM4_GRANTED])
+    with LockClient(server, name=b"deaf", reply=lambda: next(answers)) as deaf:
+        alpha.lock(file)
+        deaf.lock(file, block=True)
+        alpha.unlock(file)
+        assert len({told.cookie for told in deaf.wait_for("GRANTED", 3)}) == 1
+        assert alpha.lock(file) == NLM4_DENIED
+        deaf.free_all()
+
+
+def test_who_has_taken_it_may_deny_it_when_told_again(
+    server: Server, alpha: LockClient, file: bytes
+) -> None:
+    """The first answer was lost: the second says that nobody waits, which is right."""
+    answers = iter([None, NLM4_DENIED])
+    with LockClient(server, name=b"lossy", reply=lambda: next(answers)) as lossy:
+        alpha.lock(file)
+        lossy.lock(file, block=True)
+        alpha.unlock(file)
+        lossy.wait_for("GRANTED", 2)
+        time.sleep(0.3)  # for the answer to be heard
+        assert alpha.lock(file) == NLM4_DENIED
+        lossy.free_all()
+
+
+def test_who_asks_again_knows(server: Server, alpha: LockClient, file: bytes) -> None:
+    """A client that is not reached asks for itself, and can unlock what it has got."""
+    with LockClient(server, name=b"unreachable", serves=False) as unreachable:
+        alpha.lock(file)
+        assert unreachable.lock(file, block=True) == NLM4_BLOCKED
+        alpha.unlock(file)
+        assert alpha.lock(file) == NLM4_DENIED
+        assert unreachable.lock(file, block=True) == NLM4_GRANTED
+        assert unreachable.unlock(file) == NLM4_GRANTED
+        assert alpha.lock(file) == NLM4_GRANTED
+
+
+def test_cancel_after_it_was_given(server: Server, alpha: LockClient, file: bytes) -> None:
+    with LockClient(server, name=b"late", reply=lambda: None) as late:
+        alpha.lock(file)
+        late.lock(file, block=True)
+        alpha.unlock(file)
+        late.wait_for("GRANTED")
+        assert late.cancel(file) == NLM4_GRANTED
+        assert alpha.lock(file) == NLM4_GRANTED
+
+
+def test_deadlock(alpha: LockClient, beta: LockClient, file: bytes, wire: Wire) -> None:
+    other = wire.lookup("b")
+    assert alpha.lock(file) == NLM4_GRANTED
+    assert beta.lock(other) == NLM4_GRANTED
+    assert alpha.lock(other, block=True) == NLM4_BLOCKED
+    assert beta.lock(file, block=True) == NLM4_DEADLCK
+    assert beta.unlock(other) == NLM4_GRANTED
+    alpha.wait_for("GRANTED")
+
+
+def test_every_procedure_by_message(alpha: LockClient, beta: LockClient, file: bytes) -> None:
+    wish = alpha.wish(file, 5, 5)
+    assert alpha.call("LOCK_MSG", wish) is None
+    (result,) = alpha.wait_for("LOCK_RES")
+    assert result == (b"cookie", NLM4_GRANTED)
+    beta.call("TEST_MSG", nlm4_testargs(b"t", False, beta.on(file, 0, 6)))
+    (result,) = beta.wait_for("TEST_RES")
+    assert (result.cookie, result.test_stat.stat) == (b"t", NLM4_DENIED)
+    assert result.test_stat.holder == (True, 1, b"1@alpha", 5, 5)
+    for _ in range(2):
+        beta.call("LOCK_MSG", beta.wish(file, 5, 5, block=True))
+    assert beta.wait_for("LOCK_RES", 2)[1].stat == NLM4_BLOCKED
+    beta.call("CANCEL_MSG", nlm4_cancargs(b"c", True, True, beta.on(file, 5, 5)))
+    assert beta.wait_for("CANCEL_RES") == [(b"c", NLM4_GRANTED)]
+    beta.call("LOCK_MSG", beta.wish(file, 5, 5, block=True))
+    beta.wait_for("LOCK_RES", 3)
+    alpha.call("UNLOCK_MSG", nlm4_unlockargs(b"u", alpha.on(file, 0, 0)))
+    assert alpha.wait_for("UNLOCK_RES") == [(b"u", NLM4_GRANTED)]
+    (told,) = beta.wait_for("GRANTED_MSG")
+    assert told.alock == beta.on(file, 5, 5)
+    beta.call("GRANTED_RES", nlm4_res(told.cookie, NLM4_GRANTED))
+    time.sleep(2.5)
+    assert len(beta.told("GRANTED_MSG")) == 1, "it was answered"
+    assert alpha.lock(file, 5, 5) == NLM4_DENIED
+
+
+def test_a_message_that_is_denied(alpha: LockClient, beta: LockClient, file: bytes) -> None:
+    alpha.lock(file)
+    beta.call("LOCK_MSG", beta.wish(file, block=True))
+    beta.wait_for("LOCK_RES")
+    alpha.unlock(file)
+    (told,) = beta.wait_for("GRANTED_MSG")
+    beta.call("GRANTED_RES", nlm4_res(told.cookie, NLM4_DENIED))
+    until(lambda: alpha.lock(file) == NLM4_GRANTED)
+
+
+def test_shares(alpha: LockClient, beta: LockClient, file: bytes) -> None:
+    assert alpha.share(file, FSA_R, FSM_DW) == NLM4_GRANTED
+    assert beta.share(file, FSA_W, FSM_DN) == NLM4_DENIED
+    assert beta.share(file, FSA_R, FSM_DR) == NLM4_DENIED
+    assert beta.share(file, FSA_R, FSM_DN) == NLM4_GRANTED
+    assert alpha.share(file, FSA_RW, FSM_DRW) == NLM4_DENIED
+    assert beta.share(file, verb="UNSHARE") == NLM4_GRANTED
+    assert alpha.share(file, FSA_RW, FSM_DRW) == NLM4_GRANTED
+    alpha.free_all()
+    assert beta.share(file, FSA_RW, FSM_DRW) == NLM4_GRANTED
+    assert beta.share(file, reclaim=True) == NLM4_DENIED_GRACE_PERIOD
+
+
+def test_nm_lock_and_free_all(alpha: LockClient, beta: LockClient, file: bytes) -> None:
+    assert alpha.call("NM_LOCK", alpha.wish(file, 0, 5)).stat == NLM4_GRANTED
+    assert alpha.lock(file, 5, 5) == NLM4_GRANTED
+    assert beta.call("NM_LOCK", beta.wish(file, block=True)).stat == NLM4_DENIED
+    assert beta.lock(file, block=True) == NLM4_BLOCKED
+    alpha.free_all()
+    beta.wait_for("GRANTED")
+
+
+def test_granted_is_not_for_us(alpha: LockClient, file: bytes) -> None:
+    asked = nlm4_testargs(b"g", True, alpha.on(file))
+    assert alpha.call("GRANTED", asked) == (b"g", NLM4_DENIED)
+    assert alpha.call("TEST_RES", nlm4_testres(b"", nlm4_testrply(NLM4_GRANTED))) is None
+    for name in ("LOCK_RES", "CANCEL_RES", "UNLOCK_RES", "GRANTED_RES"):
+        assert alpha.call(name, nlm4_res(b"", NLM4_GRANTED)) is None
+
+
+def test_a_lock_stays_through_copy_up_and_rename(
+    alpha: LockClient, beta: LockClient, wire: Wire
+) -> None:
+    handle = wire.lookup("moved")
+    assert alpha.lock(handle) == NLM4_GRANTED
+    wire.write(handle, b"copied up")
+    wire.rename("moved", "directory/there")
+    there = wire.lookup("directory/there")
+    assert beta.lock(there) == NLM4_DENIED
+    assert alpha.unlock(there) == NLM4_GRANTED
+    assert beta.lock(handle) == NLM4_GRANTED
+
+
+def test_what_cannot_be_locked(server: Server, alpha: LockClient, wire: Wire) -> None:
+    for name in ("directory", "link"):
+        assert alpha.lock(wire.lookup(name)) == NLM4_FAILED
+    for handle in (b"", b"no handle", wire.lookup("a")[:-1] + b"\0", bytes(1024)):
+        assert alpha.lock(handle) == NLM4_STALE_FH
+        assert alpha.unlock(handle) == NLM4_STALE_FH
+        assert alpha.test(handle).stat == NLM4_STALE_FH
+        assert alpha.share(handle) == NLM4_STALE_FH
+    private = wire.lookup("private")
+    with LockClient(server, name=b"nobody") as nobody:
+        nobody.client.cred = NO_AUTH
+        assert nobody.lock(private) == NLM4_FAILED
+        assert nobody.lock(wire.lookup("a")) == NLM4_GRANTED
+        nobody.free_all()
+    assert alpha.lock(private) == NLM4_GRANTED
+
+
+def test_a_file_that_is_gone(
+    alpha: LockClient, beta: LockClient, gamma: LockClient, wire: Wire
+) -> None:
+    handle = wire.lookup("gone")
+    assert alpha.lock(handle) == NLM4_GRANTED
+    assert beta.lock(handle, block=True) == NLM4_BLOCKED
+    wire.remove("gone")
+    until(lambda: gamma.lock(handle) == NLM4_STALE_FH)
+    assert alpha.unlock(handle) == NLM4_GRANTED
+    beta.wait_for("GRANTED")
+    assert beta.unlock(handle) == NLM4_GRANTED
+
+
+def test_over_udp(server: Server, alpha: LockClient, file: bytes) -> None:
+    packed: Parts = []
+    NLM["LOCK"].pack_arguments(alpha.wish(file), packed)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(LIMIT)
+        sock.bind((alpha.address, 0))
+        sock.connect(("127.0.0.1", server.lock_port))
+        for damaged in (b"", b"x", bytes(8), struct.pack(">2I", 1, 1), os.urandom(2000)):
+            sock.send(damaged)
+        call = alpha.client.message(NLM4_PROGRAM, 4, NLM["LOCK"].number, b"".join(packed))
+        sock.send(call)
+        reply = b""
+        while reply[:4] != call[:4]:
+            reply = sock.recv(2000)
+    assert reply[4:24] == struct.pack(">5I", 1, 0, 0, 0, 0)
+    assert decode(NLM["LOCK"].unpack_results, reply[24:]).stat == NLM4_GRANTED
+    assert alpha.test(file, svid=2).stat == NLM4_DENIED
+
+
+def test_the_status_monitor(alpha: LockClient) -> None:
+    state = alpha.status_monitor("STAT", b"anybody")
+    assert state.res_stat == STAT_FAIL
+    assert state.state % 2 == 1
+    me = my_id(b"alpha", 1, 2, 3)
+    asked = mon(mon_id(b"server", me), bytes(16))
+    assert alpha.status_monitor("MON", asked) == state
+    assert alpha.status_monitor("UNMON", asked.id) == state.state
+    assert alpha.status_monitor("UNMON_ALL", me) == state.state
+    assert alpha.status_monitor("SIMU_CRASH") is None
+
+
+def test_a_client_that_starts_anew_loses_its_locks(
+    server: Server, alpha: LockClient, beta: LockClient, file: bytes, wire: Wire
+) -> None:
+    other = wire.lookup("b")
+    assert alpha.lock(file) == NLM4_GRANTED
+    assert alpha.lock(other, 0, 5, exclusive=False) == NLM4_GRANTED
+    assert beta.lock(other, 0, 5, exclusive=False) == NLM4_GRANTED
+    assert beta.lock(file, block=True) == NLM4_BLOCKED
+    with LockClient(server, name=alpha.name) as liar:
+        liar.notify(5)
+    assert beta.told("GRANTED") == [], "from there it concerns another of that name"
+    alpha.notify(5, b"somebody")
+    assert beta.told("GRANTED") == []
+    alpha.notify(5, b"ALPHA.example.org")
+    beta.wait_for("GRANTED")
+    assert alpha.lock(other, 10, 5) == NLM4_GRANTED
+    alpha.notify(5, b"alpha")
+    assert beta.lock(other, 10, 5) == NLM4_DENIED, "told twice, it started anew once"
+    alpha.notify(7)
+    assert beta.lock(other, 10, 5) == NLM4_GRANTED
+
+
+def test_restart(tmp_path: Path) -> None:
+    server = files(tmp_path, "--workers", "2", "--grace", str(GRACE))
+    server.start()
+    try:
+        check_restart(server, crash=True)
+        server.check_log()
+        server.stop()
+    finally:
+        server.kill()
+
+
+def check_restart(server: Server, *, crash: bool) -> None:
+    wire = Wire(server.port)
+    first, second = wire.lookup("a"), wire.lookup("b")
+    wire.close()
+    with (
+        LockClient(server, name=b"alpha") as alpha,
+        LockClient(server, name=b"beta") as beta,
+        LockClient(server, name=b"gamma", serves=False) as gamma,
+    ):
+        assert alpha.lock(first, 0, 10) == NLM4_GRANTED, "the first start knows no grace period"
+        assert beta.lock(second, exclusive=False) == NLM4_GRANTED
+        state = alpha.status_monitor("STAT", b"").state
+        # The process that owns the locks dies, then all of the server.
+        for ending in ("process", "server"):
+            end(server, ending, crash)
+            for client in (alpha, beta, gamma):
+                client.connect()
+            number = 1 if ending == "process" else 2
+            told = alpha.wait_for("SM_NOTIFY", number)[-1]
+            assert told.mon_name == os.fsencode(socket.gethostname())
+            assert told.state > state
+            state = told.state
+            assert beta.wait_for("SM_NOTIFY", number)[-1] == told
+            assert gamma.lock(first, 20, 5) == NLM4_DENIED_GRACE_PERIOD
+            assert gamma.test(first, 20, 5).stat == NLM4_DENIED_GRACE_PERIOD
+            assert gamma.share(first) == NLM4_DENIED_GRACE_PERIOD
+            assert alpha.lock(first, 0, 10, reclaim=True) == NLM4_GRANTED
+            assert gamma.lock(first, 5, 5, reclaim=True) == NLM4_DENIED
+            assert gamma.share(first, reclaim=True) == NLM4_GRANTED
+            assert gamma.lock(second, reclaim=False) == NLM4_DENIED_GRACE_PERIOD
+            until(lambda: gamma.lock(first, 20, 5) == NLM4_GRANTED)
+            assert gamma.lock(first, 0, 1) == NLM4_DENIED
+            assert gamma.lock(second) == NLM4_GRANTED, "beta has not reclaimed it"
+            assert beta.lock(second, exclusive=False, reclaim=True) == NLM4_DENIED_GRACE_PERIOD
+            gamma.free_all()
+
+
+def end(server: Server, what: str, crash: bool) -> None:
+    if what == "server":
+        server.restart(crash=crash)
+        return
+    owner = server.lock_owner
+    os.kill(owner, signal.SIGKILL if crash else signal.SIGTERM)
+    until(lambda: server.lock_owner != owner)
+
+
+def test_without_locks(tmp_path: Path) -> None:
+    server = files(tmp_path, "--locks", "off")
+    server.start()
+    try:
+        assert server.lock_port == 0
+        assert len(server.processes) == len(server.workers)
+        server.stop()
+    finally:
+        server.kill()
+
+
+def test_a_port_of_choice(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = files(tmp_path, "--lock-port", str(port))
+    server.start()
+    try:
+        assert server.lock_port == port
+        with LockClient(server) as client:
+            client.call("NULL")
+        server.restart()
+        with LockClient(server) as client:
+            client.call("NULL")
+        server.stop()
+    finally:
+        server.kill()
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not reached():
+        assert time.monotonic() < deadline, "it does not come to that"
+        time.sleep(0.05)
