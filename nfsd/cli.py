@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from nfsd import check_command, config_command, index_command, serve_command
+from nfsd import check_command, config_command, index_command, serve_command, top_command
 from nfsd.config_file import ConfigFileError
 from nfsd.log import LOGGER
 from nfsd.options import PROGRAM, Refusal, version_text
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {version_text()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     serve_command.add_to(commands)
+    top_command.add_to(commands)
     config_command.add_to(commands)
     check_command.add_to(commands)
     index_command.add_to(commands)

@@ -9,13 +9,19 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from nfsd.clients import Pattern
 from nfsd.config_file import DEFAULT_PATH, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
-from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
+from nfsd.options import (
+    PROGRAM,
+    Refusal,
+    add_layer_options,
+    listen_address,
+    overlay_config,
+)
 from nfsd.progress import Progress
 from nfsd.service import Service
 from nfsd.workers import listening
@@ -156,24 +162,6 @@ def export_path(text: str) -> bytes:
     if not path.startswith(b"/") or b".." in components(path) or len(path) > 1024:
         raise Refusal(f"--export {text}: give an absolute path like /debian")
     return b"/" + b"/".join(components(path))
-
-
-def listen_address(
-    text: str, option: str = "--listen"
-) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The TCP address in ADDR:PORT or [ADDR]:PORT; raises Refusal."""
-    match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
-    if match is None or int(match["port"]) > 65535:
-        raise Refusal(f"{option} {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
-    host = match["v6"] or match["host"]
-    try:
-        found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise Refusal(f"{option} {text}: {error.strerror}: give an address of this machine") from (
-            error
-        )
-    family, _, _, _, address = found[0]
-    return family, address
 
 
 def banner(config: Config, bound: list[tuple[str, int]]) -> str:

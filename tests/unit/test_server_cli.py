@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.options import Refusal, split_layers
-from nfsd.serve_command import export_path, listen_address, mount_command
+from nfsd.options import Refusal, listen_address, split_layers
+from nfsd.serve_command import export_path, mount_command
 from tests.client import Client
 from tests.conformance.server import PROJECT, Server, Stack
 
