@@ -118,7 +118,6 @@ class Switchboard:
     ) -> None:
         self._standing = standing
         self._procedures: dict[bytes, Procedure] = {}
-        self._numbers: dict[bytes, int] = {}  # in the order of the tables
         self._versions: dict[int, list[int]] = {}
         self._questioners: dict[tuple[bytes, Credentials, Hashable], int] = {}
         self._next_questioner = 0
@@ -126,7 +125,6 @@ class Switchboard:
             self._versions.setdefault(program.number, []).append(program.version)
             for procedure in program.procedures:
                 fixed = (CALL, RPC_VERSION, program.number, program.version, procedure.number)
-                self._numbers[_FIXED.pack(*fixed)] = len(self._procedures)
                 self._procedures[_FIXED.pack(*fixed)] = procedure
 
     def procedure(self, head: bytes) -> Procedure | None:
@@ -165,7 +163,7 @@ class Switchboard:
         if len(peer.routes) >= _ROUTES:
             peer.routes.clear()
         questioner = self._questioner(head[4:24], caller)
-        first = first_word(self._numbers[head[4:24]])
+        first = first_word(program, body.vers, body.proc)
         route = Route(procedure, caller, Effect.LASTS in procedure.effect, questioner, first)
         peer.routes[head[4:at]] = route
         return route, at

@@ -54,13 +54,16 @@ class Entered(NamedTuple):
 class Exports:
     """All exports of one server, the most deeply nested first."""
 
-    def __init__(self, exports: Iterable[Export]) -> None:
+    def __init__(
+        self, exports: Iterable[Export], count_stale: Callable[[Cause], None] = lambda _: None
+    ) -> None:
+        """`count_stale` is told of each stale handle."""
         ordered = sorted(exports, key=lambda export: len(components(export.path)), reverse=True)
         self.all: tuple[Export, ...] = tuple(ordered)
         self._position = {
             export.overlay.root.handle[_EXPORT_ID]: i for i, export in enumerate(self.all)
         }
-        self.count_stale: Callable[[Cause], None] = lambda cause: None
+        self._count_stale = count_stale
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:
@@ -109,7 +112,7 @@ class Exports:
                 path = self.all[position].path
                 with suppress(OSError):
                     cause = self.all[position].overlay.why_stale(handle)
-        self.count_stale(cause)
+        self._count_stale(cause)
         if ONCE.first(caller.address, path, cause):
             where = os.fsdecode(path)
             LOGGER.info("%s %s: a stale file handle: %s", caller.address, where, cause.value)

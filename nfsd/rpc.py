@@ -53,8 +53,7 @@ class Made(NamedTuple):
 class Dispatcher:
     """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes.
 
-    `standing` is what a caller's machine may do (nfsd.calls); `tally` counts calls to
-    the same programs.
+    `standing` is what a caller's machine may do (nfsd.calls); `tally` counts the calls.
     """
 
     def __init__(
@@ -65,8 +64,7 @@ class Dispatcher:
         standing: Callable[[Caller], Hashable] = lambda _: None,
         tally: Tally | None = None,
     ) -> None:
-        programs = tuple(programs)
-        self._tally = Tally(programs) if tally is None else tally
+        self._tally = Tally() if tally is None else tally
         self._counted_again = self._tally.loop.again
         # To be told of each batch that is answered, and when it began (time.monotonic_ns).
         self.answered = self._tally.loop.batch

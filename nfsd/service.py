@@ -20,6 +20,7 @@ from nfsd.scrape import Scrape
 from nfsd.server import Server
 from nfsd.tally import Tally
 from nfsd.workers import Post, Workers
+from overlay import counts
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 
@@ -36,8 +37,9 @@ class Service:
         """Open all exports; raises ConfigError, with nothing left open."""
         _raise_descriptor_limit()
         self._overlays: list[Overlay] = []
+        self._tally = Tally()
         try:
-            exports = Exports(self._open(config.exports, progress))
+            exports = Exports(self._open(config.exports, progress), self._tally.stale)
             for overlay in self._overlays:
                 overlay.share(workers)
         except BaseException:
@@ -50,8 +52,6 @@ class Service:
             state, epoch = writable[0].open_state(_REPLIES), writable[0].write_verifier
             self._replays = ReplayCache(state, workers, epoch)
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        self._tally = Tally(programs)
-        exports.count_stale = self._tally.stale
         self._dispatcher = Dispatcher(
             programs, self._replays, _KEPT_BYTES, exports.standing, self._tally
         )
@@ -94,6 +94,7 @@ class Service:
         if self._replays is not None:
             self._replays.join(post.slot)
         self._tally.join(post.slot)
+        counts.join(post.slot)
         server = Server(self._dispatcher, post.channel, post.closed, self._overlays)
         try:
             server.run()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 from index.locks import NAMESPACE
-from overlay import counts, generations
+from overlay import generations
 from overlay.departures import Departures
 from overlay.recovery import take_over
 from overlay.tree import Tree
@@ -30,7 +30,6 @@ def join(tree: Tree, slot: int, number: int) -> None:
     A slot is given again when its process has died, a number never.
     """
     generations.join(number)
-    counts.join(slot)
     others = None
     if tree.departures is not None:
         others = tree.workdir.lock(NAMESPACE)
