@@ -7,14 +7,13 @@ what to do about it, and exit status 2.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from nfsd import check_command, config_command, index_command, serve_command, top_command
 from nfsd.config_file import ConfigFileError
-from nfsd.log import LOGGER
+from nfsd.log import start_logging
 from nfsd.options import PROGRAM, Refusal, version_text
 from nfsd.torture import command as torture_command
 from overlay.config import ConfigError
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        _start_logging(getattr(options, "verbose", False))
+        start_logging(verbose=getattr(options, "verbose", False))
         status: int = options.command(options)
     except (Refusal, ConfigError, ConfigFileError) as refusal:
         print(f"{PROGRAM}: {refusal}", file=sys.stderr)
@@ -47,10 +46,3 @@ def _parser() -> argparse.ArgumentParser:
     index_command.add_to(commands)
     torture_command.add_to(commands)
     return parser
-
-
-def _start_logging(verbose: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{PROGRAM}[%(process)d]: %(levelname)s: %(message)s"))
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -7,16 +7,15 @@ whether he may write, from which ports he may call, and whom he acts for.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
-from nfsd.log import LOGGER, ONCE
+from nfsd.log import LOGGER, ONCE, shown
 from nfsd.program import Caller
 from overlay.blocking import may_block
 from overlay.credentials import Credentials
@@ -94,7 +93,7 @@ class Exports:
             raise error(errno.EBADF)
         overlay, options = self.all[position].overlay, self.standing(caller)[position]
         if options is None:
-            raise error(errno.EACCES)
+            self._refuse(caller, position)
         node = overlay.resolve(handle)
         if write:
             if options.read_only:
@@ -102,6 +101,23 @@ class Exports:
             if options.sync:
                 may_block()  # it ends with a wait for the disk
         return Entered(overlay, node, options.squash(caller.credentials))
+
+    def _refuse(self, caller: Caller, position: int) -> NoReturn:
+        path = self.all[position].path
+        if ONCE.first(caller.address, path, "refused"):
+            LOGGER.warning("%s %s: not let in", caller.address, shown(path))
+        raise error(errno.EACCES)
+
+    def where(self, handle: bytes) -> str:
+        """What people call the object of a handle: its path, if one is known."""
+        position = self._position.get(handle[_EXPORT_ID])
+        if position is None:
+            return "(no handle of ours)"
+        export = self.all[position]
+        found = export.overlay.where(handle)
+        if found is None:
+            return f"{shown(export.path)} (handle {handle.hex()})"
+        return shown(b"/" + b"/".join(components(export.path) + components(found)))
 
     def stale(self, caller: Caller, handles: Iterable[bytes]) -> None:
         """Count and log why a call with these handles was told that one of them is stale."""
@@ -114,8 +130,8 @@ class Exports:
                     cause = self.all[position].overlay.why_stale(handle)
         self._count_stale(cause)
         if ONCE.first(caller.address, path, cause):
-            where = os.fsdecode(path)
-            LOGGER.info("%s %s: a stale file handle: %s", caller.address, where, cause.value)
+            why = cause.value
+            LOGGER.info("%s %s: a stale file handle: %s", caller.address, shown(path), why)
 
     def may_write(self, caller: Caller, overlay: Overlay) -> bool:
         """Whether a caller may change anything in an export at all."""

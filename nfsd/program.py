@@ -63,6 +63,7 @@ class Procedure:
     # A result's status, 0 if it is good; bytes of file contents that it says were moved.
     status: Callable[[Any], int] = lambda _: 0
     moved: Callable[[Any], int] = lambda _: 0
+    described: Callable[[Any], str] = lambda _: ""  # arguments, for the trace of calls
 
     @classmethod
     def of(
@@ -75,6 +76,7 @@ class Procedure:
         is_lasting: Callable[[Any], bool] = lambda _: True,
         status: Callable[[Any], int] = lambda _: 0,
         moved: Callable[[Any], int] = lambda _: 0,
+        described: Callable[[Any], str] = lambda _: "",
     ) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(
@@ -89,6 +91,7 @@ class Procedure:
             is_lasting,
             status,
             moved,
+            described,
         )
 
 

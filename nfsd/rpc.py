@@ -28,7 +28,7 @@ from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.program import Caller, Procedure, Program
 from nfsd.record import mark
 from nfsd.replay import Fate, ReplayCache
-from nfsd.tally import Tally, kept_outcome
+from nfsd.tally import Tally, kept_outcome, status_name
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode
 from nfsd.xdr.rpc import AUTH_NONE, GARBAGE_ARGS, MSG_ACCEPTED, REPLY, SYSTEM_ERR
 from overlay.blocking import may_block
@@ -116,7 +116,8 @@ class Dispatcher:
         count = self._tally.loop.count if keep else self._tally.count_slow
         count(route.first, made.status, nanoseconds, made.moved)
         if self.trace:
-            self._log(head, peer, made.reply, nanoseconds)
+            arguments = decode(route.procedure.unpack, record, at)
+            self._log(route, arguments, made, nanoseconds)
         return made.reply
 
     def _refuse(self, error: Exception, head: bytes, peer: Peer) -> Parts:
@@ -205,11 +206,18 @@ class Dispatcher:
             replays.cancel(entry)
         return Made([reply], procedure.status(result))
 
-    def _log(self, head: bytes, peer: Peer, reply: Parts, nanoseconds: int) -> None:
-        procedure = self._switchboard.procedure(head)
-        name = "a call" if procedure is None else procedure.name
-        size = sum(map(len, reply))
-        LOGGER.debug("%s %s: %d bytes in %.0f us", peer.address, name, size, nanoseconds / 1000)
+    def _log(
+        self,
+        route: Route,
+        arguments: Any,  # noqa: ANN401 - by procedure
+        made: Made,
+        nanoseconds: int,
+    ) -> None:
+        name = route.procedure.name.partition("_")[2]
+        what = f"{name} {route.procedure.described(arguments)}".rstrip()
+        status, size = status_name(made.status), sum(map(len, made.reply))
+        took, who = nanoseconds / 1000, route.caller.address
+        LOGGER.debug("%s %s: %s, %d bytes in %.0f us", who, what, status, size, took)
 
 
 def _append(parts: Parts, reply: Parts) -> int:

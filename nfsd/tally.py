@@ -210,3 +210,8 @@ def first_word(program: int, version: int, procedure: int) -> int:
 def kept_outcome(first: int, status: int) -> int:
     """Which word counts replies of this status that were kept."""
     return first + _KEPT + _PLACES.get(status, _OTHER)
+
+
+def status_name(status: int) -> str:
+    """What is said of a status: OK, NOENT and so on, by the names of RFC 1813."""
+    return STATUSES[_PLACES.get(status, _OTHER)]

@@ -197,5 +197,5 @@ def test_verbose_traces_calls(layers: Path) -> None:
         server.stop()
     finally:
         server.kill()
-    assert "127.0.0.1 MOUNTPROC3_MNT: " in server.output()
-    assert "127.0.0.1 NFSPROC3_GETATTR: " in server.output()
+    assert "127.0.0.1 MNT /: OK" in server.output()
+    assert "127.0.0.1 GETATTR /: OK" in server.output()
