@@ -25,7 +25,7 @@ _DESCRIPTION: Final = "Serve overlayfs-style layered directories over NFSv3."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     try:
         start_logging(verbose=getattr(options, "verbose", False))
         status: int = options.command(options)
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What the command line may be."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {version_text()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

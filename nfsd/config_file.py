@@ -16,6 +16,7 @@ from typing import Any, Final
 from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
+from nfsd.settings import EXPORT, SERVER
 from overlay.config import OverlayConfig
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
@@ -82,7 +83,7 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers", "metrics"))
+        server.known(tuple(SERVER))
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             raise self.error(0, "nothing is exported: write at least one [[export]]")
@@ -175,7 +176,7 @@ class _Table:
 
 
 def _export(table: _Table) -> ExportConfig:
-    table.known(("path", "lowerdir", "upperdir", "workdir", "datadir", "userxattr", "clients"))
+    table.known(tuple(EXPORT))
     path = os.fsencode(table.text("path") or "")
     names = components(path)
     if not path.startswith(b"/") or b".." in names or len(path) > _PATH_MAX:

@@ -73,8 +73,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--workers",
         metavar="N",
-        help="processes that serve clients (default: the file's, or one for each processor, "
-        f"here {_processors()})",
+        help="processes that serve clients (default: the file's, or one for each processor)",
     )
     parser.add_argument(
         "--metrics",
@@ -82,7 +81,12 @@ def add_to(commands: Commands) -> None:
         help="answer GET /metrics there, for Prometheus and `overlay-nfsd top` "
         "(default: the file's, or nowhere)",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="log every call, with handles as paths where one is known",
+    )
     parser.set_defaults(command=_serve)
 
 
