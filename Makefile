@@ -25,7 +25,7 @@ ROUNDS ?= 3
 SOURCES := $(wildcard nfsd overlay index) tests
 FAST := not conformance and not torture and not slow
 
-.PHONY: help run test check bench clean packages
+.PHONY: help run test check bench man clean packages
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make check   lint, types and the fast unit tests, in under a minute"
 	@echo "make bench   measure beside NFS-Ganesha and write docs/benchmarks.md (root, a quarter of an"
 	@echo "             hour, a machine that does nothing else): SECONDS=1 ROUNDS=3"
+	@echo "make man     write the manual pages, docs/man, after a change of options or settings"
 	@echo "make clean   remove what these targets made in this directory"
 
 # The packages' __init__.py: an editable install knows the packages that were there at its time.
@@ -74,6 +75,9 @@ check: $(STAMP)
 bench: $(STAMP)
 	@bash tests/conformance/packages.sh bench
 	@$(BIN)/python -m tests.bench --seconds $(SECONDS) --rounds $(ROUNDS) --report docs/benchmarks.md
+
+man: $(STAMP)
+	$(BIN)/python -m nfsd.manual docs/man
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
