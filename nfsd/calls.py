@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple
 
 from nfsd.program import Caller, Effect, Procedure, Program
-from nfsd.tally import first_word
+from nfsd.tally import Tally
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.rpc import (
     AUTH_BADCRED,
@@ -69,13 +69,18 @@ class Route(NamedTuple):
 
 
 class Peer:
-    """One client's address, and the headers it has used lately."""
+    """One client's address, how it calls, and the headers it has used lately."""
 
-    __slots__ = ("address", "port", "routes")
+    __slots__ = ("address", "is_datagram", "local", "port", "routes")
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(
+        self, address: str, port: int, local: str = "", *, is_datagram: bool = False
+    ) -> None:
+        """`local`: the address of ours that it calls."""
         self.address = address
         self.port = port
+        self.local = local
+        self.is_datagram = is_datagram
         self.routes: dict[bytes, Route] = {}  # by all of a header but its xid
 
 
@@ -105,7 +110,7 @@ class NoCallError(Exception):
 
 
 class Switchboard:
-    """Finds the procedure of a call in the tables of `programs`.
+    """Finds the procedure of a call in the tables of `programs`, which `tally` counts.
 
     `standing` is what the caller's machine may do: where it is another, so may be
     the answer.
@@ -114,19 +119,22 @@ class Switchboard:
     def __init__(
         self,
         programs: Iterable[Program],
+        tally: Tally,
         standing: Callable[[Caller], Hashable] = lambda _: None,
     ) -> None:
         self._standing = standing
         self._procedures: dict[bytes, Procedure] = {}
-        self._numbers: dict[bytes, int] = {}  # in the order of the tables
+        self._first: dict[bytes, int] = {}  # word of a procedure in the tally
         self._versions: dict[int, list[int]] = {}
         self._questioners: dict[tuple[bytes, Credentials, Hashable], int] = {}
         self._next_questioner = 0
         for program in programs:
             self._versions.setdefault(program.number, []).append(program.version)
-            for procedure in program.procedures:
+            for procedure, first in zip(
+                program.procedures, tally.first_words(program), strict=True
+            ):
                 fixed = (CALL, RPC_VERSION, program.number, program.version, procedure.number)
-                self._numbers[_FIXED.pack(*fixed)] = len(self._procedures)
+                self._first[_FIXED.pack(*fixed)] = first
                 self._procedures[_FIXED.pack(*fixed)] = procedure
 
     def procedure(self, head: bytes) -> Procedure | None:
@@ -165,7 +173,7 @@ class Switchboard:
         if len(peer.routes) >= _ROUTES:
             peer.routes.clear()
         questioner = self._questioner(head[4:24], caller)
-        first = first_word(self._numbers[head[4:24]])
+        first = self._first[head[4:24]]
         route = Route(procedure, caller, Effect.LASTS in procedure.effect, questioner, first)
         peer.routes[head[4:at]] = route
         return route, at
@@ -215,7 +223,7 @@ def _authenticate(body: call_body, peer: Peer) -> Caller:
     if body.verf != _NO_VERIFIER:
         raise _denied("a verifier that is not AUTH_NONE", AUTH_BADVERF)
     if body.cred.flavor == AUTH_NONE:
-        return Caller(peer.address, peer.port, b"", _NOBODY)
+        return _caller(peer, b"", _NOBODY)
     if body.cred.flavor != AUTH_SYS:
         raise _denied(f"authentication flavor {body.cred.flavor}", AUTH_BADCRED)
     try:
@@ -223,4 +231,8 @@ def _authenticate(body: call_body, peer: Peer) -> Caller:
     except XdrError as error:
         raise _denied(f"AUTH_SYS credentials: {error}", AUTH_BADCRED) from error
     credentials = Credentials(parms.uid, parms.gid, frozenset(parms.gids))
-    return Caller(peer.address, peer.port, parms.machinename, credentials)
+    return _caller(peer, parms.machinename, credentials)
+
+
+def _caller(peer: Peer, machinename: bytes, credentials: Credentials) -> Caller:
+    return Caller(peer.address, peer.port, machinename, credentials, peer.local, peer.is_datagram)

@@ -24,15 +24,17 @@ from overlay.config import ConfigError, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
 
+_NOTE_SECONDS: Final = 60.0  # between two times that a client's last use is recorded
 IDLE_SECONDS: Final = 45.0  # after which a client's overlay is closed until it calls again
 
 
 @dataclass(slots=True)
 class _Open:
-    """An overlay that is open, and until when it was used, in seconds of the monotonic clock."""
+    """An overlay that is open."""
 
     overlay: Overlay
-    used: float
+    used: float  # until then, in seconds of the monotonic clock
+    noted: float  # when that was last recorded
 
 
 class ClientOverlays:
@@ -107,14 +109,17 @@ class ClientOverlays:
         if overlay is None:
             return None
         per_client.note_use(overlay)
-        return _Open(overlay, time.monotonic())
+        now = time.monotonic()
+        return _Open(overlay, now, now)
 
     def let_go(self, active: Collection[str], now: float) -> None:
         """Close those of clients that have not been `active` for a while; on the event loop."""
         for client, each in list(self._open.items()):
             if client in active:
                 each.used = now
-                per_client.note_use(each.overlay)
+                if now - each.noted >= _NOTE_SECONDS:
+                    each.noted = now
+                    per_client.note_use(each.overlay)
             elif now - each.used >= IDLE_SECONDS:
                 del self._open[client]
                 each.overlay.let_go()

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from nfsd.client_overlays import is_client
 from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
-from nfsd.options import Refusal
+from nfsd.options import Refusal, raise_descriptor_limit
 from overlay import per_client
 from overlay.per_client import Usage
 
@@ -80,6 +80,7 @@ def _exports(options: argparse.Namespace) -> list[ExportConfig]:
 
 
 def _list(options: argparse.Namespace) -> int:
+    raise_descriptor_limit()  # one is open for each level of directories
     rows = list(_usage(_exports(options)))
     if options.json:
         print(json.dumps([_values(path, usage) for path, usage in rows], indent=1))

@@ -18,9 +18,11 @@ from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
 from nfsd.lock_options import GRACE_MAX, PORT_MAX, LockConfig
 from overlay.config import OverlayConfig
-from overlay.per_client import PLACEHOLDER
+from overlay.per_client import PLACEHOLDER, is_per_client
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
+# How clients learn our ports: from the machine's rpcbind, from us on port 111, or not at all.
+RPCBIND: Final = ("system", "embedded", "off")
 _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)")
 _ADDRESS: Final = re.compile(r"(?:\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})")
 _PORT_MAX: Final = 65535
@@ -60,6 +62,8 @@ class Config:
     workers: int | None
     exports: tuple[ExportConfig, ...]
     metrics: str | None = None  # ADDR:PORT where the numbers are told
+    rpcbind: str | None = None  # one of RPCBIND, if it is said
+    udp: bool = False
     locks: LockConfig = field(default_factory=LockConfig)
 
 
@@ -93,7 +97,9 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers", "metrics", "locks", "lock_port", "grace"))
+        server.known(
+            ("listen", "workers", "metrics", "rpcbind", "udp", "locks", "lock_port", "grace")
+        )
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             line = self._line_of_table("export", 0)
@@ -105,8 +111,17 @@ class _Reader:
             for other in exports:
                 _check_distinct(table, export, other)
             exports.append(export)
-        workers, metrics = server.number("workers", 1, 64), server.text("metrics")
-        return Config(_listen(server), workers, tuple(exports), metrics, _locks(server))
+        if server.flag("udp") and any(is_per_client(each.layers) for each in exports):
+            raise server.error("udp", f"does not go with {_PLACEHOLDER} in upperdir: leave it out")
+        return Config(
+            _listen(server),
+            server.number("workers", 1, 64),
+            tuple(exports),
+            server.text("metrics"),
+            server.choice("rpcbind", RPCBIND),
+            server.flag("udp"),
+            _locks(server),
+        )
 
     def error(self, line: int, text: str) -> ConfigFileError:
         return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")

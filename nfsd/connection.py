@@ -63,7 +63,8 @@ class Connection:
         begun: bytes = b"",
     ) -> None:
         """`begun`: what another worker has read of a call that is not complete."""
-        self.peer = Peer(*sock.getpeername()[:2])
+        address, port = sock.getpeername()[:2]
+        self.peer = Peer(address, port, sock.getsockname()[0])
         self._sock = sock
         self._fd = sock.fileno()  # which asyncio takes without asking the socket who it is
         self._dispatcher = dispatcher

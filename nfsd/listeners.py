@@ -15,6 +15,7 @@ from nfsd.options import Refusal
 _BACKLOG: Final = 1024
 
 Listeners: TypeAlias = Mapping[str, socket.socket]  # by what was written
+NONE: Final[Listeners] = {}
 
 
 def listen_address(
@@ -45,7 +46,7 @@ def listen(texts: Iterable[str], before: Listeners, option: str = "--listen") ->
     found: dict[str, socket.socket] = {}
     try:
         for text, (family, address) in addresses.items():
-            found[text] = before[text] if text in before else _listen(family, address, before)
+            found[text] = before[text] if text in before else stream_socket(family, address, before)
     except OSError as error:
         close_others(found, before)
         raise Refusal(
@@ -67,10 +68,10 @@ def bound_to(listeners: Listeners) -> list[tuple[str, int]]:
     return [sock.getsockname()[:2] for sock in listeners.values()]
 
 
-def _listen(
-    family: socket.AddressFamily, address: tuple[Any, ...], before: Listeners
+def stream_socket(
+    family: socket.AddressFamily, address: tuple[Any, ...], before: Listeners = NONE
 ) -> socket.socket:
-    """A socket of one more address.
+    """A socket that listens on one more address; raises OSError.
 
     One of IPv6 is for IPv6 alone, so that the same port of IPv4 can be another.
     Those of before it may share the port with, as 0.0.0.0 does with 127.0.0.1.

@@ -332,7 +332,9 @@ class LockManager:
             if not stat.S_ISREG(node.type):
                 raise error(errno.EINVAL)
             owns = overlay.getattr(node).uid == cred.uid
-            if not owns and not overlay.access(node, cred) & (os.R_OK | os.W_OK):
+            if not owns and not any(
+                each & (os.R_OK | os.W_OK) for each in overlay.access(node, cred)
+            ):
                 raise error(errno.EACCES)
         except OSError as problem:
             return _status_of(problem)

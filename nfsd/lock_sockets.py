@@ -5,24 +5,14 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from nfsd.nlm import NLM
 from nfsd.nsm import NSM
+from nfsd.rpcbind import Registration
 
 _BACKLOG: Final = 128
 _TRIES: Final = 50  # to find a port that is free everywhere
-
-
-class Registration(NamedTuple):
-    """What rpcbind is to be told."""
-
-    program: int
-    version: int
-    family: socket.AddressFamily
-    kind: socket.SocketKind  # SOCK_STREAM for TCP, SOCK_DGRAM for UDP
-    host: str
-    port: int
 
 
 class LockSockets:
@@ -51,7 +41,7 @@ class LockSockets:
     def registrations(self) -> list[Registration]:
         """Every program that is served, with every place where it is."""
         return [
-            Registration(*program, each.family, each.type, *each.getsockname()[:2])
+            Registration(*program, _netid(each), *each.getsockname()[:2])
             for program in (NLM, NSM)
             for each in self._all
         ]
@@ -60,6 +50,12 @@ class LockSockets:
         """Close them in this process."""
         for each in self._all:
             each.close()
+
+
+def _netid(sock: socket.socket) -> str:
+    """What rpcbind calls the transport of a socket."""
+    transport = "tcp" if sock.type == socket.SOCK_STREAM else "udp"
+    return transport + ("6" if sock.family == socket.AF_INET6 else "")
 
 
 def _bound(hosts: Sequence[str], port: int) -> list[socket.socket]:

@@ -55,7 +55,7 @@ def _object(handle: bytes) -> Handles:
     return (handle,)
 
 
-def _first(arguments: tuple[bytes, ...]) -> Handles:
+def first(arguments: tuple[bytes, ...]) -> Handles:
     """The first argument: a file, or the directory of a diropargs3."""
     return arguments[:1]
 
@@ -73,7 +73,7 @@ def _linked(arguments: xdr.LINK3args) -> Handles:
     return arguments.file, arguments.link.dir
 
 
-def _attributes(exports: Exports, caller: Caller, handles: Handles) -> bytes | None:
+def of_first(exports: Exports, caller: Caller, handles: Handles) -> bytes | None:
     return post_op_attr_of(exports, caller, handles[0])
 
 
@@ -116,26 +116,26 @@ _ONCE: Final = Effect.MUTATES | Effect.REPLAY_CACHED
 # In the order of the procedures' numbers, from GETATTR on.
 _ROWS: Final = (
     Row(nfs3_attributes.getattr, xdr.GETATTR3res, _LASTS, _object, None),
-    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, _first, _wcc, nfs3_again.SETATTR),
-    Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, _first, _attributes),
-    Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, _first, _attributes),
-    Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _object, _attributes),
-    Row(nfs3_data.read, xdr.READ3res, _READS, _first, _attributes, moved=_moved),
-    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _first, _wcc, moved=_moved),
+    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, first, _wcc, nfs3_again.SETATTR),
+    Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, first, of_first),
+    Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, first, of_first),
+    Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _object, of_first),
+    Row(nfs3_data.read, xdr.READ3res, _READS, first, of_first, moved=_moved),
+    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, first, _wcc, moved=_moved),
     Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _where, _wcc, nfs3_again.CREATE),
     Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _where, _wcc, nfs3_again.MKDIR),
     Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _where, _wcc, nfs3_again.SYMLINK),
     Row(nfs3_names.mknod, xdr.MKNOD3res, _ONCE, _where, _wcc, nfs3_again.MKNOD),
-    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, _first, _wcc, nfs3_again.REMOVE),
-    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _first, _wcc, nfs3_again.RMDIR),
+    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, first, _wcc, nfs3_again.REMOVE),
+    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, first, _wcc, nfs3_again.RMDIR),
     Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _both, _of_rename, nfs3_again.RENAME),
     Row(nfs3_names.link, xdr.LINK3res, _ONCE, _linked, _of_link, nfs3_again.LINK),
-    Row(nfs3_directory.readdir, xdr.READDIR3res, _LASTS, _first, _attributes),
-    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _LASTS, _first, _attributes),
-    Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _object, _attributes),
-    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _LASTS, _object, _attributes),
-    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _LASTS, _object, _attributes),
-    Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, _first, _wcc),
+    Row(nfs3_directory.readdir, xdr.READDIR3res, _LASTS, first, of_first),
+    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _LASTS, first, of_first),
+    Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _object, of_first),
+    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _LASTS, _object, of_first),
+    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _LASTS, _object, of_first),
+    Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, first, _wcc),
 )
 
 
@@ -143,10 +143,10 @@ def program(exports: Exports) -> Program:
     """NFSv3 on `exports`."""
     procedures = [Procedure.of(NFS_V3_SIGNATURES[0], null, Effect.LASTS)]
     for signature, row in zip(NFS_V3_SIGNATURES[1:], _ROWS, strict=True):
-        run = _answering(exports, row, row.handler)
+        run = answering(exports, row, row.handler)
         again = None
         if row.again is not None:
-            again = _answering(exports, row, _repeating(row.handler, row.again))
+            again = answering(exports, row, _repeating(row.handler, row.again))
         procedures.append(
             Procedure.of(
                 signature,
@@ -176,7 +176,7 @@ def _repeating(handler: Handler, again: Again) -> Handler:
     return run
 
 
-def _answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller, Any], Any]:
+def answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller, Any], Any]:
     """A handler of a row, bound to the exports; its reply is made of what it returns or raises."""
     result, handles, failure = row.result, row.handles, row.failure
     settles = row.effect is _ONCE  # WRITE and COMMIT say themselves what is stable

@@ -32,7 +32,6 @@ from nfsd.xdr.nfs3 import (
     nfstime3,
 )
 
-TRANSFER_MAX: Final = 1 << 20  # bytes of data in one READ or WRITE
 DIRECTORY_MAX: Final = 64 << 10  # bytes of one READDIR or READDIRPLUS reply
 _TRANSFER_MULTIPLE: Final = 4096
 _FILE_MAX: Final = (1 << 63) - 1
@@ -86,10 +85,11 @@ def access(exports: Exports, caller: Caller, arguments: ACCESS3args) -> ACCESS3r
     let pass.
     """
     overlay, node, cred = exports.enter(caller, arguments.object)
-    rights = overlay.access(node, cred)
-    if not exports.may_write(caller, arguments.object):
-        rights &= ~os.W_OK
-    granted = _DIRECTORY_ACCESS[rights] if node.is_dir else _FILE_ACCESS[rights]
+    allowed = 7 if exports.may_write(caller, arguments.object) else 7 & ~os.W_OK
+    table = _DIRECTORY_ACCESS if node.is_dir else _FILE_ACCESS
+    granted = 0
+    for rights in overlay.access(node, cred):
+        granted |= table[rights & allowed]
     return ACCESS3resok(attributes_of(overlay, node), granted & arguments.access)
 
 
@@ -114,13 +114,13 @@ def fsinfo(exports: Exports, caller: Caller, handle: bytes) -> FSINFO3resok:
     overlay, node, _ = exports.enter(caller, handle)
     return FSINFO3resok(
         obj_attributes=attributes_of(overlay, node),
-        rtmax=TRANSFER_MAX,
-        rtpref=TRANSFER_MAX,
+        rtmax=caller.transfer_max,
+        rtpref=caller.transfer_max,
         rtmult=_TRANSFER_MULTIPLE,
-        wtmax=TRANSFER_MAX,
-        wtpref=TRANSFER_MAX,
+        wtmax=caller.transfer_max,
+        wtpref=caller.transfer_max,
         wtmult=_TRANSFER_MULTIPLE,
-        dtpref=DIRECTORY_MAX,
+        dtpref=min(DIRECTORY_MAX, caller.transfer_max),
         maxfilesize=_FILE_MAX,
         time_delta=nfstime3(0, 1),
         properties=FSF3_LINK | FSF3_SYMLINK | FSF3_HOMOGENEOUS | FSF3_CANSETTIME,

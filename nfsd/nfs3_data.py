@@ -13,7 +13,6 @@ from typing import Final
 
 from nfsd.attributes import attributes_of, wcc_of
 from nfsd.exports import Exports
-from nfsd.nfs3_attributes import TRANSFER_MAX
 from nfsd.program import Caller
 from nfsd.xdr.nfs3 import (
     DATA_SYNC,
@@ -45,10 +44,10 @@ def readlink(exports: Exports, caller: Caller, handle: bytes) -> READLINK3resok:
 
 
 def read(exports: Exports, caller: Caller, arguments: READ3args) -> READ3resok:
-    """READ, RFC 1813 section 3.3.6; of more than TRANSFER_MAX bytes the first are read."""
+    """READ, RFC 1813 section 3.3.6; of more than a transfer's bytes the first are read."""
     handle, offset, count = arguments
     overlay, node, cred = exports.enter(caller, handle)
-    data, eof = overlay.read(node, cred, offset, min(count, TRANSFER_MAX))
+    data, eof = overlay.read(node, cred, offset, min(count, caller.transfer_max))
     return READ3resok(attributes_of(overlay, node), len(data), eof, data)
 
 

@@ -54,7 +54,7 @@ def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDI
     listing = overlay.readdir(directory, cred)
     first = at = bisect_right(listing.cookies, cookie)
     end = len(listing.cookies)
-    room = min(count, DIRECTORY_MAX) - _FRAME
+    room = min(count, DIRECTORY_MAX, caller.transfer_max) - _FRAME
     packed = []
     while at < end:
         data = _head(listing.fileids[at], listing.names[at]) + _COOKIE.pack(listing.cookies[at])
@@ -79,7 +79,7 @@ def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -
     listing = overlay.readdir(directory, cred)
     first = at = bisect_right(listing.cookies, cookie)
     end = len(listing.cookies)
-    room = min(maxcount, DIRECTORY_MAX) - _FRAME
+    room = min(maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
     deadline = time.perf_counter() + (_QUICK if must_not_wait() else _LONG)
     packed = []
     while at < end:

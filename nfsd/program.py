@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from nfsd.xdr.codec import Buffer, Parts, Signature
 from overlay.credentials import Credentials
+
+TRANSFER_MAX: Final = 1 << 20
+DATAGRAM_TRANSFER_MAX: Final = 32 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,13 @@ class Caller:
     port: int
     machinename: bytes
     credentials: Credentials
+    local: str = ""  # the address of ours that is called
+    is_datagram: bool = False  # then the reply has to fit into one, too
+
+    @property
+    def transfer_max(self) -> int:
+        """Bytes of data in one READ, WRITE or listing."""
+        return DATAGRAM_TRANSFER_MAX if self.is_datagram else TRANSFER_MAX
 
 
 # Takes the arguments, returns the results; may raise WouldBlock, and is then

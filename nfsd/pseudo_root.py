@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
+from overlay.acl import Acl, acl_of_mode
 from overlay.attributes import Attributes
 from overlay.credentials import Credentials
 from overlay.data import Buffer
@@ -91,9 +92,13 @@ class SeenRoot:
         fileid = _number(self._path(node))
         return Attributes(mode, 2, 0, 0, 4096, 0, 0, fileid, made, made, made)
 
-    def access(self, node: Node, cred: Credentials) -> int:
+    def access(self, node: Node, cred: Credentials) -> tuple[int, ...]:
         """Everybody may look."""
-        return os.R_OK | os.X_OK
+        return (os.R_OK | os.X_OK,)
+
+    def get_acls(self, node: Node) -> tuple[Acl, Acl]:
+        """The ACL that the mode is, and no default ACL."""
+        return acl_of_mode(self.getattr(node).mode), ()
 
     def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node:
         """A directory, or the root of the export that begins there."""

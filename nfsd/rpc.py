@@ -54,7 +54,7 @@ class Dispatcher:
     """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes.
 
     `standing` is what a caller's machine may do (nfsd.calls); `tally` counts calls to
-    the same programs.
+    these programs and may be to others.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Dispatcher:
         self._counted_again = self._tally.loop.again
         # To be told of each batch that is answered, and when it began (time.monotonic_ns).
         self.answered = self._tally.loop.batch
-        self._switchboard = Switchboard(programs, standing)
+        self._switchboard = Switchboard(programs, self._tally, standing)
         self._replays = replays
         self._kept = KeptReplies(room)
         self.trace = False

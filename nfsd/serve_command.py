@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nfsd.clients import Pattern
-from nfsd.config_file import DEFAULT_PATH, Config, ExportConfig, load
+from nfsd.config_file import DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
 from nfsd.listeners import bound_to, listen
@@ -61,6 +61,13 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--export", metavar="/NAME", help="what clients mount the overlay as (default: /)"
     )
+    _add_server_options(parser)
+    parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
+    parser.set_defaults(command=_serve)
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Options that stand in the file's [server] table, too."""
     parser.add_argument(
         "--listen",
         action="append",
@@ -80,9 +87,16 @@ def add_to(commands: Commands) -> None:
         help="answer GET /metrics there, for Prometheus and `overlay-nfsd top` "
         "(default: the file's, or nowhere)",
     )
+    parser.add_argument(
+        "--rpcbind",
+        choices=RPCBIND,
+        help="how clients learn the ports: from this machine's rpcbind, from us on port 111, or "
+        "from mount options (default: the file's; or system, unless only this machine is served)",
+    )
+    parser.add_argument(
+        "--udp", action="store_true", help="serve NFS by UDP, too (default: the file's, or not)"
+    )
     add_lock_options(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
-    parser.set_defaults(command=_serve)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -137,13 +151,22 @@ def configuration(options: argparse.Namespace) -> Config:
             listen=listen or config.listen,
             workers=workers or config.workers,
             metrics=options.metrics or config.metrics,
+            rpcbind=options.rpcbind or config.rpcbind,
+            udp=options.udp or config.udp,
             locks=lock_config(options, config.locks),
         )
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
-    locks = lock_config(options, LockConfig())
-    return Config(listen or (_LISTEN,), workers, (export,), options.metrics, locks)
+    return Config(
+        listen or (_LISTEN,),
+        workers,
+        (export,),
+        options.metrics,
+        options.rpcbind,
+        options.udp,
+        lock_config(options, LockConfig()),
+    )
 
 
 def workers_number(text: str) -> int:

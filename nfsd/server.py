@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from nfsd.connection import Connection, Memory
+from nfsd.datagrams import NO_DATAGRAMS, Datagrams, DatagramService
 from nfsd.handover import Given, give, take
 from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.pulse import BEAT_SECONDS
@@ -62,6 +63,7 @@ class Server:
         beat: Callable[[], None],
         overlays: Iterable[Overlay],
         attend: Callable[[Collection[str]], None],
+        datagrams: DatagramService = NO_DATAGRAMS,
     ) -> None:
         self._dispatcher = dispatcher
         self._channel = channel
@@ -69,6 +71,8 @@ class Server:
         self._beat = beat
         self._overlays = tuple(overlays)
         self._attend = attend
+        self._datagram_service = datagrams
+        self._datagrams: list[Datagrams] = []
         self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
         self._memory = Memory()
@@ -94,6 +98,10 @@ class Server:
             self._listen(overlay)
         self._go_on()
         self._look_around()
+        service = self._datagram_service
+        for sock in service.sockets:
+            reader = Datagrams(sock, service.dispatcher, self._pool, self._stop_if_done)
+            self._datagrams.append(reader)
         forbid_blocking()
         try:
             await self._done.wait()
@@ -115,6 +123,8 @@ class Server:
         loop.remove_reader(self._channel)
         self._channel.close()
         loop.call_later(_STOP_SECONDS, self._done.set)
+        for datagrams in self._datagrams:
+            datagrams.finish()
         for connection in list(self._connections):
             connection.finish()
         self._stop_if_done()
@@ -127,6 +137,8 @@ class Server:
         """Take no more, give back what there is, then let `run` return."""
         self._is_leaving = True
         asyncio.get_running_loop().remove_reader(self._channel)
+        for datagrams in self._datagrams:
+            datagrams.finish()
         for connection in list(self._connections):
             connection.hand_over(self._give_back)
         self._stop_if_done()
@@ -147,7 +159,8 @@ class Server:
 
     def _stop_if_done(self) -> None:
         is_ending = self._is_stopping or self._is_leaving
-        if is_ending and not self._connections and not self._on_their_way:
+        is_idle = not self._on_their_way and all(each.is_idle for each in self._datagrams)
+        if is_ending and is_idle and not self._connections:
             self._done.set()
 
     def _take(self) -> None:

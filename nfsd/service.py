@@ -7,34 +7,37 @@ stays as it was stays open, and its clients notice nothing.
 from __future__ import annotations
 
 import os
-import resource
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from nfsd import mount, nfs3
+from nfsd import mount, nfs3, nfsacl
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
+from nfsd.datagrams import DatagramService
 from nfsd.exports import Export, Exports
 from nfsd.listeners import Listeners, bound_to, close_others, listen
 from nfsd.lock_handover import LockHandover
-from nfsd.lock_server import LockOffer, LockServer
+from nfsd.lock_server import LockOffer
 from nfsd.lock_sockets import LockSockets
 from nfsd.log import LOGGER
 from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
-from nfsd.options import version_text
+from nfsd.offer import Offer, work
+from nfsd.options import Refusal, raise_descriptor_limit, version_text
+from nfsd.portmapper import Portmapper
+from nfsd.program import Program
+from nfsd.reach import NOTHING, Reach, by_datagram, reach, registrations, rpcbind_mode
 from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
+from nfsd.rpcbind import Registering
 from nfsd.scrape import Scrape
-from nfsd.server import Server
 from nfsd.tally import Tally
-from nfsd.worker import Post
 from nfsd.workers import SLOTS, WORKERS_MAX, Workers
-from overlay import counts, generations, per_client
+from nfsd.xdr.rpcbind import RPCBPROG
+from overlay import per_client
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 
@@ -60,18 +63,6 @@ class _Opened(NamedTuple):
             yield self.overlay
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """What workers that begin together serve."""
-
-    exports: Exports
-    overlays: tuple[Overlay, ...]  # that all of them have open
-    dispatcher: Dispatcher
-    tally: Tally
-    replays: ReplayCache | None
-    locks: LockOffer | None
-
-
 class Service:
     """Everything that one server process and its workers need."""
 
@@ -87,7 +78,7 @@ class Service:
 
         Raises Refusal or ConfigError, with nothing left open.
         """
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         self._trace, self._progress = trace, progress
         self._passed = {f"systemd:{number}": sock for number, sock in enumerate(passed)}
         self._opened: list[_Opened] = []
@@ -95,12 +86,13 @@ class Service:
         self._replays_at: _Opened | None = None  # where they are kept
         self._mounts = Mounts()
         self._tally: Tally | None = None
+        self._registering = Registering()
         self.workers = Workers(self._ended)
-        self.listeners = self._listen(config, {})
         # What locks are served by stays as it is at the start.
         self._grace = config.locks.grace
         self._lock_handover = LockHandover()
         self.lock_sockets: LockSockets | None = None
+        self.listeners, self._reach = self._listen(config, {}, NOTHING)
         try:
             if config.locks.served:
                 hosts = [host for host, _ in bound_to(self.listeners)]
@@ -108,6 +100,7 @@ class Service:
             self._opened = self._open(config.exports)
         except BaseException:
             close_others(self.listeners, {})
+            self._reach.close_others(NOTHING)
             self._close_lock_sockets()
             raise
         self._begin(config)
@@ -118,15 +111,18 @@ class Service:
         Only where an upper layer or workdir goes from one export to another, or gets
         other lower layers, do clients wait until all that is under way is done.
         """
-        listeners = self._listen(config, self.listeners)
+        listeners, reached = self._listen(config, self.listeners, self._reach)
         try:
             self._change_exports(config.exports)
         except BaseException:
             close_others(listeners, self.listeners)
+            reached.close_others(self._reach)
             raise
         before, self.listeners = self.listeners, listeners
+        reached_before, self._reach = self._reach, reached
         self._begin(config)
         close_others(before, listeners)
+        reached_before.close_others(reached)
 
     def _change_exports(self, configs: Sequence[ExportConfig]) -> None:
         """Open what is new; then have all workers retire and let go of what is no longer there."""
@@ -182,8 +178,17 @@ class Service:
             return ClientOverlays(config.path, config.layers, config.fsid, config.max_clients)
         return Overlay.open(config.layers, self._progress, fsid=config.fsid)
 
-    def _listen(self, config: Config, before: Listeners) -> Listeners:
-        return self._passed or listen(config.listen, before)
+    def _listen(self, config: Config, before: Listeners, reached: Reach) -> tuple[Listeners, Reach]:
+        """Have all sockets that the configuration asks for; raises Refusal."""
+        listeners = self._passed or listen(config.listen, before)
+        bound = bound_to(listeners)
+        mode = rpcbind_mode(config, bound)
+        try:
+            found = reach(bound, mode, udp=config.udp or mode != "off", before=reached)
+        except Refusal:
+            close_others(listeners, before)
+            raise
+        return listeners, found
 
     def _begin(self, config: Config) -> None:
         """Have workers begin that serve this, from what is open."""
@@ -205,17 +210,45 @@ class Service:
             Export(export.path, each.overlay, ClientTable(export.clients, resolver))
             for export, each in served
         )
-        programs = [nfs3.program(exports), *mount.MountService(exports, self._mounts).programs()]
+        self.workers.listen((*self.listeners.values(), *self._reach.streams.values()))
+        offer = self._offer(exports, overlays)
+        by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
+        self.workers.begin(number, partial(work, offer), by_client=by_client, others=others)
+
+    def _offer(self, exports: Exports, overlays: tuple[Overlay, ...]) -> Offer:
+        """What workers serve, and who is told of it."""
+        config, bound = self._config, bound_to(self.listeners)
+        mode = rpcbind_mode(config, bound)
+        portmapper = Portmapper()
+        programs = (
+            nfs3.program(exports),
+            nfsacl.program(exports),
+            *mount.MountService(exports, self._mounts).programs(),
+            *portmapper.programs(),
+        )
         # The procedures are the same in every configuration, and counted on.
         tally = self._tally = self._tally or Tally(programs)
         exports.count_stale = tally.stale
+        streamed = [each for each in programs if each.number != RPCBPROG or mode == "embedded"]
+        datagrams = by_datagram(config, mode, streamed)
+        known = registrations(bound, streamed, datagrams)
+        if self.lock_sockets is not None:
+            known += self.lock_sockets.registrations()
+        portmapper.know(known)
+        self._registering.want(known if mode == "system" else ())
+        answering = partial(self._dispatcher, exports, tally)
+        by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
+        return Offer(
+            *(exports, overlays, answering(streamed), by_udp, tally, self._replays),
+            self._offer_locks(exports, overlays),
+        )
+
+    def _dispatcher(
+        self, exports: Exports, tally: Tally, programs: Iterable[Program]
+    ) -> Dispatcher:
         dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, tally)
         dispatcher.trace = self._trace
-        self.workers.listen(self.listeners.values())
-        locks = self._offer_locks(exports, overlays)
-        offer = _Offer(exports, overlays, dispatcher, tally, self._replays, locks)
-        by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
-        self.workers.begin(number, partial(_work, offer), by_client=by_client, others=others)
+        return dispatcher
 
     def _offer_locks(self, exports: Exports, overlays: tuple[Overlay, ...]) -> LockOffer | None:
         if self.lock_sockets is None:
@@ -269,6 +302,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of all layers."""
+        self._registering.want(())
         self._close_lock_sockets()
         _close(self._opened)
 
@@ -299,47 +333,6 @@ def _close(opened: Sequence[_Opened]) -> None:
             overlay.close()
 
 
-def _work(offer: _Offer, post: Post) -> None:
-    """What a worker does, just forked, or the one who owns the locks."""
-    generations.join(post.number)
-    counts.join(post.slot)
-    for overlay in offer.overlays:
-        overlay.join(post.seat, post.number)
-    if post.seat == post.seats:
-        _own_locks(offer, post)
-        return
-    if offer.locks is not None:
-        offer.locks.sockets.close()
-    offer.tally.join(post.slot)
-    if offer.replays is not None:
-        offer.replays.join(post.slot, post.seat, post.seats)
-    server = Server(
-        *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
-        offer.exports.attend,
-    )
-    try:
-        server.run()
-    finally:
-        for overlay in (*offer.overlays, *offer.exports.own_overlays()):
-            overlay.leave()
-
-
-def _own_locks(offer: _Offer, post: Post) -> None:
-    assert offer.locks is not None
-    trace = offer.dispatcher.trace
-    try:
-        LockServer(offer.locks, post.channel, post.beat, trace=trace).run()
-    finally:
-        for overlay in offer.overlays:
-            overlay.leave()
-
-
 def processors() -> int:
     """How many workers there are unless somebody says otherwise."""
     return min(len(os.sched_getaffinity(0)), WORKERS_MAX)
-
-
-def _raise_descriptor_limit() -> None:
-    """Objects in use are kept open, so take as many descriptors as are allowed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -129,20 +129,26 @@ class Row:
 
 
 class Tally:
-    """What all workers count; the procedures are numbered as they come in `programs`."""
+    """What all workers count of calls to `programs`."""
 
     def __init__(self, programs: Iterable[Program]) -> None:
-        self._names = [
-            (_name_of(program), procedure.name.partition("_")[2])
-            for program in programs
-            for procedure in program.procedures
-        ]
+        self._names: list[tuple[str, str]] = []
+        self._first: dict[tuple[int, int], int] = {}  # by program and version
+        for program in programs:
+            self._first[program.number, program.version] = len(self._names)
+            for procedure in program.procedures:
+                self._names.append((_name_of(program), procedure.name.partition("_")[2]))
         self._rest = len(self._names) * WIDTH
         self._rows = Rows(self._rest + _REST, 2 * PROCESSES)
         self.loop = Row()
         self._slow = Row()
         self._lock = threading.Lock()
         self.join(0)
+
+    def first_words(self, program: Program) -> range:
+        """Where the words of each of a program's procedures begin in a row."""
+        begin = self._first[program.number, program.version]
+        return range(begin * WIDTH, (begin + len(program.procedures)) * WIDTH, WIDTH)
 
     def join(self, slot: int) -> None:
         """Be the worker in this slot, from 0."""
@@ -190,11 +196,6 @@ class Tally:
 
 def _name_of(program: Program) -> str:
     return f"{_NAMES.get(program.number, f'{program.number}.')}{program.version}"
-
-
-def first_word(number: int) -> int:
-    """Where the words of a procedure begin in a row."""
-    return number * WIDTH
 
 
 def kept_outcome(first: int, status: int) -> int:

@@ -20,6 +20,7 @@ from index import xattrs
 from index.fd import Fd, open_at, open_dir, open_path
 from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, rename
 from overlay import permission, setattr
+from overlay.acl import DEFAULT_ACL
 from overlay.attributes import NO_CHANGES, Attributes, Changes
 from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
@@ -303,7 +304,7 @@ def _room_like(tree: Tree, parent: DirNode, room: bytes) -> Fd:
     st = os.fstat(upper_of(parent))
     os.chown(directory, st.st_uid, st.st_gid)
     os.chmod(directory, stat.S_IMODE(st.st_mode))
-    default = xattrs.get(upper_of(parent), permission.DEFAULT_ACL)
+    default = xattrs.get(upper_of(parent), DEFAULT_ACL)
     if default is not None:
-        xattrs.put(directory, permission.DEFAULT_ACL, default)
+        xattrs.put(directory, DEFAULT_ACL, default)
     return directory

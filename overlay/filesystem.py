@@ -25,9 +25,11 @@ from overlay import (
     readdir,
     remove,
     rename,
+    set_acl,
     setattr,
     settle,
 )
+from overlay.acl import Acl
 from overlay.attributes import Attributes, Change, Changes
 from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
@@ -190,10 +192,20 @@ class Overlay:
         """Change attributes; `guard`: the ctime (ns) that the object must have, else ECANCELED."""
         return setattr.setattr(self._tree, self._now(node), cred, changes, guard)
 
-    def access(self, node: Node, cred: Credentials) -> int:
-        """The bits of os.R_OK, os.W_OK and os.X_OK that `cred` has."""
+    def access(self, node: Node, cred: Credentials) -> tuple[int, ...]:
+        """What `cred` may do: sets of os.R_OK, os.W_OK and os.X_OK, each granted together."""
         node = self._now(node)
-        return permission.rights(node, self._tree.attributes(node), cred)
+        return permission.rights(self._tree, node, self._tree.attributes(node), cred)
+
+    def get_acls(self, node: Node) -> tuple[Acl, Acl]:
+        """The access ACL, made of the mode where there is none; and the default ACL, or nothing."""
+        return set_acl.get_acls(self._tree, self._now(node))
+
+    def set_acls(
+        self, node: Node, cred: Credentials, access: Acl | None, default: Acl | None
+    ) -> None:
+        """Replace an object's ACLs; `None` leaves one alone, one without entries goes."""
+        set_acl.set_acls(self._tree, self._now(node), cred, access, default)
 
     def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node:
         """The object called `name`; `.` and `..` too, and the root's `..` is the root."""

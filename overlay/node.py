@@ -18,6 +18,7 @@ from index.fd import Fd, proc_path, reopen
 from index.identity import DIRECTORY, Identity
 from index.layers import Layer
 from index.syscalls import RealHandle
+from overlay.acl import Acl
 from overlay.attributes import Attributes
 
 
@@ -52,6 +53,8 @@ class _Object:
     place: Place | None
     # The attributes last read, and the counter as it stood before.
     kept: tuple[int, Attributes] | None = field(default=None, init=False)
+    # Its access ACL, in the same way.
+    kept_acl: tuple[int, Acl | None] | None = field(default=None, init=False)
     # An upper object whose inode is a copy of the one that its identity names.
     was_copied: bool = field(default=False, kw_only=True)
 

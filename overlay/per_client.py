@@ -13,8 +13,8 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +36,7 @@ PLACEHOLDER: Final = b"{client}"
 LAST_USE: Final = b"last-use"  # in the work directory's identity/: its mtime says it
 _MAKING: Final = b".making"
 _REMOVING: Final = b".removing"
+_TAKEN: Final = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # of a name for a directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,17 +246,58 @@ def _begin_anew(workdir: Workdir) -> None:
 
 
 def _discard(path: bytes) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(path)
+    """Remove a directory with all that is in it, however deep a client has nested that."""
+    try:
+        top = Fd(os.open(path, DIR_FLAGS))
+    except FileNotFoundError:
+        return
+    numbers = itertools.count()
+    while names := os.listdir(top):
+        for name in map(os.fsencode, names):
+            if not _unlinked(top, name):
+                _flatten(top, name, numbers)
+    os.rmdir(path)
 
 
-def _walk(directory: Fd) -> Iterator[os.stat_result]:
-    for name in map(os.fsencode, os.listdir(directory)):
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-            st = os.fstat(open_path(directory, name))
-            yield st
-            if stat.S_ISDIR(st.st_mode):
-                yield from _walk(open_dir(directory, name))
+def _flatten(top: Fd, name: bytes, numbers: Iterator[int]) -> None:
+    """Remove a directory in `top`; those in it become directories in `top`."""
+    directory = open_dir(top, name)
+    for each in map(os.fsencode, os.listdir(directory)):
+        while not _unlinked(directory, each):
+            try:
+                os.rename(each, b"%d" % next(numbers), src_dir_fd=directory, dst_dir_fd=top)
+            except OSError as problem:
+                if problem.errno not in _TAKEN:
+                    raise
+            else:
+                break
+    os.rmdir(name, dir_fd=top)
+
+
+def _unlinked(directory: Fd, name: bytes) -> bool:
+    """Whether a name was removed; that of a directory is not."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except IsADirectoryError:
+        return False
+    return True
+
+
+def _walk(top: Fd) -> Iterator[os.stat_result]:
+    """The attributes of all objects below a directory."""
+    above = [(top, iter(os.listdir(top)))]
+    while above:
+        directory, names = above[-1]
+        for name in map(os.fsencode, names):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # changed meanwhile
+                st = os.fstat(open_path(directory, name))
+                yield st
+                if stat.S_ISDIR(st.st_mode):
+                    below = open_dir(directory, name)
+                    above.append((below, iter(os.listdir(below))))
+                    break
+        else:
+            above.pop()
 
 
 def _is_open(work: bytes) -> bool:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from index import xattrs
+from overlay.acl import ACCESS_ACL, GROUP, GROUP_OBJ, MASK, OTHER, USER, Acl, parse_acl
 from overlay.attributes import Attributes
 from overlay.credentials import Credentials
 from overlay.errors import error
@@ -26,97 +26,78 @@ READ: Final = os.R_OK
 WRITE: Final = os.W_OK
 EXECUTE: Final = os.X_OK
 
-ACCESS_ACL: Final = b"system.posix_acl_access"
-DEFAULT_ACL: Final = b"system.posix_acl_default"
-_ACL_VERSION: Final = 2
-_HEADER: Final = struct.Struct("<I")
-_ENTRY: Final = struct.Struct("<HHI")
-
-USER_OBJ: Final = 0x01
-USER: Final = 0x02
-GROUP_OBJ: Final = 0x04
-GROUP: Final = 0x08
-MASK: Final = 0x10
-OTHER: Final = 0x20
+# Sets of READ, WRITE and EXECUTE bits: a request is granted that one set grants as a whole.
+Rights = tuple[int, ...]
 
 
-class AclEntry(NamedTuple):
-    """One entry of a POSIX ACL."""
+def granted(mode: int, uid: int, gid: int, acl: Acl | None, cred: Credentials) -> Rights:
+    """What `cred` may do with an inode.
 
-    tag: int
-    perm: int
-    id: int
-
-
-Acl = tuple[AclEntry, ...]
-
-
-def parse_acl(value: bytes) -> Acl:
-    """The entries in the value of a system.posix_acl_* attribute; raises EINVAL."""
-    body = len(value) - _HEADER.size
-    if body < 0 or body % _ENTRY.size or _HEADER.unpack_from(value)[0] != _ACL_VERSION:
-        raise error(errno.EINVAL)
-    return tuple(AclEntry(*entry) for entry in _ENTRY.iter_unpack(value[_HEADER.size :]))
-
-
-def granted(mode: int, uid: int, gid: int, acl: Acl | None, cred: Credentials) -> int:
-    """The READ, WRITE and EXECUTE bits that `cred` has on an inode.
-
+    There are several sets only where several groups of an ACL are the caller's.
     `acl` is the inode's access ACL, None where the mode bits say it all.
     """
     if cred.is_root:
         executable = stat.S_ISDIR(mode) or mode & 0o111
-        return READ | WRITE | (EXECUTE if executable else 0)
+        return (READ | WRITE | (EXECUTE if executable else 0),)
     if cred.uid == uid:
-        return mode >> 6 & 7
+        return (mode >> 6 & 7,)
     if acl is not None and mode & stat.S_IRWXG:  # else the mask grants nothing: not looked at
         return _granted_by_acl(acl, gid, cred)
-    return mode >> 3 & 7 if cred.in_group(gid) else mode & 7
+    return (mode >> 3 & 7 if cred.in_group(gid) else mode & 7,)
 
 
-def _granted_by_acl(acl: Acl, gid: int, cred: Credentials) -> int:
+def permits(rights: Rights, wanted: int) -> bool:
+    """Whether all the `wanted` bits are granted together."""
+    return any(wanted & ~each == 0 for each in rights)
+
+
+def _granted_by_acl(acl: Acl, gid: int, cred: Credentials) -> Rights:
     mask = next((entry.perm for entry in acl if entry.tag == MASK), 7)
     other = 0
     groups = []
     for entry in acl:
         if entry.tag == USER and entry.id == cred.uid:
-            return entry.perm & mask
+            return (entry.perm & mask,)
         if (entry.tag == GROUP_OBJ and cred.in_group(gid)) or (
             entry.tag == GROUP and cred.in_group(entry.id)
         ):
             groups.append(entry.perm & mask)
         if entry.tag == OTHER:
             other = entry.perm
-    if not groups:
-        return other
-    # Any matching group that grants all of a request suffices, so a request for
-    # one right is granted when any group has it.
-    bits = 0
-    for perm in groups:
-        bits |= perm
-    return bits
+    return tuple(groups) or (other,)
 
 
-def access_acl(node: Node) -> Acl | None:
-    """The access ACL of an object, None where it has none."""
+def access_acl(tree: Tree, node: Node) -> Acl | None:
+    """The access ACL of an object, None where it has none; kept as its attributes are."""
+    generation = tree.stats.of(node.identity.fileid)
+    kept = node.kept_acl
+    if kept is not None and kept[0] == generation:
+        return kept[1]
+    acl = read_acl(node, ACCESS_ACL)
+    node.kept_acl = generation, acl
+    return acl
+
+
+def read_acl(node: Node, name: bytes) -> Acl | None:
+    """The ACL in an attribute of an object, None where it has none."""
     if stat.S_ISLNK(node.type):
         return None
-    value = xattrs.get(node.real, ACCESS_ACL)
+    value = xattrs.get(node.real, name)
     return None if value is None else parse_acl(value)
 
 
-def rights(node: Node, attributes: Attributes, cred: Credentials) -> int:
-    """The bits that `cred` has on an object now."""
+def rights(tree: Tree, node: Node, attributes: Attributes, cred: Credentials) -> Rights:
+    """What `cred` may do with an object now."""
     acl = None
     if not cred.is_root and cred.uid != attributes.uid:
-        acl = access_acl(node)
+        acl = access_acl(tree, node)
     return granted(attributes.mode, attributes.uid, attributes.gid, acl, cred)
 
 
 def require(tree: Tree, node: Node, cred: Credentials, wanted: int) -> Attributes:
     """Raise EACCES unless `cred` has all the `wanted` bits; returns the attributes checked."""
     attributes = tree.attributes(node)
-    if wanted & ~rights(node, attributes, cred):
+    if not permits(rights(tree, node, attributes, cred), wanted):
         raise error(errno.EACCES)
     return attributes
 
@@ -126,12 +107,10 @@ def require_data(tree: Tree, node: Node, cred: Credentials, wanted: int) -> Attr
     attributes = tree.attributes(node)
     if cred.uid == attributes.uid:
         return attributes
-    held = rights(node, attributes, cred)
-    if wanted == READ and held & EXECUTE:
-        held |= READ
-    if wanted & ~held:
-        raise error(errno.EACCES)
-    return attributes
+    held = rights(tree, node, attributes, cred)
+    if permits(held, wanted) or (wanted == READ and permits(held, EXECUTE)):
+        return attributes
+    raise error(errno.EACCES)
 
 
 def require_unsticky(parent: Attributes, victim: Attributes, cred: Credentials) -> None:

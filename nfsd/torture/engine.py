@@ -16,9 +16,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from nfsd.rpc_client import RefusedError, results
 from nfsd.torture.calls import Reply, Task
 from nfsd.torture.channel import Channel, LostError, Pending
-from nfsd.torture.wire import Packer, RefusedError, results
+from nfsd.torture.wire import Packer
 from nfsd.xdr.codec import Buffer, XdrError
 from nfsd.xdr.nfs3 import NFS3ERR_JUKEBOX
 

@@ -9,8 +9,7 @@ import struct
 from typing import Final, NamedTuple
 
 from nfsd.options import Refusal
-from nfsd.record import RecordReader, mark
-from nfsd.torture.wire import RefusedError, header, results
+from nfsd.rpc_client import RefusedError, ask, header
 from nfsd.xdr.codec import XdrError, decode
 from nfsd.xdr.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, mountstat3, unpack_mountres3
 from nfsd.xdr.rpc import opaque_auth
@@ -20,7 +19,6 @@ _NFS_PORT: Final = 2049
 _MNT: Final = 1
 _PORTMAP: Final = (100000, 2, 3)  # program, version, GETPORT
 _PORTMAP_PORT: Final = 111
-_BUFFER: Final = 64 << 10
 
 
 class Target(NamedTuple):
@@ -82,15 +80,5 @@ def _find_mount(host: str, cred: opaque_auth) -> int:
 
 def _ask(host: str, port: int, message: bytes) -> bytes:
     """The results of one call over a connection of its own."""
-    message = os.urandom(4) + message
     with socket.create_connection((host, port), _LIMIT) as sock:
-        sock.sendall(mark(len(message)) + message)
-        reader = RecordReader(_BUFFER, memoryview(bytearray(_BUFFER)))
-        for _ in range(_BUFFER):
-            count = sock.recv_into(reader.buffer())
-            if count == 0:
-                break
-            for record in reader.received(count):
-                _, at = results(record)
-                return bytes(record[at:])
-    raise ConnectionResetError("no answer")
+        return ask(sock, message, _LIMIT)

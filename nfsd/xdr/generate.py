@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nfsd.xdr.language import Module, Reader, Version
 from nfsd.xdr.pack import Packer
-from nfsd.xdr.types import Field, Linked, Optional, Resolver, Struct, Type, Union
+from nfsd.xdr.types import Array, Field, Linked, Optional, Resolver, Struct, Type, Union
 from nfsd.xdr.unpack import Unpacker
 from nfsd.xdr.writer import Writer, annotation, python_name
 
@@ -262,7 +262,7 @@ def parts_of(kind: Type | Field | None) -> list[Type]:
             return []
         case Field(_, inner):
             return parts_of(inner)
-        case Optional(inner):
+        case Optional(inner) | Array(inner, _):
             return [kind, *parts_of(inner)]
         case Linked(element):
             inner_parts = parts_of(element)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nfsd.xdr.types import (
+    Array,
     Bool,
     Case,
     Enum,
@@ -46,7 +47,9 @@ class Packer(Writer):
             case Opaque(bound, _):
                 self._opaque(bound, text)
             case IntegerArray(code, bound):
-                self._array(code, bound, text)
+                self._integers(code, bound, text)
+            case Array(element, bound):
+                self._array(element, bound, text)
             case Optional(inner):
                 self._optional(inner, text)
             case Linked(element):
@@ -81,7 +84,18 @@ class Packer(Writer):
         self.line(f"if {length} & 3:")
         self.line(f"    put(PADDING[{length} & 3])")
 
-    def _array(self, code: str, bound: int | None, text: str) -> None:
+    def _array(self, element: Struct, bound: int | None, text: str) -> None:
+        name = self._local(text)
+        length = f"{name}_length"
+        self.line(f"{length} = len({name})")
+        self._bound(length, bound)
+        self.run.append(("I", length))
+        self.flush()
+        self._branch(f"for {name}_each in {name}:", [])
+        self.value(element, f"{name}_each")
+        self._end()
+
+    def _integers(self, code: str, bound: int | None, text: str) -> None:
         name = self._local(text)
         length = f"{name}_length"
         self.line(f"{length} = len({name})")

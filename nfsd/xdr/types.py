@@ -57,6 +57,14 @@ class IntegerArray:
 
 
 @dataclass(frozen=True, slots=True)
+class Array:
+    """`T x<>` where T is a struct."""
+
+    element: Struct
+    bound: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Optional:
     inner: Type
 
@@ -96,7 +104,17 @@ class Union:
 
 
 Type: TypeAlias = (
-    Integer | Bool | Enum | FixedOpaque | Opaque | IntegerArray | Optional | Linked | Struct | Union
+    Integer
+    | Bool
+    | Enum
+    | FixedOpaque
+    | Opaque
+    | IntegerArray
+    | Array
+    | Optional
+    | Linked
+    | Struct
+    | Union
 )
 
 
@@ -144,6 +162,9 @@ class Resolver:
                 return FixedOpaque(bound)
             return Opaque(bound, bulk=kind == "opaque" and bound is None)
         if declaration.shape == "<":
+            element = self.named(kind)
+            if isinstance(element, Struct):
+                return Array(element, bound)
             return IntegerArray(INTEGERS[kind], bound)
         return self.named(kind)
 
@@ -181,7 +202,7 @@ class Resolver:
 def branches(kind: Type | Field | None) -> int:
     """How many ways through its code a value of this type has: what makes its code long."""
     match kind:
-        case Optional(inner):
+        case Optional(inner) | Array(inner, _):
             return 1 + branches(inner)
         case Struct(_, fields):
             return sum(branches(each) for _, each in fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nfsd.xdr.types import (
+    Array,
     Bool,
     Enum,
     Field,
@@ -65,7 +66,9 @@ class Unpacker(Writer):
             case Opaque(bound, bulk):
                 return self._opaque(bound, bulk, name)
             case IntegerArray(code, bound):
-                return self._array(code, bound, name)
+                return self._integers(code, bound, name)
+            case Array(element, bound):
+                return self._array(element, bound, name)
             case Optional(inner):
                 return self._optional(inner, name)
             case Linked(element):
@@ -97,7 +100,18 @@ class Unpacker(Writer):
         self.line(f"at += ({length} + 3) & -4")
         return name
 
-    def _array(self, code: str, bound: int | None, name: str) -> str:
+    def _array(self, element: Struct, bound: int | None, name: str) -> str:
+        length = self._length(bound, name)
+        self.line(f"{name}: list[{element.name}] = []")
+        self.line(f"for _ in range({length}):")
+        self.indent(1)
+        each = self.value(element, f"{name}_each")
+        self.flush()
+        self.line(f"{name}.append({each})")
+        self.indent(-1)
+        return name
+
+    def _integers(self, code: str, bound: int | None, name: str) -> str:
         length = self._length(bound, name)
         self.line(f'{name} = struct.unpack_from(f">{{{length}}}{code}", buffer, at)')
         self.line(f"at += {length} * {SIZES[code]}")

@@ -12,6 +12,7 @@ import itertools
 import keyword
 
 from nfsd.xdr.types import (
+    Array,
     Bool,
     Enum,
     Field,
@@ -99,6 +100,8 @@ def annotation(kind: Type | Field) -> str:
             return "Buffer"
         case IntegerArray():
             return "tuple[int, ...]"
+        case Array(element, _):
+            return f"list[{element.name}]"
         case Optional(inner):
             return f"{annotation(inner)} | None"
         case Linked(element):

@@ -2,7 +2,8 @@
 
 Rule: every wait has an end, after which QEMU is killed and what it had printed is part of the
 error. The guest reaches the host's loopback at 10.0.2.2, so the server need not listen elsewhere;
-only where guests are to have addresses of their own do they live in network namespaces.
+or it is on a network of its own with the server (tests.conformance.network), and mounts nothing
+by itself.
 
 Scripts are run by busybox's sh. They and their output pass through a host directory shared by 9p;
 a virtio port only says "run script 3" and "script 3 ended with status 0".
@@ -23,6 +24,7 @@ from typing import Self
 
 from tests.conformance.guest_image import image, write_initramfs
 from tests.conformance.machine import program
+from tests.conformance.network import Network
 
 KERNEL_ARGUMENTS = (
     "console=hvc0 quiet loglevel=4 mitigations=off tsc=reliable nowatchdog panic=-1 "
@@ -79,8 +81,10 @@ class Guest:
         options: str = "",
         shares: Mapping[str, Path] | None = None,
         memory: int = 1024,
+        network: Network | None = None,
     ) -> None:
         self.port = port
+        self._network = network
         self.export = export
         self.options = options
         self._shares = dict(shares or {})
@@ -89,7 +93,8 @@ class Guest:
         self._received = b""
 
     def __enter__(self) -> Self:
-        self._check()
+        if self._network is None:
+            self._check()
         self._temporary = tempfile.TemporaryDirectory(prefix="guest-")
         self._directory = Path(self._temporary.name)
         self._control = self._directory / "control"
@@ -136,7 +141,14 @@ class Guest:
         arguments += ["-m", str(self._memory), "-nodefaults", "-no-reboot", "-display", "none"]
         arguments += ["-kernel", str(kernel), "-initrd", str(initramfs)]
         arguments += ["-append", self._kernel_arguments()]
-        arguments += ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="]
+        netdev, mac = "user,id=net", ""
+        if self._network is not None:
+            name, self.address, self.address6 = self._network.tap()
+            netdev = f"tap,id=net,ifname={name},script=no,downscript=no"
+            arguments = [*self._network.inside, *arguments]
+            mac = f",mac=52:54:00:77:00:{int(self.address.rpartition('.')[2]):02x}"
+        arguments += ["-netdev", netdev]
+        arguments += ["-device", f"virtio-net-pci,netdev=net,romfile={mac}"]
         arguments += ["-chardev", f"file,id=console,path={self._directory / 'console'}"]
         arguments += ["-chardev", f"socket,id=commands,fd={channel}"]
         arguments += ["-device", "virtio-serial-pci", "-device", "virtconsole,chardev=console"]
@@ -156,7 +168,11 @@ class Guest:
             options = "trans=virtio,version=9p2000.L,msize=262144"
             script = f"mkdir /share/{tag} && mount -t 9p -o {options} {tag} /share/{tag}"
             self.run(script, timeout=90).check()
-        self.mount()
+        if self._network is None:
+            self.mount()
+            return
+        script = f"ip address flush dev eth0 && ip address add {self.address}/24 dev eth0"
+        self.run(f"{script} && ip -6 address add {self.address6}/64 dev eth0 nodad").check()
 
     def mount(self, at: str = "/mnt", options: str = "") -> None:
         """Mounts the export; `options` come after the usual ones, so they win."""

@@ -65,10 +65,13 @@ class Server:
         project: Path = PROJECT,
         environment: Mapping[str, str] | None = None,
         listen: bool = True,
+        inside: Sequence[str] = (),
+        address: str = "127.0.0.1",
     ) -> None:
         """Of these layers under this name; without layers, what the arguments say.
 
         Without `listen` its configuration says where it listens.
+        `inside`: what comes before the command line (tests.conformance.network).
         """
         self._stack = stack
         self.export = export
@@ -80,6 +83,8 @@ class Server:
         self._project = project
         self._environment = dict(environment or {})
         self._listen = listen
+        self._inside = list(inside)
+        self._address = address
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -92,12 +97,12 @@ class Server:
         if self._stack is not None:
             words += [*self._stack.options(), "--export", self.export]
         if self._listen:
-            words += ["--listen", f"127.0.0.1:{self.port}"]
+            words += ["--listen", f"{self._address}:{self.port}"]
         words += self._arguments
         with self.log.open("ab") as output:
             # setpriv: the server must not outlive a test run that is itself killed.
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *words],
+                ["setpriv", "--pdeathsig", "KILL", "--", *self._inside, *words],
                 cwd=self._project,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment},
                 stdin=subprocess.DEVNULL,

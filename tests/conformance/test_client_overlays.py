@@ -79,6 +79,23 @@ clients = {{ "*" = "rw,no_root_squash,insecure" }}
         )
 
 
+@pytest.fixture(params=[2, 1], ids=lambda workers: f"{workers} workers")
+def any_site(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """With two workers each has a client for itself, one worker keeps replies for both."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    site = Site(tmp_path)
+    text = site.file.read_text().replace("workers = 2", f"workers = {request.param}")
+    site.file.write_text(text)
+    site.server.start()
+    try:
+        yield site
+        site.server.stop()
+    finally:
+        site.server.kill()
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
@@ -122,7 +139,8 @@ def persistent(site: Site, address: str, handle: bytes) -> Client:
             return client
 
 
-def test_each_client_sees_its_own_changes_alone(site: Site) -> None:
+def test_each_client_sees_its_own_changes_alone(any_site: Site) -> None:
+    site = any_site
     with site.client(FIRST) as first, site.client(SECOND) as second:
         roots = [client.mount("/root") for client in (first, second)]
         files = [
@@ -135,9 +153,10 @@ def test_each_client_sees_its_own_changes_alone(site: Site) -> None:
         assert read(second, files[1]) == b"lower"
         assert first.nfs("LOOKUP", diropargs3(roots[0], b"gone")).status == NFS3ERR_NOENT
         lookup(second, roots[1], b"gone")
-        for stranger, foreign in ((second, (roots[0], files[0])), (first, (roots[1], files[1]))):
-            for handle in foreign:
+        for number, (owner, stranger) in enumerate(((first, second), (second, first))):
+            for handle in (roots[number], files[number]):
                 for _ in range(3):
+                    assert owner.nfs("GETATTR", handle).status == NFS3_OK
                     assert stranger.nfs("GETATTR", handle).status == NFS3ERR_BADHANDLE
     assert (site.upper(FIRST) / "file").read_text() == "first"
     assert not list(site.upper(SECOND).iterdir())

@@ -6,6 +6,8 @@ Handles are all that is kept between calls, as a client does.
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Protocol
 
 from overlay.attributes import Attributes, Changes
@@ -87,7 +89,9 @@ class InProcess:
         self.overlay.setattr(self.overlay.resolve(handle), cred, changes)
 
     def access(self, handle: Handle, cred: Credentials) -> int:
-        return self.overlay.access(self.overlay.resolve(handle), cred)
+        return functools.reduce(
+            operator.or_, self.overlay.access(self.overlay.resolve(handle), cred)
+        )
 
     def readlink(self, handle: Handle, cred: Credentials) -> bytes:
         return self.overlay.readlink(self.overlay.resolve(handle), cred)

@@ -11,6 +11,7 @@ import pytest
 
 from nfsd.balance import Balance
 from nfsd.client_overlays import IDLE_SECONDS, ClientOverlays, is_client
+from nfsd.options import raise_descriptor_limit
 from overlay import per_client
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.config import ConfigError, OverlayConfig
@@ -161,6 +162,29 @@ def test_a_reset_that_is_cut_short_leaves_no_old_index(
     assert old_id in again.retired_ids
     assert again.lookup(again.root, b"file", ROOT).handle != old
     assert overlay is None
+
+
+def test_deep_trees_are_counted_and_removed(layers: OverlayConfig) -> None:
+    """However deep a client nests its directories, deeper than calls or paths can go."""
+    raise_descriptor_limit()
+    depth = 1500
+    per_client.make(layers, CLIENT, 1)
+    upper = per_client.of_client(layers, CLIENT).upperdir
+    assert upper is not None
+    os.mkdir(upper + b"/0")  # as what is removed is called on the way
+    os.mkdir(upper + b"/0/x")
+    fd = os.open(upper, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(b"1", dir_fd=fd)
+        os.mknod(b"file", dir_fd=fd)
+        below = os.open(b"1", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    assert per_client.usage(layers, CLIENT).files == 2 + 2 * depth
+    per_client.reset(layers, CLIENT)
+    assert per_client.usage(layers, CLIENT).files == 0
+    assert sorted(os.listdir(os.path.dirname(upper))) == [b"upper", b"work"]
 
 
 def test_what_a_directory_is_called_for_a_client() -> None:

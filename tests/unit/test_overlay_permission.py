@@ -13,10 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from overlay import permission
+from overlay import acl as acls
+from overlay.acl import ACCESS_ACL, parse_acl
 from overlay.attributes import Attributes, Changes
 from overlay.credentials import ROOT, Credentials
-from overlay.permission import ACCESS_ACL, granted, parse_acl, require_unsticky
+from overlay.permission import granted, permits, require_unsticky
 from overlay.setattr import check_owner_change
 from tests.property import syscalls
 from tests.property.kernel import acting
@@ -36,13 +37,24 @@ def _acls(draw: st.DrawFn) -> bytes | None:
     groups = draw(st.lists(st.sampled_from((1000, 1001, 2000)), unique=True, max_size=3))
     if not users + groups:
         return None
-    entries = [(permission.USER_OBJ, draw(_rights), _NOBODY)]
-    entries += [(permission.USER, draw(_rights), uid) for uid in sorted(users)]
-    entries += [(permission.GROUP_OBJ, draw(_rights), _NOBODY)]
-    entries += [(permission.GROUP, draw(_rights), gid) for gid in sorted(groups)]
-    entries += [(permission.MASK, draw(_rights), _NOBODY)]
-    entries += [(permission.OTHER, draw(_rights), _NOBODY)]
+    entries = [(acls.USER_OBJ, draw(_rights), _NOBODY)]
+    entries += [(acls.USER, draw(_rights), uid) for uid in sorted(users)]
+    entries += [(acls.GROUP_OBJ, draw(_rights), _NOBODY)]
+    entries += [(acls.GROUP, draw(_rights), gid) for gid in sorted(groups)]
+    entries += [(acls.MASK, draw(_rights), _NOBODY)]
+    entries += [(acls.OTHER, draw(_rights), _NOBODY)]
     return acl(*entries)
+
+
+# One group may write, the other search, and nobody both.
+_TWO_GROUPS = acl(
+    (acls.USER_OBJ, 7, _NOBODY),
+    (acls.GROUP_OBJ, 0, _NOBODY),
+    (acls.GROUP, 2, 1000),
+    (acls.GROUP, 1, 2000),
+    (acls.MASK, 7, _NOBODY),
+    (acls.OTHER, 7, _NOBODY),
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +69,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("inodes")
 
 
-def _kernel_rights(fd: int, cred: Credentials, is_dir: bool) -> int:
-    """What access(2) grants, checked against open(2) for reading and writing."""
+def _kernel_rights(fd: int, cred: Credentials, is_dir: bool) -> set[int]:
+    """The sets of rights that access(2) grants, checked against open(2)."""
     path = b"/proc/self/fd/%d" % fd
     with acting(cred):
-        bits = (os.R_OK, os.W_OK, os.X_OK)
-        held = sum(bit for bit in bits if os.access(path, bit, effective_ids=True))
-        assert _opens(path, os.O_RDONLY) == bool(held & os.R_OK)
-        assert is_dir or _opens(path, os.O_WRONLY) == bool(held & os.W_OK)
+        held = {bits for bits in range(8) if os.access(path, bits, effective_ids=True)}
+        assert _opens(path, os.O_RDONLY) == (os.R_OK in held)
+        assert is_dir or _opens(path, os.O_WRONLY) == (os.W_OK in held)
+        assert is_dir or _opens(path, os.O_RDWR) == (os.R_OK | os.W_OK in held)
     return held
 
 
@@ -81,6 +93,7 @@ def _opens(path: bytes, flags: int) -> bool:
     mode=st.integers(0, 0o777), uid=_ids, gid=_ids, value=_acls(), cred=_creds, is_dir=st.booleans()
 )
 @example(0o070, 0, 2000, None, Credentials(1000, 1000, frozenset({2000})), False)
+@example(0o777, 0, 0, _TWO_GROUPS, Credentials(1000, 1000, frozenset({2000})), True)
 def test_rights_are_the_kernels(
     place: Path,
     user_thread: ThreadPoolExecutor,
@@ -105,7 +118,8 @@ def test_rights_are_the_kernels(
         inode = os.stat(path)
         kernels = user_thread.submit(_kernel_rights, fd, cred, is_dir).result()
         parsed = None if value is None else parse_acl(value)
-        assert granted(inode.st_mode, uid, gid, parsed, cred) == kernels
+        rights = granted(inode.st_mode, uid, gid, parsed, cred)
+        assert {wanted for wanted in range(8) if permits(rights, wanted)} == kernels
     finally:
         os.close(fd)
         path.rmdir() if is_dir else path.unlink()

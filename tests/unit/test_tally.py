@@ -9,16 +9,22 @@ import time
 
 from nfsd.program import Effect, Procedure, Program, null
 from nfsd.replay import Fate
-from nfsd.tally import BOUNDS, STATUSES, Counted, Tally, first_word, kept_outcome
+from nfsd.tally import BOUNDS, STATUSES, Counted, Tally, kept_outcome
 from nfsd.xdr.nfs3 import NFS3ERR_NOENT, NFS3ERR_STALE, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
 from overlay.errors import Cause
 
-GETATTR, LOOKUP = first_word(1), first_word(3)
+PROGRAM = Program(
+    NFS_PROGRAM,
+    NFS_V3,
+    tuple(Procedure.of(each, null, Effect.NONE) for each in NFS_V3_SIGNATURES),
+)
 
 
 def tally() -> Tally:
-    rows = tuple(Procedure.of(each, null, Effect.NONE) for each in NFS_V3_SIGNATURES)
-    return Tally([Program(NFS_PROGRAM, NFS_V3, rows)])
+    return Tally([PROGRAM])
+
+
+GETATTR, LOOKUP = (tally().first_words(PROGRAM)[number] for number in (1, 3))
 
 
 def counted(of: Tally, procedure: str) -> Counted:

@@ -21,13 +21,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nfsd.xdr
-from nfsd.xdr import mount, nfs3, nlm4, nsm, rpc
+from nfsd.xdr import mount, nfs3, nfsacl, nlm4, nsm, rpc, rpcbind
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.generate import generate
 from nfsd.xdr.language import Declaration, Module, Reader
 
 SOURCES = sorted(Path(nfsd.xdr.__file__).parent.glob("*.x"))
-MODULES = {"mount": mount, "nfs3": nfs3, "nlm4": nlm4, "nsm": nsm, "rpc": rpc}
+MODULES = {
+    "mount": mount,
+    "nfs3": nfs3,
+    "nfsacl": nfsacl,
+    "nlm4": nlm4,
+    "nsm": nsm,
+    "rpc": rpc,
+    "rpcbind": rpcbind,
+}
 INTEGERS = {
     "int": (-(2**31), 2**31 - 1, "pack_int"),
     "long": (-(2**31), 2**31 - 1, "pack_int"),
@@ -69,7 +77,7 @@ class Interpreter:
             else:
                 packer.pack_opaque(bytes(value))
         elif field.shape == "<":
-            packer.pack_array(value, getattr(packer, INTEGERS[field.type_name][2]))
+            packer.pack_array(value, lambda each: self.named(field.type_name, each, packer))
         else:
             self.named(field.type_name, value, packer)
 
@@ -149,7 +157,8 @@ class Interpreter:
             return st.binary(min_size=bound if field.shape == "[" else 0, max_size=bound)
         if field.shape == "<":
             inner = self.values(field.type_name)
-            return st.lists(inner, max_size=min(bound, 20)).map(tuple)
+            values = st.lists(inner, max_size=min(bound, 20))
+            return values if field.type_name in self.module.structs else values.map(tuple)
         return self.values(field.type_name)
 
     def unions(self, name: str) -> st.SearchStrategy[Any]:

@@ -1,0 +1,182 @@
+"""Calls by UDP: a datagram is a call, its answer is another, from the address that was called.
+
+All workers wait at the same socket, and one of them takes each datagram.  UDP
+promises nothing, and nor does this: what comes while too much is under way, or
+again while it is under way, is dropped, and the client sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
+from time import monotonic_ns
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from nfsd.calls import Peer
+from nfsd.log import LOGGER, ONCE
+from nfsd.rpc import Dispatcher
+from nfsd.xdr.codec import Parts
+from overlay.errors import WouldBlock
+
+Address: TypeAlias = tuple[Any, ...]
+Ancillary: TypeAlias = list[tuple[int, int, bytes]]
+
+_DATAGRAM_MAX: Final = 1 << 16  # bytes
+_BATCH: Final = 64  # answered before connections have their turn
+_SLOW_MAX: Final = 64  # calls under way in threads
+_PEERS: Final = 1024
+_ROOM: Final = 1 << 20  # bytes of datagrams that may wait at the socket
+_MARK: Final = 4  # bytes that a record begins with and a datagram does not
+_IP_PKTINFO: Final = 8  # linux/in.h; the socket module has it from Python 3.12 on
+_PKTINFO: Final = struct.Struct("@i4s4s")  # interface, our address, the header's address
+_PKTINFO_SPACE: Final = socket.CMSG_SPACE(20)
+
+
+def datagram_socket(family: socket.AddressFamily, address: Address) -> socket.socket:
+    """A UDP socket that tells which address was called; raises OSError if it is taken."""
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+class DatagramService(NamedTuple):
+    """What is served by datagrams: by these sockets, what this dispatcher answers."""
+
+    sockets: Sequence[socket.socket]
+    dispatcher: Dispatcher
+
+
+NO_DATAGRAMS: Final = DatagramService((), Dispatcher(()))
+
+
+class Datagrams:
+    """Reads one socket and answers; lives on the event loop's thread alone."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        dispatcher: Dispatcher,
+        pool: Executor,
+        answered: Callable[[], None],
+    ) -> None:
+        """`answered` is called when a thread's call is."""
+        self._sock = sock
+        self._dispatcher = dispatcher
+        self._pool = pool
+        self._answered = answered
+        self._loop = asyncio.get_running_loop()
+        self._peers: dict[tuple[Address, str], Peer] = {}
+        self._slow: set[tuple[Address, bytes]] = set()  # by address and xid
+        self._loop.add_reader(sock, self._readable)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was taken is answered."""
+        return not self._slow
+
+    def finish(self) -> None:
+        """Take no more."""
+        self._loop.remove_reader(self._sock)
+
+    def _readable(self) -> None:
+        begun = monotonic_ns()
+        for _ in range(_BATCH):
+            try:
+                datagram, ancillary, _, address = self._sock.recvmsg(_DATAGRAM_MAX, _PKTINFO_SPACE)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # what was sent before could not be delivered
+            self._answer(datagram, address, ancillary, begun)
+        self._dispatcher.answered(begun)
+
+    def _answer(self, datagram: bytes, address: Address, ancillary: Ancillary, begun: int) -> None:
+        called, source = _called(ancillary)
+        peer = self._peer(address, called)
+        call = address, datagram[:4]
+        if call in self._slow:
+            return
+        parts: Parts = []
+        try:
+            self._dispatcher.answer(datagram, peer, parts)
+        except WouldBlock:
+            if len(self._slow) < _SLOW_MAX:
+                self._slow.add(call)
+                notify = partial(self._notify, call, source)
+                future = self._pool.submit(self._answer_waiting, datagram, peer, begun)
+                future.add_done_callback(notify)
+        else:
+            self._send(parts, address, source)
+
+    def _peer(self, address: Address, called: str) -> Peer:
+        key = address, called
+        peer = self._peers.get(key)
+        if peer is None:
+            if len(self._peers) >= _PEERS:
+                self._peers.clear()
+            host, port = address[:2]
+            peer = self._peers[key] = Peer(host, port, called, is_datagram=True)
+        return peer
+
+    def _answer_waiting(self, datagram: bytes, peer: Peer, begun: int) -> Parts:
+        """Answer one call on a thread that may wait."""
+        parts: Parts = []
+        self._dispatcher.answer_waiting(datagram, peer, parts, begun)
+        return parts
+
+    def _notify(
+        self, call: tuple[Address, bytes], source: Ancillary, future: Future[Parts]
+    ) -> None:
+        """On the thread: have the reply sent on the event loop's."""
+        try:
+            self._loop.call_soon_threadsafe(self._slow_done, call, source, future)
+        except RuntimeError:
+            LOGGER.warning("%s: a reply came after the server had stopped", call[0][0])
+
+    def _slow_done(
+        self, call: tuple[Address, bytes], source: Ancillary, future: Future[Parts]
+    ) -> None:
+        self._slow.discard(call)
+        if not future.cancelled():
+            self._send(future.result(), call[0], source)
+        self._answered()
+
+    def _send(self, parts: Parts, address: Address, source: Ancillary) -> None:
+        reply = b"".join(parts)[_MARK:]
+        if not reply:
+            return
+        try:
+            self._sock.sendmsg([reply], source, 0, address)
+        except OSError as problem:
+            if problem.errno == errno.EMSGSIZE and ONCE.first("datagram", address[0]):
+                LOGGER.warning(
+                    "%s: a reply of %d bytes is too large for UDP", address[0], len(reply)
+                )
+
+
+def _called(ancillary: Ancillary) -> tuple[str, Ancillary]:
+    """Our address that a datagram was sent to, and what has the reply sent from there."""
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            _, ours, _ = _PKTINFO.unpack(data)
+            return socket.inet_ntoa(ours), [(level, kind, _PKTINFO.pack(0, ours, bytes(4)))]
+        if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
+            return socket.inet_ntop(socket.AF_INET6, data[:16]), [(level, kind, data)]
+    return "", []

@@ -1,0 +1,125 @@
+"""NFSACL version 3: POSIX ACLs, a program beside NFSv3 on the same port.
+
+On the wire an ACL always has a mask: one that is only permission bits gets the
+group's bits for it, and loses it again when it comes back.  Entries for the owner
+and the group carry their numbers, which nobody looks at.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import Final
+
+from nfsd.attributes import attributes_of, known_attributes
+from nfsd.exports import Exports
+from nfsd.nfs3 import Row, answering, first, of_first
+from nfsd.program import Caller, Effect, Procedure, Program, null
+from nfsd.xdr.nfsacl import (
+    NFS_ACL,
+    NFS_ACL_DEFAULT,
+    NFS_ACL_PROGRAM,
+    NFS_ACL_V3,
+    NFS_ACL_V3_SIGNATURES,
+    NFS_ACLCNT,
+    NFS_DFACL,
+    NFS_DFACLCNT,
+    GETACL3args,
+    GETACL3res,
+    GETACL3resok,
+    SETACL3args,
+    SETACL3res,
+    aclent,
+    secattr,
+)
+from overlay.acl import (
+    GROUP,
+    GROUP_OBJ,
+    MASK,
+    NO_ID,
+    OTHER,
+    USER,
+    USER_OBJ,
+    Acl,
+    AclEntry,
+)
+from overlay.attributes import Attributes
+from overlay.errors import error
+
+_MASKS: Final = NFS_ACL | NFS_ACLCNT | NFS_DFACL | NFS_DFACLCNT
+_TAGS: Final = frozenset((USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER))
+_MINIMAL: Final = 3  # entries of an ACL that is only permission bits
+_BITS: Final = 7
+
+
+def program(exports: Exports) -> Program:
+    """NFSACL on `exports`."""
+    rows = (
+        Row(getacl, GETACL3res, Effect.NONE, first, of_first),
+        Row(setacl, SETACL3res, Effect.MUTATES, first, of_first),
+    )
+    procedures = [Procedure.of(NFS_ACL_V3_SIGNATURES[0], null)]
+    for signature, row in zip(NFS_ACL_V3_SIGNATURES[1:], rows, strict=True):
+        run = answering(exports, row, row.handler)
+        procedures.append(Procedure.of(signature, run, row.effect))
+    return Program(NFS_ACL_PROGRAM, NFS_ACL_V3, tuple(procedures))
+
+
+def getacl(exports: Exports, caller: Caller, arguments: GETACL3args) -> GETACL3resok:
+    """GETACL: the ACLs that the mask asks for, or the numbers of their entries."""
+    handle, mask = arguments
+    overlay, node, _ = exports.enter(caller, handle)
+    if mask & ~_MASKS:
+        raise error(errno.EINVAL)
+    access, default = overlay.get_acls(node)
+    attributes = overlay.getattr(node)
+    entries = _packed(access, attributes, 0)
+    defaults = _packed(default, attributes, NFS_ACL_DEFAULT)
+    return GETACL3resok(
+        attributes_of(overlay, node),
+        secattr(
+            mask,
+            len(entries) if mask & (NFS_ACL | NFS_ACLCNT) else 0,
+            entries if mask & NFS_ACL else [],
+            len(defaults) if mask & (NFS_DFACL | NFS_DFACLCNT) else 0,
+            defaults if mask & NFS_DFACL else [],
+        ),
+    )
+
+
+def setacl(exports: Exports, caller: Caller, arguments: SETACL3args) -> bytes | None:
+    """SETACL: replace the ACLs that the mask names; one without entries is taken away."""
+    handle, (mask, _, entries, _, defaults) = arguments
+    overlay, node, cred = exports.enter(caller, handle, write=True)
+    if mask & ~_MASKS:
+        raise error(errno.EINVAL)
+    access = _unpacked(entries) if mask & NFS_ACL else None
+    default = _unpacked(defaults) if mask & NFS_DFACL else None
+    overlay.set_acls(node, cred, access, default)
+    exports.settle(caller, (handle,))
+    return known_attributes(overlay, overlay.resolve(handle))
+
+
+def _packed(acl: Acl, attributes: Attributes, flag: int) -> list[aclent]:
+    """An ACL as it is sent; `flag` is set in the type of each entry."""
+    if len(acl) == _MINIMAL:
+        owner, group, other = acl
+        acl = (owner, group, AclEntry(MASK, group.perm, NO_ID), other)
+    owners = {USER_OBJ: attributes.uid, GROUP_OBJ: attributes.gid, MASK: 0, OTHER: 0}
+    return [aclent(entry.tag | flag, owners.get(entry.tag, entry.id), entry.perm) for entry in acl]
+
+
+def _unpacked(entries: Iterable[aclent]) -> Acl:
+    """What was sent, in order; raises EINVAL for what can be no entry."""
+    found = []
+    for type_, id_, perm in entries:
+        tag = type_ & ~NFS_ACL_DEFAULT
+        if tag not in _TAGS or (perm & ~_BITS and tag != MASK):
+            raise error(errno.EINVAL)
+        # Some set more bits in the mask.
+        found.append(AclEntry(tag, perm & _BITS, id_ if tag in (USER, GROUP) else NO_ID))
+    found.sort(key=lambda entry: (entry.tag, entry.id))
+    perms = {entry.tag: entry.perm for entry in found}
+    if len(found) == _MINIMAL + 1 and MASK in perms and perms[MASK] == perms.get(GROUP_OBJ):
+        found = [entry for entry in found if entry.tag != MASK]
+    return tuple(found)

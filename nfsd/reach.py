@@ -1,0 +1,123 @@
+"""How clients reach the programs: which by UDP, and who tells them the ports."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from nfsd.config_file import Config
+from nfsd.datagrams import datagram_socket
+from nfsd.listeners import stream_socket
+from nfsd.options import Refusal
+from nfsd.program import Program
+from nfsd.rpcbind import Registration
+from nfsd.xdr.mount import MOUNT_PROGRAM
+from nfsd.xdr.rpcbind import PMAP_PORT, RPCBPROG
+from overlay.per_client import is_per_client
+
+Sockets: TypeAlias = Mapping[tuple[str, int], socket.socket]  # by host and port
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a server has open besides the ports that it was told to listen on."""
+
+    streams: Sockets
+    datagrams: Sockets
+
+    def close_others(self, kept: Reach) -> None:
+        """Close what is not among `kept`."""
+        for mine, theirs in ((self.streams, kept.streams), (self.datagrams, kept.datagrams)):
+            for sock in set(mine.values()) - set(theirs.values()):
+                sock.close()
+
+
+NOTHING: Final = Reach({}, {})
+
+
+def rpcbind_mode(config: Config, bound: Iterable[tuple[str, int]]) -> str:
+    """What was chosen; else the machine's rpcbind, if others than this machine are served."""
+    if config.rpcbind is not None:
+        return config.rpcbind
+    return "off" if all(_is_loopback(host) for host, _ in bound) else "system"
+
+
+def by_datagram(config: Config, mode: str, programs: Iterable[Program]) -> list[Program]:
+    """The programs that are served by UDP: all of them, or what finds the others.
+
+    Datagrams go to any worker.  Where clients have upper layers of their own, which one
+    worker each has open, there is nothing to be had by them but ports.
+    """
+    by_client = any(is_per_client(export.layers) for export in config.exports)
+    if config.udp:
+        return list(programs)
+    finders = () if mode == "off" else (RPCBPROG,) if by_client else (MOUNT_PROGRAM, RPCBPROG)
+    return [program for program in programs if program.number in finders]
+
+
+def reach(bound: Sequence[tuple[str, int]], mode: str, *, udp: bool, before: Reach) -> Reach:
+    """Open the UDP ports beside the TCP ones, and port 111 where we answer there.
+
+    What was open `before` stays what it is.  Raises Refusal where a port is taken or is
+    not for us, and then nothing is new.
+    """
+    hosts = dict.fromkeys(host for host, _ in bound)
+    mapped = [(host, PMAP_PORT) for host in hosts] if mode == "embedded" else []
+    streams: dict[tuple[str, int], socket.socket] = {}
+    datagrams: dict[tuple[str, int], socket.socket] = {}
+    try:
+        for address in mapped:
+            streams[address] = before.streams.get(address) or _open_tcp(*address)
+        for address in (*(bound if udp else ()), *mapped):
+            datagrams[address] = before.datagrams.get(address) or _open_udp(*address)
+    except Refusal:
+        Reach(streams, datagrams).close_others(before)
+        raise
+    return Reach(streams, datagrams)
+
+
+def registrations(
+    bound: Iterable[tuple[str, int]], streamed: Iterable[Program], datagrams: Iterable[Program]
+) -> list[Registration]:
+    """What there is to be told: of each transport one address, this machine's own last."""
+    found: dict[tuple[int, int, str], Registration] = {}
+    for host, port in sorted(bound, key=lambda address: _is_loopback(address[0])):
+        for transport, programs in (("tcp", streamed), ("udp", datagrams)):
+            netid = transport + ("6" if ":" in host else "")
+            for program in programs:
+                each = Registration(program.number, program.version, netid, host, port)
+                if program.number != RPCBPROG:
+                    found.setdefault(each.key, each)
+    return list(found.values())
+
+
+def _open_udp(host: str, port: int) -> socket.socket:
+    try:
+        return datagram_socket(_family(host), (host, port))
+    except OSError as error:
+        raise _refusal("UDP", host, port, error) from error
+
+
+def _open_tcp(host: str, port: int) -> socket.socket:
+    try:
+        return stream_socket(_family(host), (host, port))
+    except OSError as error:
+        raise _refusal("TCP", host, port, error) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _refusal(transport: str, host: str, port: int, error: OSError) -> Refusal:
+    cure = "stop what uses it"
+    if port == PMAP_PORT:
+        cure = "if rpcbind runs, choose --rpcbind system"
+    return Refusal(f"cannot use {transport} port {port} of {host}: {error.strerror}: {cure}")
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback

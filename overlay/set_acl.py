@@ -1,0 +1,77 @@
+"""Reading and changing the ACLs of objects, as set_posix_acl() in Linux does.
+
+The upper filesystem itself keeps an access ACL and the permission bits in step.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from index import xattrs
+from overlay import permission
+from overlay.acl import ACCESS_ACL, DEFAULT_ACL, Acl, acl_of_mode, pack_acl
+from overlay.attributes import Attributes
+from overlay.copy_up import copy_up
+from overlay.credentials import Credentials
+from overlay.decode import resolve
+from overlay.errors import error
+from overlay.node import Node
+from overlay.tree import Tree
+
+
+def get_acls(tree: Tree, node: Node) -> tuple[Acl, Acl]:
+    """The access ACL, or what stands for it in the mode; and the default ACL, or nothing."""
+    access = permission.access_acl(tree, node)
+    default = permission.read_acl(node, DEFAULT_ACL) if node.is_dir else None
+    return access or acl_of_mode(tree.attributes(node).mode), default or ()
+
+
+def set_acls(
+    tree: Tree, node: Node, cred: Credentials, access: Acl | None, default: Acl | None
+) -> None:
+    """Replace an object's ACLs; `None` leaves one alone, one without entries goes.
+
+    Raises EPERM for anybody but the owner, EINVAL for what is no ACL, EACCES for a
+    default ACL of what is no directory, EOPNOTSUPP where there are none.
+    """
+    _check(tree, node, cred, default)
+    node = copy_up(tree, node)
+    with tree.changing():
+        if not tree.is_true(node):
+            node = resolve(tree, node.handle)
+        had = _check(tree, node, cred, default)
+        try:
+            if access is not None:
+                _without_privilege(node, had, cred)
+                _put(node, ACCESS_ACL, access)
+            if default is not None and node.is_dir:
+                _put(node, DEFAULT_ACL, default)
+        finally:
+            tree.changed_attributes(node.fileid)
+
+
+def _check(tree: Tree, node: Node, cred: Credentials, default: Acl | None) -> Attributes:
+    """The object's attributes, if `cred` may change its ACLs."""
+    had = tree.attributes(node)
+    if stat.S_ISLNK(had.mode):
+        raise error(errno.EOPNOTSUPP)
+    if not cred.is_root and cred.uid != had.uid:
+        raise error(errno.EPERM)
+    if default and not node.is_dir:
+        raise error(errno.EACCES)
+    return had
+
+
+def _put(node: Node, name: bytes, acl: Acl) -> None:
+    if acl:
+        xattrs.put(node.real, name, pack_acl(acl))
+    else:
+        xattrs.drop(node.real, name)
+
+
+def _without_privilege(node: Node, had: Attributes, cred: Credentials) -> None:
+    """Who is not in an object's group cannot have it setgid (posix_acl_update_mode() in Linux)."""
+    if had.mode & stat.S_ISGID and not cred.is_root and not cred.in_group(had.gid):
+        os.chmod(node.target, stat.S_IMODE(had.mode) & ~stat.S_ISGID)
