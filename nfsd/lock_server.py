@@ -12,16 +12,16 @@ import ctypes
 import pickle
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from time import monotonic_ns
 from typing import Final
 
 from nfsd.callbacks import Callbacks
 from nfsd.calls import Peer
 from nfsd.connection import Connection, Memory
+from nfsd.datagrams import Datagrams
 from nfsd.exports import Exports
 from nfsd.lock_clients import LockClients
 from nfsd.lock_handover import LockHandover
@@ -32,20 +32,18 @@ from nfsd.lock_table import Client
 from nfsd.log import LOGGER, ONCE
 from nfsd.nlm import LockProgram
 from nfsd.nsm import StatusProgram
+from nfsd.program import Caller, Program
 from nfsd.pulse import BEAT_SECONDS
 from nfsd.rpc import Dispatcher
-from nfsd.xdr.codec import Parts
+from nfsd.xdr.codec import Buffer, Parts
 from overlay.blocking import allow_blocking, forbid_blocking
-from overlay.errors import WouldBlock
 from overlay.filesystem import Overlay
 
 _CLIENTS: Final = b"lock-clients"  # beside the index
 PROCESS_NAME: Final = b"overlay-locks"
 _CONNECTIONS_MAX: Final = 1000
-_AT_ONCE: Final = 64  # connections or datagrams, before others have their turn
-_DATAGRAM_MAX: Final = 65536
+_AT_ONCE: Final = 64  # connections, before others have their turn
 _THREADS: Final = 4
-_MARK: Final = 4  # bytes of a record mark, which datagrams have not
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_NAME: Final = 15
 
@@ -67,6 +65,25 @@ class LockOffer:
             return LockClients(None, lambda contents: None)
         write = partial(self.store.write_state, _CLIENTS)
         return LockClients(self.store.read_state(_CLIENTS), write, is_new=is_new)
+
+
+class _Answering(Dispatcher):
+    """Answers calls, and hands the replies to our own calls to who waits for them."""
+
+    def __init__(
+        self,
+        callbacks: Callbacks,
+        programs: Iterable[Program],
+        standing: Callable[[Caller], Hashable],
+    ) -> None:
+        super().__init__(programs, standing=standing)
+        self._callbacks = callbacks
+
+    def answer(self, record: Buffer, peer: Peer, parts: Parts) -> int:
+        """As any dispatcher; a reply has no answer."""
+        if self._callbacks.heard(record, peer.address):
+            return 0
+        return super().answer(record, peer, parts)
 
 
 class LockServer:
@@ -94,7 +111,7 @@ class LockServer:
             LockProgram(self._manager, self._messenger).program(),
             StatusProgram(self._manager, self._clients.state).program(),
         )
-        self._dispatcher = Dispatcher(programs, standing=offer.exports.standing)
+        self._dispatcher = _Answering(self._callbacks, programs, offer.exports.standing)
         self._dispatcher.trace = trace
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="locks")
         self._memory = Memory()
@@ -126,7 +143,7 @@ class LockServer:
         for listener in self._offer.sockets.listeners:
             loop.add_reader(listener, self._accept, listener)
         for sock in self._offer.sockets.datagrams:
-            loop.add_reader(sock, self._receive, sock)
+            Datagrams(sock, self._dispatcher, self._pool, lambda: None)
         forbid_blocking()
         try:
             return await done
@@ -172,50 +189,8 @@ class LockServer:
     def _disconnected(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
 
-    def _receive(self, sock: socket.socket) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                datagram, address = sock.recvfrom(_DATAGRAM_MAX)
-            except OSError:
-                return  # there is none, or one that was sent has not arrived
-            if not self._callbacks.heard(datagram, address[0]):
-                self._answer(sock, datagram, address)
-
-    def _answer(self, sock: socket.socket, datagram: bytes, address: tuple[str, int]) -> None:
-        parts: Parts = []
-        peer, begun = Peer(*address[:2]), monotonic_ns()
-        try:
-            self._dispatcher.answer(datagram, peer, parts)
-        except WouldBlock:
-            waiting = self._pool.submit(self._answer_waiting, datagram, peer, begun)
-            waiting.add_done_callback(partial(self._notify, sock, address))
-        else:
-            _send(sock, parts, address)
-        self._dispatcher.answered(begun)
-
-    def _answer_waiting(self, datagram: bytes, peer: Peer, begun: int) -> Parts:
-        parts: Parts = []
-        self._dispatcher.answer_waiting(datagram, peer, parts, begun)
-        return parts
-
-    def _notify(self, sock: socket.socket, address: tuple[str, int], future: Future[Parts]) -> None:
-        """On the thread: send the reply, which needs nothing of the event loop."""
-        if not future.cancelled():
-            _send(sock, future.result(), address)
-
 
 def _settle(future: asyncio.Future[bool], result: bool) -> None:
     """Set a result, unless there is one."""
     if not future.done():
         future.set_result(result)
-
-
-def _send(sock: socket.socket, parts: Parts, address: tuple[str, int]) -> None:
-    """Send a reply without its record mark; if that fails it is lost, as a datagram may be."""
-    reply = b"".join(parts)[_MARK:]
-    if reply:
-        try:
-            sock.sendto(reply, address)
-        except OSError as error:
-            if ONCE.first("datagram", error.errno):
-                LOGGER.warning("%s: a reply is lost: %s", address[0], error.strerror)

@@ -7,11 +7,12 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from nfsd.datagrams import datagram_socket
+from nfsd.listeners import stream_socket
 from nfsd.nlm import NLM
 from nfsd.nsm import NSM
 from nfsd.rpcbind import Registration
 
-_BACKLOG: Final = 128
 _TRIES: Final = 50  # to find a port that is free everywhere
 
 
@@ -77,19 +78,6 @@ def _bound(hosts: Sequence[str], port: int) -> list[socket.socket]:
 
 
 def _socket(kind: socket.SocketKind, host: str, port: int) -> socket.socket:
-    """One socket; one of IPv6 is for IPv6 alone."""
     (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=kind)
-    sock = socket.socket(family, kind)
-    try:
-        if kind == socket.SOCK_STREAM:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        if kind == socket.SOCK_STREAM:
-            sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+    make = stream_socket if kind == socket.SOCK_STREAM else datagram_socket
+    return make(family, address)

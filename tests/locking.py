@@ -82,8 +82,10 @@ class LockClient:
         address: str | None = None,
         reply: Callable[[], int | None] = lambda: NLM4_GRANTED,
         serves: bool = True,
+        host: str = "127.0.0.1",
     ) -> None:
         self.name = name
+        self._host = host
         self.address = address or free_address()
         self.heard: list[Heard] = []
         self.xids: set[int] = set()
@@ -100,7 +102,8 @@ class LockClient:
 
     def connect(self) -> None:
         """Connect, again after the server was restarted."""
-        self.client = Client(self._server.lock_port, source=(self.address, 0))
+        port = self._server.lock_port
+        self.client = Client(port, host=self._host, source=(self.address, 0))
 
     def __enter__(self) -> Self:
         return self

@@ -85,6 +85,7 @@ class Guest:
     ) -> None:
         self.port = port
         self._network = network
+        self._tap: tuple[str, str, str] | None = None
         self.export = export
         self.options = options
         self._shares = dict(shares or {})
@@ -143,7 +144,8 @@ class Guest:
         arguments += ["-append", self._kernel_arguments()]
         netdev, mac = "user,id=net", ""
         if self._network is not None:
-            name, self.address, self.address6 = self._network.tap()
+            self._tap = self._tap or self._network.tap()
+            name, self.address, self.address6 = self._tap
             netdev = f"tap,id=net,ifname={name},script=no,downscript=no"
             arguments = [*self._network.inside, *arguments]
             mac = f",mac=52:54:00:77:00:{int(self.address.rpartition('.')[2]):02x}"
@@ -172,7 +174,8 @@ class Guest:
             self.mount()
             return
         script = f"ip address flush dev eth0 && ip address add {self.address}/24 dev eth0"
-        self.run(f"{script} && ip -6 address add {self.address6}/64 dev eth0 nodad").check()
+        script += " && echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad"
+        self.run(f"{script} && ip -6 address add {self.address6}/64 dev eth0").check()
 
     def mount(self, at: str = "/mnt", options: str = "") -> None:
         """Mounts the export; `options` come after the usual ones, so they win."""
@@ -214,6 +217,16 @@ class Guest:
         if int(answered) != number:
             raise GuestError(f"an answer to script {answered.decode()}, not to {number}")
         return int(status)
+
+    def reboot(self) -> None:
+        """Ends QEMU as a power cut would, and boots again, with the same addresses."""
+        self._qemu.kill()
+        self._qemu.wait(timeout=30)
+        self._channel.close()
+        self._received = b""
+        self._boot()
+        self._await_reply(0, BOOT_LIMIT)
+        self._prepare()
 
     def console(self) -> str:
         """The last of what the guest's kernel and QEMU itself printed."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nfsd.xdr.codec import Parts, decode
+from nfsd.xdr.nfs3 import diropargs3
 from nfsd.xdr.nlm4 import (
     FSA_R,
     FSA_RW,
@@ -40,6 +41,7 @@ from nfsd.xdr.nsm import STAT_FAIL, mon, mon_id, my_id
 from tests.client import NO_AUTH, Client, RpcError
 from tests.conformance.server import Server, Stack
 from tests.locking import LIMIT, NLM, LockClient
+from tests.unit.test_reload import Configured, Export
 from tests.wire import Wire
 
 GRACE = 4
@@ -554,3 +556,72 @@ def until(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < deadline, "it does not come to that"
         time.sleep(0.05)
+
+
+def test_a_reload_keeps_locks(tmp_path: Path) -> None:
+    exports = [Export("/", tmp_path / "one"), Export("/later", tmp_path / "two")]
+    configured = Configured(tmp_path, exports[:1], workers=2, grace=600)
+    server = configured.server
+    try:
+        wire = Wire(server.port)
+        handle = wire.lookup("file")
+        with (
+            LockClient(server, name=b"alpha") as alpha,
+            LockClient(server, name=b"beta") as beta,
+            LockClient(server, name=b"slow", reply=lambda: None) as slow,
+        ):
+            assert alpha.lock(handle, 0, 10) == NLM4_GRANTED
+            assert beta.lock(handle, 0, 10, block=True) == NLM4_BLOCKED
+            assert alpha.lock(handle, 50, 10) == NLM4_GRANTED
+            assert slow.lock(handle, 50, 10, block=True) == NLM4_BLOCKED
+            assert alpha.share(handle, FSA_R, FSM_DRW) == NLM4_GRANTED
+            alpha.unlock(handle, 50, 10)
+            slow.wait_for("GRANTED")
+            state = alpha.status_monitor("STAT", b"").state
+            owner = server.lock_owner
+            configured.write(exports, workers=2, grace=600)
+            configured.reload()
+            until(lambda: server.lock_owner != owner)
+            for client in (alpha, beta, slow):
+                client.connect()
+            slow.wait_for("GRANTED", 2)
+            assert beta.lock(handle, 30, 10) == NLM4_GRANTED, "there is no grace period"
+            assert beta.lock(handle, 0, 10) == NLM4_DENIED
+            assert beta.share(handle) == NLM4_DENIED
+            assert alpha.unlock(handle, 0, 10) == NLM4_GRANTED
+            beta.wait_for("GRANTED")
+            assert alpha.status_monitor("STAT", b"").state == state
+            assert alpha.told("SM_NOTIFY") == []
+            assert slow.unlock(handle) == NLM4_GRANTED
+        wire.close()
+        server.stop()
+    finally:
+        server.kill()
+
+
+def test_an_overlay_of_ones_own(tmp_path: Path) -> None:
+    """What is in it the owner of the locks does not know; nobody else has locks there."""
+    place = tmp_path / "layers"
+    for name in ("lower", "upper", "work"):
+        (place / name).mkdir(parents=True)
+    (place / "lower" / "file").write_text("")
+    (tmp_path / "config").write_text(
+        f'[[export]]\npath = "/"\nlowerdir = "{place}/lower"\n'
+        f'upperdir = "{place}/upper/{{client}}"\nworkdir = "{place}/work/{{client}}"\n'
+        'clients = { "*" = "rw,insecure" }\n'
+    )
+    server = Server(None, tmp_path / "log", arguments=["--config", str(tmp_path / "config")])
+    server.start()
+    try:
+        with LockClient(server) as alpha, Client(server.port, source=(alpha.address, 0)) as client:
+            root = client.mount("/")
+            handle = client.nfs("LOOKUP", diropargs3(root, b"file")).resok.object
+            assert alpha.lock(handle, svid=1) == NLM4_GRANTED
+            assert alpha.lock(handle, svid=2) == NLM4_DENIED
+            server.restart(crash=True)
+            alpha.connect()
+            assert alpha.lock(handle, svid=2) == NLM4_GRANTED
+            assert alpha.told("SM_NOTIFY") == []
+        server.stop()
+    finally:
+        server.kill()

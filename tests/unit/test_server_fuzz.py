@@ -189,10 +189,10 @@ def resident(server: Server) -> int:
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def throw(server: Server, stream: bytes) -> int:
+def throw(port: int, stream: bytes) -> int:
     """Send it, take whatever comes back, and be gone; returns the number of replies."""
     replies = bytearray()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         try:
             sock.sendall(stream)
             sock.shutdown(socket.SHUT_WR)
@@ -222,7 +222,7 @@ def test_ten_thousand_damaged_records(server: Server) -> None:
     while sent < RECORDS:
         kinds = IN_SYNC * (BATCH // len(IN_SYNC)) + [chance.choice(OUT_OF_SYNC)]
         stream = b"".join(kind(chance, chance.choice(calls)) for kind in kinds)
-        answered += throw(server, stream)
+        answered += throw(server.port, stream)
         sent += len(kinds)
         if sent % 1000 < len(kinds):
             with Client(server.port) as client:
