@@ -19,6 +19,7 @@ from index.recognise import recognise
 from index.seal import Seal, open_seal
 from index.syscalls import (
     FUSE_MAGIC,
+    capabilities,
     clone_mount,
     filesystem_magic,
     handle_of,
@@ -32,6 +33,20 @@ from overlay.tree import Layers, Tree
 
 # Where an export without an upper layer keeps its key and its layers' ids.
 STATE_DIRECTORY: Final = Path("/var/lib/overlay-nfsd")
+# What it needs who is not root (linux/capability.h).
+_CAPABILITIES: Final = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_FOWNER": 3,
+    "CAP_FSETID": 4,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_SETPCAP": 8,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_MKNOD": 27,
+    "CAP_SETFCAP": 31,
+}
 
 
 def open_tree(
@@ -109,8 +124,12 @@ def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progres
 
 
 def _check_rights() -> None:
-    if os.geteuid() != 0:
-        raise ConfigError("must run as root, to open files by handle and to act for any user")
+    missing = [name for name, bit in _CAPABILITIES.items() if not capabilities() >> bit & 1]
+    if os.geteuid() != 0 and missing:
+        raise ConfigError(
+            "must run as root, to open files by handle and to act for any user, "
+            f"or with {', '.join(missing)}"
+        )
 
 
 def _real(option: str, path: bytes) -> bytes:

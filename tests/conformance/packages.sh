@@ -21,6 +21,8 @@ wanted=(
   mkfs.erofs:erofs-utils
   bindfs:bindfs
   rsync:rsync
+  systemd-analyze:systemd
+  systemd-nspawn:systemd-container
 )
 if [ "${1:-}" = bench ]; then
   wanted=(
