@@ -172,7 +172,7 @@ class Workers:
         return self._crew.balance.taken()
 
     def silent(self, seconds: float) -> list[Worker]:
-        """The workers that have not answered for so long."""
+        """The workers that have shown no sign of life for so long."""
         silence = self._crew.pulse.silence
         return [each for each in self._workers.values() if silence(each.seat) > seconds]
 

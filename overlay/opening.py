@@ -229,7 +229,9 @@ def _open_workdir(work: Fd, *, read_only: bool) -> Workdir:
                 f"the {'bottommost layer' if read_only else 'workdir'} is in use by another "
                 f"server: stop that one, or {cure}"
             ) from problem
-        raise ConfigError(f"cannot use the workdir: {problem.strerror}") from problem
+        cure = ": it must be writable; under systemd name its parent with ReadWritePaths="
+        cure = cure if problem.errno == errno.EROFS else ""
+        raise ConfigError(f"cannot use the workdir: {problem.strerror}{cure}") from problem
 
 
 def _check_upper(upper: Opened, workdir: Workdir) -> None:
@@ -250,6 +252,11 @@ def _check_upper(upper: Opened, workdir: Workdir) -> None:
         xattrs.put(workdir.staging, xattrs.OPAQUE, b"n")
         xattrs.drop(workdir.staging, xattrs.OPAQUE)
     except OSError as problem:
+        if problem.errno == errno.EROFS:
+            raise ConfigError(
+                f"{where}: it is read-only: mount it writable; under systemd name the parent of "
+                "upperdir and workdir with ReadWritePaths="
+            ) from problem
         raise ConfigError(
             f"{where}: its filesystem keeps no trusted.* extended attributes "
             f"({problem.strerror}); use ext4, xfs, btrfs or tmpfs"

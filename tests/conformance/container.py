@@ -32,7 +32,7 @@ GROUPS = [Path("/sys/fs/cgroup", name) for name in ("", "unified", "systemd")]
 
 
 class Container:
-    """The container; /srv in it is `served`, a directory out here. Ends with the `with` block."""
+    """The container; `served`, a directory out here, is at /srv and /data in there."""
 
     def __init__(self, place: Path, served: Path) -> None:
         if os.geteuid() != 0:
@@ -98,10 +98,19 @@ class Container:
         sysusers = program("systemd-sysusers", "systemd")
         command([sysusers, f"--root={self.root}", "overlay-nfsd.conf"], timeout=30)
 
+    def uninstall(self) -> list[str]:
+        """`make uninstall`; what it leaves of what `install` has put there."""
+        command(
+            ["make", "uninstall", f"DESTDIR={self.root}", "PREFIX=/usr"], timeout=60, cwd=PROJECT
+        )
+        left = command(["find", self._top / "upper" / "usr", "-name", "*overlay-nfsd*"], timeout=60)
+        return left.split()
+
     def boot(self) -> None:
         """Start systemd, and nothing that this machine would start."""
         words = [self._nspawn, "--quiet", f"--directory={self.root}", "--boot", "--register=no"]
-        words += ["--link-journal=no", "--console=pipe", f"--bind={self._served}:/srv"]
+        words += ["--link-journal=no", "--console=pipe"]
+        words += [f"--bind={self._served}:{at}" for at in ("/srv", "/data")]
         enter = ""
         if not Path("/run/systemd/system").is_dir():
             words.append("--keep-unit")

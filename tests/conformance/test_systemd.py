@@ -30,7 +30,7 @@ from tests.wire import Wire, sattr
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
 UNIT = "overlay-nfsd.service"
-WATCHDOG = 3  # seconds; a test cannot wait for thirty
+WATCHDOG = 6  # seconds; a test cannot wait for thirty
 CONFIG = """[server]
 listen = ["127.0.0.1:{port}"]
 workers = 2
@@ -110,12 +110,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     (served / "second" / "file").write_text("second\n")
     with Container(place, served) as container:
         container.install()
-        dropin = f"[Service]\nWatchdogSec={WATCHDOG}\n"
+        dropin = "[Service]\n"
         if Path(os.path.realpath(sys.executable)).is_relative_to("/root"):
             dropin += "ProtectHome=no\n"
         container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", dropin)
         container.boot()
         yield container
+        assert container.uninstall() == []
 
 
 @pytest.fixture
@@ -184,7 +185,20 @@ def test_a_worker_is_killed(service: Service) -> None:
     assert sum(client.client.reconnections > 0 for client in clients) <= len(clients) / 2
 
 
-def test_the_watchdog_ends_a_main_process_that_is_stopped(service: Service) -> None:
+@pytest.fixture
+def watched(service: Service) -> Iterator[Service]:
+    """The service with a watchdog that a test can wait for."""
+    file = f"/etc/systemd/system/{UNIT}.d/watchdog.conf"
+    service.container.write(file, f"[Service]\nWatchdogSec={WATCHDOG}\n")
+    service.container.run("systemctl", "daemon-reload")
+    service.control("restart")
+    yield service
+    service.container.run("rm", file)
+    service.container.run("systemctl", "daemon-reload")
+
+
+def test_the_watchdog_ends_a_main_process_that_is_stopped(watched: Service) -> None:
+    service = watched
     with busy(service.port, export="/debian", may_reconnect=True) as clients:
         before = service.main
         service.signal("STOP", before)
@@ -193,7 +207,8 @@ def test_the_watchdog_ends_a_main_process_that_is_stopped(service: Service) -> N
     assert "Watchdog timeout" in service.container.journal()
 
 
-def test_a_worker_that_is_stopped_is_replaced(service: Service) -> None:
+def test_a_worker_that_is_stopped_is_replaced(watched: Service) -> None:
+    service = watched
     with busy(service.port, export="/debian", may_reconnect=True) as clients:
         main, workers = service.main, service.workers
         service.signal("STOP", workers[0])
@@ -229,6 +244,26 @@ def test_reload(service: Service) -> None:
         go_on(clients)
         assert service.main == main
     assert [client.client.reconnections for client in clients] == [0] * len(clients)
+
+
+def test_what_it_may_not_write_it_says(service: Service) -> None:
+    """Layers elsewhere than below /srv need a line in a drop-in, which is what is said."""
+    service.configure(service.config.replace("/srv/", "/data/"))
+    assert service.container.try_("systemctl", "restart", UNIT)[0] != 0
+    reason = "the parent of upperdir and workdir with ReadWritePaths="
+    await_(lambda: reason in service.container.journal(), "it is not said")
+    file = f"/etc/systemd/system/{UNIT}.d/layers.conf"
+    example = (PROJECT / "packaging" / "overlay-nfsd.layers.conf").read_text()
+    service.container.write(file, example.replace("/data/overlay", "/data"))
+    service.container.run("systemctl", "daemon-reload")
+    try:
+        service.container.try_("systemctl", "restart", UNIT)
+        wire = Wire(service.port, "/debian")
+        wire.create("elsewhere", b"data")
+        wire.close()
+    finally:
+        service.container.run("rm", file)
+        service.container.run("systemctl", "daemon-reload")
 
 
 @contextmanager
