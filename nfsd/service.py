@@ -65,22 +65,23 @@ class Service:
         trace: bool = False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Open all exports, and listen; with sockets `passed` by systemd, on these alone.
+        """Listen, and open all exports; with sockets `passed` by systemd, on these alone.
 
         Raises Refusal or ConfigError, with nothing left open.
         """
         _raise_descriptor_limit()
         self._trace, self._progress = trace, progress
         self._passed = {f"systemd:{number}": sock for number, sock in enumerate(passed)}
+        self._opened: list[_Opened] = []
         self._replays: ReplayCache | None = None
         self._replays_at: Overlay | None = None  # where they are kept
         self._mounts = Mounts()
         self.workers = Workers(self._ended)
-        self._opened = self._open(config.exports)
+        self.listeners = self._listen(config, {})
         try:
-            self.listeners = self._listen(config, {})
+            self._opened = self._open(config.exports)
         except BaseException:
-            self.close()
+            close_others(self.listeners, {})
             raise
         self._begin(config)
 

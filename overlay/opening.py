@@ -58,7 +58,7 @@ def open_tree(
     is refused without `mend`.  Raises ConfigError, a line that says what is wrong and
     how to mend it.
     """
-    _check_rights()
+    take_rights()
     if not config.lowerdirs:
         raise ConfigError("no lower layer given: name at least one with --lowerdir")
     if (config.upperdir is None) != (config.workdir is None):
@@ -107,7 +107,6 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
 
 
 def _make_tree(config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record) -> Tree:
-    keep_capabilities()
     os.umask(0)  # the client has applied its own
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
@@ -123,13 +122,18 @@ def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progres
         raise
 
 
-def _check_rights() -> None:
+def take_rights() -> None:
+    """Act as root from now on, whoever this process belongs to; raises ConfigError if it may not.
+
+    Sockets are then root's, too, as are files; all must be of the same user.
+    """
     missing = [name for name, bit in _CAPABILITIES.items() if not capabilities() >> bit & 1]
     if os.geteuid() != 0 and missing:
         raise ConfigError(
             "must run as root, to open files by handle and to act for any user, "
             f"or with {', '.join(missing)}"
         )
+    keep_capabilities()
 
 
 def _real(option: str, path: bytes) -> bytes:
