@@ -24,6 +24,7 @@ from nfsd.service import Service
 from nfsd.systemd import Notifier, passed_sockets
 from nfsd.watch import Watch
 from nfsd.workers import WORKERS_MAX
+from overlay.opening import take_rights
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -106,6 +107,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     notifier = Notifier()
     config = configuration(options)
+    take_rights()
     with Progress("finding objects again") as progress:
         service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
     said = banner(config, bound_to(service.listeners))

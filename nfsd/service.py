@@ -275,14 +275,15 @@ class Service:
             if before is not None:
                 self._replays.adopt(before)
 
-    def status(self) -> str:
+    def serving(self) -> str:
         """What is served, in a line."""
         paths = [os.fsdecode(export.path) for export in self._config.exports]
         shown = ", ".join(paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
-        return (
-            f"serving {shown}; exports: {len(paths)}, workers: {self.workers.number}, "
-            f"connections: {self.workers.connections}"
-        )
+        return f"serving {shown}; exports: {len(paths)}, workers: {self.workers.number}"
+
+    def status(self) -> str:
+        """What is served, to how many connections."""
+        return f"{self.serving()}, connections: {self.workers.connections}"
 
     def tell_numbers(self, listener: socket.socket) -> None:
         """Answer GET /metrics on a socket that listens."""

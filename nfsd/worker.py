@@ -31,7 +31,7 @@ class Post:
     number: int  # from 1, that no other ever had
     channel: socket.socket  # where connections come from
     closed: Callable[[int], None]  # to be called with the place of a connection that is closed
-    beat: Callable[[], None]  # to be called at least once in a second (nfsd.pulse)
+    beat: Callable[[], None]  # to be called twice in a second (nfsd.pulse)
 
 
 class Crew(NamedTuple):

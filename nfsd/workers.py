@@ -201,7 +201,7 @@ class Workers:
         return Staff(pids, others, self._deaths, self._accepted, clients)
 
     def silent(self, seconds: float) -> list[Worker]:
-        """The workers that have not answered for so long."""
+        """The workers that have shown no sign of life for so long."""
         silence = self._crew.pulse.silence
         return [each for each in self._workers.values() if silence(each.seat) > seconds]
 
