@@ -25,7 +25,7 @@ from overlay.attributes import Attributes
 from overlay.blocking import may_block
 from overlay.credentials import ROOT, Credentials
 from overlay.data import Buffer
-from overlay.errors import Cause, error
+from overlay.errors import Cause, WouldBlock, error
 from overlay.filesystem import Overlay
 from overlay.listing import Listing
 from overlay.node import Node
@@ -248,26 +248,39 @@ class Exports:
             LOGGER.warning("%s %s: not let in", caller.address, shown(path))
         raise error(errno.EACCES)
 
-    def where(self, handle: bytes) -> str:
-        """What people call the object of a handle: its path, if one is known."""
+    def _export_of(self, caller: Caller, handle: bytes) -> Export | None:
+        """The export that a handle is of; where each client has a layer, if it is the caller's."""
         position = self._position.get(handle[_EXPORT_ID])
-        if position is None:
-            return f"(handle {handle.hex()})"
-        export = self.all[position]
-        assert isinstance(export.overlay, Overlay)
-        found = export.overlay.where(handle)
+        if position is not None:
+            return self.all[position]
+        client = self.standing(caller).client
+        for position, overlays in self._own:
+            overlay = None if client is None else overlays.get(client)
+            if overlay is not None and overlay.export_id == handle[_EXPORT_ID]:
+                return self.all[position]
+        return None
+
+    def where(self, caller: Caller, handle: bytes) -> str:
+        """What people call the object of a handle: its path, if one is known."""
+        if handle[_EXPORT_ID] == EXPORT_ID:
+            return "(above the exports)"
+        export, found = None, None
+        with suppress(OSError, WouldBlock):
+            export = self._export_of(caller, handle)
+            found = self._place(caller, handle)[0].where(handle)
+        if export is None:
+            return "(no handle of ours)"
         if found is None:
             return f"{shown(export.path)} (handle {handle.hex()})"
         return shown(b"/" + b"/".join(components(export.path) + components(found)))
 
     def stale(self, caller: Caller, handles: Iterable[bytes]) -> None:
         """Count and log why a call with these handles was told that one of them is stale."""
-        cause, where = Cause.PASSED, "its own export"
+        cause, where = Cause.PASSED, "?"
         for handle in handles:
-            position = self._position.get(handle[_EXPORT_ID])
             if cause is Cause.PASSED:
-                if position is not None:
-                    where = shown(self.all[position].path)
+                export = self._export_of(caller, handle)
+                where = where if export is None else shown(export.path)
                 with suppress(OSError):
                     cause = self._place(caller, handle)[0].why_stale(handle)
         self._count_stale(cause)

@@ -35,6 +35,7 @@ from nfsd.nsm import StatusProgram
 from nfsd.program import Caller, Program
 from nfsd.pulse import BEAT_SECONDS
 from nfsd.rpc import Dispatcher
+from nfsd.tally import Tally
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
@@ -75,8 +76,9 @@ class _Answering(Dispatcher):
         callbacks: Callbacks,
         programs: Iterable[Program],
         standing: Callable[[Caller], Hashable],
+        tally: Tally,
     ) -> None:
-        super().__init__(programs, standing=standing)
+        super().__init__(programs, standing=standing, tally=tally)
         self._callbacks = callbacks
 
     def answer(self, record: Buffer, peer: Peer, parts: Parts) -> int:
@@ -90,7 +92,13 @@ class LockServer:
     """Serves until it is told to stop, or the parent's end of `channel` says that it retires."""
 
     def __init__(
-        self, offer: LockOffer, channel: socket.socket, beat: Callable[[], None], *, trace: bool
+        self,
+        offer: LockOffer,
+        tally: Tally,
+        channel: socket.socket,
+        beat: Callable[[], None],
+        *,
+        trace: bool,
     ) -> None:
         """Wait until any process before this one is gone, and begin where it was."""
         ctypes.CDLL(None).prctl(_PR_SET_NAME, PROCESS_NAME, 0, 0, 0)
@@ -111,7 +119,7 @@ class LockServer:
             LockProgram(self._manager, self._messenger).program(),
             StatusProgram(self._manager, self._clients.state).program(),
         )
-        self._dispatcher = _Answering(self._callbacks, programs, offer.exports.standing)
+        self._dispatcher = _Answering(self._callbacks, programs, offer.exports.standing, tally)
         self._dispatcher.trace = trace
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="locks")
         self._memory = Memory()

@@ -42,7 +42,8 @@ _ENDINGS: Final = {
     "EXIT STATUS": "0 if all is well; 2 if the command was refused, with a line that says what to "
     "do. Commands that look for something end with 1 if they have found it.",
     "SIGNALS": "SIGTERM and SIGINT end the server: it reads no more, answers what it has read, and "
-    "stops within ten seconds. Any of its processes may be killed at any moment without harm.",
+    "stops within ten seconds. SIGHUP has it read its configuration again; a file that is wrong "
+    "changes nothing. Any of its processes may be killed at any moment without harm.",
     "FILES": f"{DEFAULT_PATH} is the configuration. WORKDIR/inodes is the index; WORKDIR/identity "
     "has the key that signs file handles, and what is recorded of the layers.",
 }
@@ -124,7 +125,7 @@ def _command(name: str, command: argparse.ArgumentParser) -> list[str]:
 
 
 def _value(action: argparse.Action) -> str:
-    names = action.metavar or action.dest
+    names = action.metavar or "|".join(map(str, action.choices or (action.dest,)))
     return rf"\fI{_escaped(names if isinstance(names, str) else ' '.join(names))}\fR"
 
 

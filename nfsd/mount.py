@@ -119,7 +119,7 @@ def _status(result: object) -> int:
     return result.fhs_status if isinstance(result, mountres3 | fhstatus) else 0
 
 
-def _described(arguments: bytes | None) -> str:
+def _described(caller: Caller, arguments: bytes | None) -> str:
     return "" if arguments is None else shown(arguments)
 
 

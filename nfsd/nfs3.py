@@ -98,7 +98,7 @@ def _moved(result: Any) -> int:  # noqa: ANN401 - of READ or WRITE
     return count
 
 
-_status: Final[Callable[[Any], int]] = attrgetter("status")
+status_of: Final[Callable[[Any], int]] = attrgetter("status")
 
 
 def _is_final(result: Any) -> bool:  # noqa: ANN401 - the row's own type
@@ -157,7 +157,7 @@ def program(exports: Exports) -> Program:
                 again=again,
                 is_final=_is_final,
                 is_lasting=_is_lasting,
-                status=_status,
+                status=status_of,
                 moved=row.moved,
                 described=partial(described, exports),
             )

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from nfsd.attributes import attributes_of, known_attributes
 from nfsd.exports import Exports
-from nfsd.nfs3 import Row, answering, first, of_first
+from nfsd.nfs3 import Row, answering, first, of_first, status_of
 from nfsd.program import Caller, Effect, Procedure, Program, null
+from nfsd.trace import described
 from nfsd.xdr.nfsacl import (
     NFS_ACL,
     NFS_ACL_DEFAULT,
@@ -61,7 +63,10 @@ def program(exports: Exports) -> Program:
     procedures = [Procedure.of(NFS_ACL_V3_SIGNATURES[0], null)]
     for signature, row in zip(NFS_ACL_V3_SIGNATURES[1:], rows, strict=True):
         run = answering(exports, row, row.handler)
-        procedures.append(Procedure.of(signature, run, row.effect))
+        told = partial(described, exports)
+        procedures.append(
+            Procedure.of(signature, run, row.effect, status=status_of, described=told)
+        )
     return Program(NFS_ACL_PROGRAM, NFS_ACL_V3, tuple(procedures))
 
 

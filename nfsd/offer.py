@@ -33,6 +33,7 @@ def work(offer: Offer, post: Post) -> None:
     """What a worker does, just forked, or the one who owns the locks."""
     generations.join(post.number)
     counts.join(post.slot)
+    offer.tally.join(post.slot)
     for overlay in offer.overlays:
         overlay.join(post.seat, post.number)
     if post.seat == post.seats:
@@ -40,7 +41,6 @@ def work(offer: Offer, post: Post) -> None:
         return
     if offer.locks is not None:
         offer.locks.sockets.close()
-    offer.tally.join(post.slot)
     if offer.replays is not None:
         offer.replays.join(post.slot, post.seat, post.seats)
     server = Server(
@@ -58,7 +58,7 @@ def _own_locks(offer: Offer, post: Post) -> None:
     assert offer.locks is not None
     trace = offer.dispatcher.trace
     try:
-        LockServer(offer.locks, post.channel, post.beat, trace=trace).run()
+        LockServer(offer.locks, offer.tally, post.channel, post.beat, trace=trace).run()
     finally:
         for overlay in offer.overlays:
             overlay.leave()

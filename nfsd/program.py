@@ -73,7 +73,8 @@ class Procedure:
     # A result's status, 0 if it is good; bytes of file contents that it says were moved.
     status: Callable[[Any], int] = lambda _: 0
     moved: Callable[[Any], int] = lambda _: 0
-    described: Callable[[Any], str] = lambda _: ""  # arguments, for the trace of calls
+    # Arguments in words, for the trace of calls.
+    described: Callable[[Caller, Any], str] = lambda caller, _: ""
 
     @classmethod
     def of(
@@ -86,7 +87,7 @@ class Procedure:
         is_lasting: Callable[[Any], bool] = lambda _: True,
         status: Callable[[Any], int] = lambda _: 0,
         moved: Callable[[Any], int] = lambda _: 0,
-        described: Callable[[Any], str] = lambda _: "",
+        described: Callable[[Caller, Any], str] = lambda caller, _: "",
     ) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(

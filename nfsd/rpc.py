@@ -214,7 +214,7 @@ class Dispatcher:
         nanoseconds: int,
     ) -> None:
         name = route.procedure.name.partition("_")[2]
-        what = f"{name} {route.procedure.described(arguments)}".rstrip()
+        what = f"{name} {route.procedure.described(route.caller, arguments)}".rstrip()
         status, size = status_name(made.status), sum(map(len, made.reply))
         took, who = nanoseconds / 1000, route.caller.address
         LOGGER.debug("%s %s: %s, %d bytes in %.0f us", who, what, status, size, took)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from nfsd.exports import Exports
 from nfsd.log import shown
+from nfsd.program import Caller
 from nfsd.xdr.nfs3 import diropargs3
 
 # Fields of arguments that are worth a word; handles go by several names.
@@ -14,18 +16,26 @@ _HANDLES: Final = frozenset(("object", "file", "dir", "fsroot"))
 _NUMBERS: Final = frozenset(("offset", "count", "size", "cookie", "maxcount", "access", "stable"))
 
 
-def described(exports: Exports, arguments: Any) -> str:  # noqa: ANN401 - by procedure
-    """The arguments of an NFSv3 procedure."""
-    return " ".join(_words(exports, "object", arguments))
+def described(
+    exports: Exports,
+    caller: Caller,
+    arguments: Any,  # noqa: ANN401 - by procedure
+) -> str:
+    """The arguments of a procedure of NFSv3 or NFSACL."""
+    return " ".join(_words(partial(exports.where, caller), "object", arguments))
 
 
-def _words(exports: Exports, name: str, value: Any) -> Iterator[str]:  # noqa: ANN401 - any field
+def _words(
+    where: Callable[[bytes], str],
+    name: str,
+    value: Any,  # noqa: ANN401 - any field
+) -> Iterator[str]:
     if isinstance(value, diropargs3):
-        yield f"{exports.where(value.dir).rstrip('/')}/{shown(value.name)}"
+        yield f"{where(value.dir).rstrip('/')}/{shown(value.name)}"
     elif isinstance(value, bytes) and name in _HANDLES:
-        yield exports.where(value)
+        yield where(value)
     elif isinstance(value, int) and name in _NUMBERS:
         yield f"{name} {int(value)}"
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
         for field, part in zip(value._fields, value, strict=True):
-            yield from _words(exports, field, part)
+            yield from _words(where, field, part)

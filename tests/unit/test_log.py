@@ -14,6 +14,7 @@ import pytest
 
 from nfsd.log import ForJournal, Limit, Once, shown
 from nfsd.xdr.nfs3 import (
+    NFS3ERR_NOENT,
     NFS3ERR_STALE,
     UNCHECKED,
     CREATE3args,
@@ -184,7 +185,7 @@ def test_the_trace_shows_handles_as_paths(serve: Serve, lower: Path) -> None:
         r"127.0.0.1 LOOKUP /debian/d/none\\n: NOENT",
         r"127.0.0.1 CREATE /debian/d/sub/new: OK",
         r"127.0.0.1 GETATTR /debian/d/sub/new: OK",
-        r"127.0.0.1 GETATTR \(handle 6e6f6e73656e7365\): BADHANDLE",
+        r"127.0.0.1 GETATTR \(no handle of ours\): BADHANDLE",
         r"127.0.0.1 GETATTR /debian: OK",
     ):
         assert re.search(line, said), f"{line} not in\n{said}"
@@ -214,3 +215,32 @@ def test_a_read_only_export_has_paths_too(serve: Serve, lower: Path) -> None:
         client.nfs("GETATTR", d)
     server.stop()
     assert "GETATTR /d: OK" in server.output()
+
+
+def test_a_clients_own_layer_has_paths_too(tmp_path: Path, lower: Path) -> None:
+    (tmp_path / "clients").mkdir()
+    own = f"{tmp_path}/clients/{{client}}"
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[[export]]\npath = "/debian"\nlowerdir = "{lower}"\nupperdir = "{own}/upper"\n'
+        f'workdir = "{own}/work"\nclients = {{ "*" = "rw,insecure,no_root_squash" }}\n'
+    )
+    server = Server(None, tmp_path / "log", arguments=["--config", str(config), "-v"])
+    server.start()
+    try:
+        with Client(server.port) as client:
+            root = client.mount("/debian")
+            d = client.nfs("LOOKUP", diropargs3(root, b"d")).resok.object
+            client.nfs("GETATTR", d)
+            assert client.nfs("REMOVE", diropargs3(d, b"none")).status == NFS3ERR_NOENT
+            how = createhow3(UNCHECKED, sattr(mode=0o644))
+            made = client.nfs("CREATE", CREATE3args(diropargs3(d, b"x"), how)).resok.obj
+            client.nfs("REMOVE", diropargs3(d, b"x"))
+            assert client.nfs("GETATTR", made).status == NFS3ERR_STALE
+        server.stop()
+        said = server.output()
+    finally:
+        server.kill()
+    assert "GETATTR /debian/d: OK" in said
+    assert "REMOVE /debian/d/none: NOENT" in said
+    assert "INFO: 127.0.0.1 /debian: a stale file handle: removed" in said

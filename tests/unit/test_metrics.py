@@ -33,8 +33,17 @@ from nfsd.xdr.nfs3 import (
     diropargs3,
     nfsstat3,
 )
+from nfsd.xdr.nfsacl import (
+    NFS_ACL,
+    NFS_ACL_PROGRAM,
+    NFS_ACL_V3,
+    NFS_ACL_V3_SIGNATURES,
+    GETACL3args,
+)
+from nfsd.xdr.nlm4 import NLM4_GRANTED, NLM4_PROGRAM, NLM4_V4, nlm4_lock, nlm4_testargs
 from tests.client import NFS, Client, RpcError
 from tests.conformance.server import Server, Stack
+from tests.locking import NLM
 from tests.scraped import OPTIONS, page, scrape, scraped_when
 from tests.wire import sattr
 
@@ -227,6 +236,29 @@ def test_calls_that_come_again_and_calls_that_are_refused(server: Server) -> Non
     assert numbers.value("calls_total", procedure="SETATTR") == 3
     assert numbers.value("refused_calls_total", reason="PROG_UNAVAIL") == 1
     assert numbers.value("refused_calls_total", reason="GARBAGE_ARGS") == 1
+
+
+def test_locks_are_counted_by_the_process_that_owns_them(server: Server) -> None:
+    with Client(server.port) as client, Client(server.lock_port) as locker:
+        root = client.mount()
+        file = client.nfs("LOOKUP", diropargs3(root, b"a")).resok.object
+        lock = nlm4_lock(b"host", file, b"owner", 1, 0, 0)
+        for _ in range(3):
+            tested = nlm4_testargs(b"cookie", False, lock)
+            reply = locker.call(NLM4_PROGRAM, NLM4_V4, NLM["TEST"], tested)
+            assert reply.test_stat.stat == NLM4_GRANTED
+    numbers = scraped_when(
+        server, lambda now: now.value("calls_total", program="nlm4", procedure="TEST") == 3
+    )
+    assert numbers.value("call_duration_seconds_count", program="nlm4") == 3
+
+
+def test_errors_of_nfsacl_have_their_status(server: Server) -> None:
+    with Client(server.port) as client:
+        asked = GETACL3args(b"no handle", NFS_ACL)
+        client.call(NFS_ACL_PROGRAM, NFS_ACL_V3, NFS_ACL_V3_SIGNATURES[1], asked)
+        numbers = scrape(server)
+    assert numbers.value("errors_total", program="nfsacl3", status="BADHANDLE") == 1
 
 
 def test_other_requests(server: Server) -> None:
