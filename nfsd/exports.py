@@ -57,6 +57,10 @@ class Exports:
         self._position = {
             export.overlay.root.handle[_EXPORT_ID]: i for i, export in enumerate(self.all)
         }
+        # Whether there are clients whose changes are to be on the disk when they are answered.
+        self.has_sync = any(
+            options.sync for export in self.all for _, options in export.clients.rows
+        )
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:

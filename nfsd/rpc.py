@@ -71,22 +71,30 @@ class Dispatcher:
             if kept is not None:
                 parts += (kept.mark, head[:4], kept.body)
                 return kept.size
-        return _append(parts, self._reply(record, peer, keep=True))
+        return _append(parts, self._reply(record, head, at, route, peer, keep=True))
 
     def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts) -> int:
         """The same on a thread that may wait, for a call that would block elsewhere."""
+        head = record if type(record) is bytes else bytes(record[:HEADER_BYTES])
+        at = header_size(head)
+        route = peer.routes.get(head[4:at])
         try:
-            return _append(parts, self._reply(record, peer, keep=False))
+            return _append(parts, self._reply(record, head, at, route, peer, keep=False))
         except WouldBlock as error:
             log_exception_once("waiting", error)
-            return _append(parts, [_system_error(bytes(record[:4]))])
+            return _append(parts, [_system_error(head)])
 
-    def _reply(self, record: Buffer, peer: Peer, *, keep: bool) -> Parts:
-        """The reply to a call, made now; nothing if there is nothing to say."""
-        head = record if type(record) is bytes else bytes(record[:HEADER_BYTES])
-        begun = time.perf_counter()
+    def _reply(
+        self, record: Buffer, head: bytes, at: int, route: Route | None, peer: Peer, *, keep: bool
+    ) -> Parts:
+        """The reply to a call, made now; nothing if there is nothing to say.
+
+        The call goes where its `route` says, if it is known, with arguments from `at` on.
+        """
+        begun = time.perf_counter() if self.trace else 0.0
         try:
-            route, at = self._switchboard.route(head, peer)
+            if route is None:
+                route, at = self._switchboard.examine(head, peer)
             reply = self._make(route, at, record, keep=keep)
         except Refused as refused:
             if ONCE.first(peer.address, refused.body):
@@ -181,11 +189,10 @@ class Dispatcher:
 
 def _append(parts: Parts, reply: Parts) -> int:
     """Append a reply behind its record mark; returns the size of both."""
-    size = len(reply[0]) if len(reply) == 1 else sum(map(len, reply))
+    size = sum(map(len, reply))
     if size == 0:
         return 0
-    parts.append(mark(size))
-    parts += reply
+    parts += (mark(size), *reply)
     return 4 + size
 
 

@@ -72,7 +72,7 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 def test_the_server_uses_one_class_of_the_overlay() -> None:
     """Besides it, only the values that go in and out of it; commands of their own use more."""
     allowed = {"filesystem", "attributes", "blocking", "config", "credentials", "data", "errors"}
-    allowed |= {"generations", "node"}
+    allowed |= {"generations", "mutex", "node"}
     for path in modules("nfsd"):
         if path.stem.endswith("_command"):
             continue
