@@ -56,14 +56,16 @@ def copy_up_byte(fileid: int) -> int:
 class ProcessLock:
     """One byte of a file that was opened for it alone.  It excludes no thread of this process."""
 
-    def __init__(self, file: Fd, byte: int) -> None:
+    def __init__(self, file: Fd, byte: int, *, wait: bool = True) -> None:
+        """Without `wait` to take it raises BlockingIOError where another process has it."""
         self._file = file
+        self._take = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
         self._lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
         self._unlock = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0)
 
     def acquire(self) -> None:
         """Take the lock, however long that needs."""
-        fcntl.fcntl(self._file, fcntl.F_OFD_SETLKW, self._lock)
+        fcntl.fcntl(self._file, self._take, self._lock)
 
     def release(self) -> None:
         fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, self._unlock)

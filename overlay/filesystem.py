@@ -122,7 +122,7 @@ class Overlay:
 
     def resolve(self, handle: bytes) -> Node:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
-        return resolve(self._tree, handle)
+        return self._tree.cached(handle) or resolve(self._tree, handle)
 
     def _directory(self, node: Node) -> DirNode:
         return directory(current(self._tree, node))

@@ -114,7 +114,7 @@ class Tree:
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name
         self.stats = Generations(3)  # attributes of an object
-        self.copy_ups = Jobs(lambda fileid: workdir.lock(copy_up_byte(fileid)))
+        self.copy_ups = Jobs(lambda number, wait: workdir.lock(copy_up_byte(number), wait=wait))
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
