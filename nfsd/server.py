@@ -7,7 +7,6 @@ the worker.
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import gc
 import signal
@@ -15,11 +14,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from nfsd.connection import Connection, Memory
 from nfsd.handover import take
-from nfsd.log import LOGGER, ONCE, log_exception_once
+from nfsd.log import LOGGER, ONCE
+from nfsd.loop import READABLE, Loop
 from nfsd.rpc import Dispatcher
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
@@ -62,55 +63,47 @@ class Server:
         self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
         self._memory = Memory()
-        self._done: asyncio.Event = asyncio.Event()
+        self._loop = Loop()
         self._is_stopping = False
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         _tune()
-        try:
-            asyncio.run(self._run())
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_log_unhandled)
         for number in _STOPS:
-            loop.add_signal_handler(number, self.stop)
-        loop.add_reader(self._channel, self._take)
+            self._loop.on_signal(number, self.stop)
+        self._loop.watch(self._channel.fileno(), READABLE, self._take)
         for overlay in self._overlays:
             self._listen(overlay)
         forbid_blocking()
         try:
-            await self._done.wait()
+            self._loop.run()
         finally:
             allow_blocking()
             for connection in list(self._connections):
                 connection.close()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._loop.close()
 
     def stop(self) -> None:
         """Take and read no more, answer what was read, then let `run` return."""
         if self._is_stopping:
             return
         self._is_stopping = True
-        loop = asyncio.get_running_loop()
         for number in _STOPS:
             # Whoever signals all processes does so twice, here and by way of the parent.
-            loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
-        loop.remove_reader(self._channel)
+        self._loop.forget(self._channel.fileno())
         self._channel.close()
-        loop.call_later(_STOP_SECONDS, self._done.set)
+        self._loop.call_later(_STOP_SECONDS, self._loop.stop)
         for connection in list(self._connections):
             connection.finish()
         self._stop_if_done()
 
     def _stop_if_done(self) -> None:
         if self._is_stopping and not self._connections:
-            self._done.set()
+            self._loop.stop()
 
-    def _take(self) -> None:
+    def _take(self, _: int) -> None:
         """Take the connections that the parent has given."""
         for _ in range(_TAKE_AT_ONCE):
             try:
@@ -136,7 +129,7 @@ class Server:
             return
         try:
             connection = Connection(
-                sock, self._dispatcher, self._pool, self._memory, self._disconnected
+                sock, self._dispatcher, self._loop, self._pool, self._memory, self._disconnected
             )
         except OSError:
             sock.close()  # the client is gone already
@@ -161,14 +154,13 @@ class Server:
     def _listen(self, overlay: Overlay) -> None:
         """Wait for an overlay's bell; but let it ring many times before it is heard again."""
         if overlay.bell is not None:
-            asyncio.get_running_loop().add_reader(overlay.bell, self._hear, overlay)
+            self._loop.watch(overlay.bell, READABLE, partial(self._hear, overlay))
 
-    def _hear(self, overlay: Overlay) -> None:
+    def _hear(self, overlay: Overlay, _: int) -> None:
         assert overlay.bell is not None
         overlay.hear()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(overlay.bell)
-        loop.call_later(_DEAF_SECONDS, self._listen, overlay)
+        self._loop.forget(overlay.bell)
+        self._loop.call_later(_DEAF_SECONDS, partial(self._listen, overlay))
 
 
 def _tune() -> None:
@@ -181,11 +173,3 @@ def _tune() -> None:
     if hasattr(libc, "mallopt"):  # glibc's
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
-def _log_unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    error = context.get("exception")
-    if error is None:
-        LOGGER.error("event loop: %s", context.get("message"))
-    else:
-        log_exception_once("event loop", error)
