@@ -7,7 +7,6 @@ again while it is under way, is dropped, and the client sends it again.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import struct
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
+from nfsd.loop import READABLE, EventLoop
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Parts
 from overlay.errors import WouldBlock
@@ -73,6 +73,7 @@ class Datagrams:
         self,
         sock: socket.socket,
         dispatcher: Dispatcher,
+        loop: EventLoop,
         pool: Executor,
         answered: Callable[[], None],
     ) -> None:
@@ -81,10 +82,10 @@ class Datagrams:
         self._dispatcher = dispatcher
         self._pool = pool
         self._answered = answered
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._peers: dict[tuple[Address, str], Peer] = {}
         self._slow: set[tuple[Address, bytes]] = set()  # by address and xid
-        self._loop.add_reader(sock, self._readable)
+        loop.watch(sock.fileno(), READABLE, self._readable)
 
     @property
     def is_idle(self) -> bool:
@@ -93,9 +94,9 @@ class Datagrams:
 
     def finish(self) -> None:
         """Take no more."""
-        self._loop.remove_reader(self._sock)
+        self._loop.forget(self._sock.fileno())
 
-    def _readable(self) -> None:
+    def _readable(self, _: int) -> None:
         begun = monotonic_ns()
         for _ in range(_BATCH):
             try:
@@ -146,7 +147,7 @@ class Datagrams:
     ) -> None:
         """On the thread: have the reply sent on the event loop's."""
         try:
-            self._loop.call_soon_threadsafe(self._slow_done, call, source, future)
+            self._loop.call_soon_threadsafe(partial(self._slow_done, call, source, future))
         except RuntimeError:
             LOGGER.warning("%s: a reply came after the server had stopped", call[0][0])
 
