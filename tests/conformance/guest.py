@@ -167,7 +167,8 @@ class Guest:
             self.mount()
             return
         script = f"ip address flush dev eth0 && ip address add {self.address}/24 dev eth0"
-        self.run(f"{script} && ip -6 address add {self.address6}/64 dev eth0 nodad").check()
+        script += " && echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad"
+        self.run(f"{script} && ip -6 address add {self.address6}/64 dev eth0").check()
 
     def mount(self, at: str = "/mnt", options: str = "") -> None:
         """Mounts the export; `options` come after the usual ones, so they win."""

@@ -21,6 +21,9 @@ wanted=(
   mkfs.erofs:erofs-utils
   bindfs:bindfs
   rsync:rsync
+  rpcbind:rpcbind
+  showmount:nfs-common
+  ip:iproute2
 )
 if [ "${1:-}" = bench ]; then
   wanted=(
