@@ -34,7 +34,7 @@ from nfsd.xdr.rpcbind import (
 LOCAL: Final = "/run/rpcbind.sock"  # where rpcbind is called by those of its own machine
 _SECONDS: Final = 2.0  # that one call may take
 _PROBE_SECONDS: Final = 0.5
-_AGAIN_SECONDS: Final = 10.0  # between two looks at whether all is still registered
+_AGAIN_SECONDS: Final = 5.0  # between two looks at whether all is still registered
 _PORTS: Final = range(665, 1024)  # of root, and none of IANA's better known ones
 _TRIES: Final = 20
 _SET, _UNSET, _DUMP = 1, 2, 4
@@ -159,8 +159,7 @@ class Registrar:
     def refresh(self) -> bool:
         """Register what is not; returns whether an rpcbind answers."""
         try:
-            with self._binder() as binder:
-                known = binder.known()
+            with self._binder() as (binder, known):
                 for each in self._wanted:
                     address = binder.address(each)
                     if address is not None and known.get(each.key) != address:
@@ -175,22 +174,22 @@ class Registrar:
 
     def withdraw(self) -> None:
         """Take out what is registered and ours."""
-        with contextlib.suppress(*_ERRORS), self._binder() as binder:
-            known = binder.known()
+        with contextlib.suppress(*_ERRORS), self._binder() as (binder, known):
             for each in self._wanted:
                 if each.key in known and known[each.key] == binder.address(each):
                     binder.unset(each.key)
 
     @contextmanager
-    def _binder(self) -> Iterator[_Binder]:
+    def _binder(self) -> Iterator[tuple[_Binder, Mapping[Key, str]]]:
+        """What rpcbind speaks, and what is registered with it."""
         with _connect(self._local) as sock:
+            binder: _Binder = _Rpcbind(sock)
             try:
-                rpcbind = _Rpcbind(sock)
-                rpcbind.known()
+                known = binder.known()
             except RefusedError:
-                yield _Portmapper(sock)
-            else:
-                yield rpcbind
+                binder = _Portmapper(sock)
+                known = binder.known()
+            yield binder, known
 
 
 def _register(binder: _Binder, wanted: Registration, known: str | None) -> None:

@@ -7,12 +7,16 @@ from typing import Any
 
 from nfsd.xdr.codec import decode
 from nfsd.xdr.nfs3 import (
+    ACCESS3_MODIFY,
+    ACCESS3_READ,
     NFS3_OK,
     NFS3ERR_ACCES,
     NFS3ERR_BADHANDLE,
     NFS3ERR_INVAL,
     NFS3ERR_PERM,
+    ACCESS3args,
     MKDIR3args,
+    SETATTR3args,
     diropargs3,
     unpack_fattr3,
 )
@@ -152,3 +156,45 @@ def test_refusals(client: Client, root: bytes) -> None:
     odd = [entry._replace(perm=0o17) if entry.type == MASK else entry for entry in NAMED]
     assert setacl(client, file, odd) == NFS3_OK
     assert getacl(client, file).aclent_list == NAMED
+
+
+def test_permission_follows_in_every_worker(client: Client, root: bytes, live: Server) -> None:
+    file = made(client, root, b"followed", 0o600)
+    others = [Client(live.port) for _ in range(4)]
+
+    def allowed() -> set[int]:
+        found = set()
+        for other in others:
+            with other.acting_as(1000, 1000):
+                wanted = ACCESS3args(file, ACCESS3_READ | ACCESS3_MODIFY)
+                found.add(other.nfs("ACCESS", wanted).resok.access)
+        return found
+
+    assert allowed() == {0}
+    assert setacl(client, file, NAMED) == NFS3_OK
+    assert allowed() == {ACCESS3_READ | ACCESS3_MODIFY}
+    lesser = [entry._replace(perm=4) if entry.type == MASK else entry for entry in NAMED]
+    assert setacl(client, file, lesser) == NFS3_OK
+    assert allowed() == {ACCESS3_READ}
+    # A mode of the group's is the mask's.
+    arguments = SETATTR3args(file, SAME._replace(mode=0o600), None)
+    assert client.nfs("SETATTR", arguments).status == NFS3_OK
+    assert allowed() == {0}
+    for other in others:
+        other.close()
+
+
+def test_new_objects_inherit(client: Client, root: bytes) -> None:
+    place = directory(client, root, b"heirs")
+    assert setacl(client, place, None, defaults(NAMED)) == NFS3_OK
+    file = getacl(client, made(client, place, b"file", 0o644))
+    assert [(entry.type, entry.perm) for entry in file.aclent_list] == [
+        (OWNER, 6),
+        (USER, 6),
+        (GROUP, 5),
+        (MASK, 4),
+        (OTHER, 0),
+    ]
+    below = getacl(client, directory(client, place, b"below"))
+    assert below.dfaclent_list == defaults(NAMED)
+    assert {entry.type: entry.perm for entry in below.aclent_list}[MASK] == 5
