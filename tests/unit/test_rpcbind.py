@@ -82,11 +82,18 @@ def test_what_is_registered_is_withdrawn(network: Network, local: tuple[str, ...
     network.end(rpcbind)
 
 
-def test_a_server_is_registered_while_it_runs(network: Network, tmp_path: Path) -> None:
+@pytest.fixture
+def server(network: Network, tmp_path: Path) -> Iterator[Server]:
+    """A server in the network, not started yet."""
     lower = tmp_path / "lower"
     lower.mkdir()
     stack, log = Stack.over([lower], tmp_path), tmp_path / "log"
     server = Server(stack, log, inside=network.inside, address=network.ADDRESS)
+    yield server
+    server.kill()
+
+
+def test_a_server_is_registered_while_it_runs(network: Network, server: Server) -> None:
     server.start()
     assert "rpcbind does not answer" in server.output()
     rpcbind = network.rpcbind()
@@ -99,6 +106,8 @@ def test_a_server_is_registered_while_it_runs(network: Network, tmp_path: Path) 
     network.end(rpcbind)
     rpcbind = network.rpcbind()
     wait_for(is_registered, "registered with another rpcbind")
+    holds = [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in server.workers]
+    assert min(holds) < 6, "who registers holds nothing of its parent's"
     server.kill()
     server.port = 0
     server.start()
