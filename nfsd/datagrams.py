@@ -8,6 +8,7 @@ again while it is under way, is dropped, and the client sends it again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import struct
@@ -16,10 +17,11 @@ from concurrent.futures import Executor, Future
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from nfsd.calls import Peer
+from nfsd.calls import Peer, accepted
 from nfsd.log import LOGGER, ONCE
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Parts
+from nfsd.xdr.rpc import SYSTEM_ERR
 from overlay.errors import WouldBlock
 
 Address: TypeAlias = tuple[Any, ...]
@@ -162,10 +164,15 @@ class Datagrams:
         try:
             self._sock.sendmsg([reply], source, 0, address)
         except OSError as problem:
-            if problem.errno == errno.EMSGSIZE and ONCE.first("datagram", address[0]):
-                LOGGER.warning(
-                    "%s: a reply of %d bytes is too large for UDP", address[0], len(reply)
-                )
+            if problem.errno == errno.EMSGSIZE:
+                self._refuse(reply, address, source)
+
+    def _refuse(self, reply: bytes, address: Address, source: Ancillary) -> None:
+        """Say that there is no reply that fits: else the client would ask again and again."""
+        if ONCE.first("datagram", address[0]):
+            LOGGER.warning("%s: a reply of %d bytes is too large for UDP", address[0], len(reply))
+        with contextlib.suppress(OSError):  # as any datagram, this one may be lost
+            self._sock.sendmsg([accepted("", SYSTEM_ERR).reply(reply[:4])], source, 0, address)
 
 
 def _called(ancillary: Ancillary) -> tuple[str, Ancillary]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from nfsd.rpc_client import RefusedError, call, header
 from nfsd.xdr.codec import encode
-from nfsd.xdr.mount import MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
+from nfsd.xdr.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
 from nfsd.xdr.nfs3 import (
     NFS_PROGRAM,
     NFS_V3,
@@ -39,6 +40,8 @@ from tests.unit.test_nfs3_attributes import SAME
 
 PORT = 2049
 SECONDS = 60.0
+DIRECTORIES = 400
+NAME = b"directory%0200d"
 UDP, TCP = socket.IPPROTO_UDP, socket.IPPROTO_TCP
 
 
@@ -54,6 +57,8 @@ def server(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     lower = place / "lower"
     (lower / "many").mkdir(parents=True)
     (lower / "file").write_bytes(bytes(range(256)) * 1000)
+    for number in range(DIRECTORIES):
+        (lower / "long" / os.fsdecode(NAME % number)).mkdir(parents=True)
     for number in range(2000):
         (lower / "many" / f"entry{number:028}").touch()
     server = Server(
@@ -169,6 +174,22 @@ def test_a_datagram_is_never_too_small(network: Network) -> None:
         listed = nfs(sock, "READDIR", READDIR3args(many, 0, bytes(8), 1 << 20)).resok.reply
         assert 300 < len(listed.entries) < 700
         assert not listed.eof
+
+
+@pytest.mark.usefixtures("server")
+def test_what_fits_into_no_datagram_is_refused(network: Network) -> None:
+    mnt, dump, _, umntall = MOUNT_V3_SIGNATURES[1:5]
+    with connected(network, "tcp", PORT) as stream, connected(network, "udp", PORT) as sock:
+        for number in range(DIRECTORIES):
+            path = b"/long/" + NAME % number
+            status = call(stream, MOUNT_PROGRAM, MOUNT_V3, mnt, path, SECONDS).fhs_status
+            assert status == MNT3_OK
+        listed = call(stream, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)
+        assert len(listed) >= DIRECTORIES
+        with pytest.raises(RefusedError, match="SYSTEM_ERR"):
+            call(sock, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)
+        call(stream, MOUNT_PROGRAM, MOUNT_V3, umntall, None, SECONDS)
+        assert len(call(sock, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)) < DIRECTORIES
 
 
 @pytest.mark.usefixtures("server")
