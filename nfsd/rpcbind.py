@@ -7,7 +7,6 @@ What nobody answers for any more is a dead server's, and is.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import random
 import signal
@@ -38,7 +37,6 @@ _PROBE_SECONDS: Final = 0.5
 _AGAIN_SECONDS: Final = 5.0  # between two looks at whether all is still registered
 _PORTS: Final = range(665, 1024)  # of root, and none of IANA's better known ones
 _TRIES: Final = 20
-_FIRST_FD: Final = 3  # behind standard input, output and error
 _SET, _UNSET, _DUMP = 1, 2, 4
 _PROTOCOLS: Final = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _ERRORS: Final = (OSError, RefusedError, XdrError)
@@ -291,13 +289,8 @@ def registered(wanted: Sequence[Registration]) -> Iterator[None]:
 
 
 def _keep(registrar: Registrar, parent: int) -> None:
-    """The process that registers again; it ends with its parent, which withdraws.
-
-    It keeps nothing open of what its parent has: that must be able to let go of it.
-    """
+    """The process that registers again; it ends with its parent, which withdraws."""
     try:
-        gc.collect()  # so that nothing is closed later, when its number is another's
-        os.closerange(_FIRST_FD, os.sysconf("SC_OPEN_MAX"))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         die_with(parent)

@@ -21,9 +21,6 @@ wanted=(
   mkfs.erofs:erofs-utils
   bindfs:bindfs
   rsync:rsync
-  rpcbind:rpcbind
-  showmount:nfs-common
-  ip:iproute2
 )
 if [ "${1:-}" = bench ]; then
   wanted=(

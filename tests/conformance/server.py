@@ -74,7 +74,7 @@ class Server:
         self.port = 0
         self.log = log
         self.banner = ""
-        self.arguments = list(arguments)
+        self._arguments = list(arguments)
         self._project = project
         self._inside = list(inside)
         self._address = address
@@ -89,7 +89,7 @@ class Server:
         words = [sys.executable, "-m", "nfsd", "serve"]
         if self._stack is not None:
             words += [*self._stack.options(), "--export", self.export]
-        words += ["--listen", f"{self._address}:{self.port}", *self.arguments]
+        words += ["--listen", f"{self._address}:{self.port}", *self._arguments]
         with self.log.open("ab") as output:
             # setpriv: the server must not outlive a test run that is itself killed.
             self._process = subprocess.Popen(

@@ -4,7 +4,7 @@ Rule: server and guest are on a network of their own (tests.conformance.network)
 the host's own mount, showmount and setfacl, which it sees read-only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.usefixtures("guest_ready"),
 ]
 
+Serve = Callable[..., Server]
 TOOLS = {"mount.nfs": "nfs-common", "showmount": "nfs-common", "setfacl": "acl"}
 PREPARE = """
 set -e
@@ -94,23 +95,32 @@ def guest(network: Network) -> Iterator[Guest]:
 
 
 @pytest.fixture
-def server(network: Network, tmp_path: Path) -> Iterator[Server]:
-    """Not started yet; it listens on every address of the network."""
+def serve(network: Network, tmp_path: Path) -> Iterator[Serve]:
+    """Starts a server with more options; it listens on the network's IPv4 addresses."""
     lower = tmp_path / "lower"
     (lower / "d").mkdir(parents=True)
     (lower / "file").write_text("lower\n")
     (lower / "d" / "below").write_text("lower\n")
-    server = Server(
-        Stack.over([lower], tmp_path / "stack"),
-        tmp_path / "log",
-        export="/export",
-        inside=network.inside,
-        address="0.0.0.0",
-    )
-    server.port = 2049
-    yield server
-    if server.running:
-        server.stop()
+    servers = []
+
+    def start(*arguments: str) -> Server:
+        server = Server(
+            Stack.over([lower], tmp_path / "stack"),
+            tmp_path / "log",
+            export="/export",
+            arguments=arguments,
+            inside=network.inside,
+            address="0.0.0.0",
+        )
+        servers.append(server)
+        server.port = 2049
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        if server.running:
+            server.stop()
 
 
 def in_host(guest: Guest, script: str, *arguments: str) -> str:
@@ -137,10 +147,9 @@ def mounted(guest: Guest, source: str, options: str = "") -> str:
 
 
 @pytest.mark.parametrize("mode", ["system", "embedded"])
-def test_a_mount_without_ports(network: Network, guest: Guest, server: Server, mode: str) -> None:
+def test_a_mount_without_ports(network: Network, guest: Guest, serve: Serve, mode: str) -> None:
     rpcbind = network.rpcbind() if mode == "system" else None
-    server.arguments += ["--listen", "[::]:2049", "--rpcbind", mode, "--udp"]
-    server.start()
+    server = serve("--listen", "[::]:2049", "--rpcbind", mode, "--udp")
     try:
         assert "proto=tcp" in mounted(guest, f"{network.ADDRESS}:/export")
         assert "proto=tcp6" in mounted(guest, f"[{network.ADDRESS6}]:/export")
@@ -177,11 +186,8 @@ def test_a_mount_without_ports(network: Network, guest: Guest, server: Server, m
             network.end(rpcbind)
 
 
-def test_acls_are_those_of_a_local_filesystem(
-    network: Network, guest: Guest, server: Server
-) -> None:
-    server.arguments += ["--rpcbind", "embedded"]
-    server.start()
+def test_acls_are_those_of_a_local_filesystem(network: Network, guest: Guest, serve: Serve) -> None:
+    server = serve("--rpcbind", "embedded")
     in_host(guest, f"mount -t nfs -o vers=3,nolock {network.ADDRESS}:/export /mnt/nfs")
     local = "umask 022; mkdir d; echo lower | tee file >d/below"
     in_host(guest, f"cd /mnt/local && {local}")

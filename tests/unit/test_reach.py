@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
-from nfsd.config_file import Config
+from nfsd.config_file import Config, ConfigFileError, load
 from nfsd.program import Program
 from nfsd.reach import by_datagram, registrations, rpcbind_mode
 from nfsd.rpcbind import Registration
@@ -56,3 +59,24 @@ def test_each_transport_has_one_address() -> None:
         Registration(MOUNT_PROGRAM, 3, "udp", "10.0.0.1", 2050),
         Registration(MOUNT_PROGRAM, 3, "udp6", "::1", 2052),
     ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('rpcbind = "on"', 'rpcbind: give one of "system", "embedded", "off"'),
+        ("udp = 1", "udp: give true or false"),
+        ('rpcbind = "embedded"\nudp = true', ""),
+    ],
+)
+def test_the_file_says_so(tmp_path: Path, setting: str, said: str) -> None:
+    path = tmp_path / "overlay-nfsd.toml"
+    path.write_text(
+        f'[server]\n{setting}\n[[export]]\npath = "/"\nlowerdir = "/srv"\nclients = {{}}\n'
+    )
+    if said:
+        with pytest.raises(ConfigFileError, match=f":2: {re.escape(said)}"):
+            load(str(path))
+    else:
+        config = load(str(path))
+        assert (config.rpcbind, config.udp) == ("embedded", True)

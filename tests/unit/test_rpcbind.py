@@ -106,8 +106,6 @@ def test_a_server_is_registered_while_it_runs(network: Network, server: Server) 
     network.end(rpcbind)
     rpcbind = network.rpcbind()
     wait_for(is_registered, "registered with another rpcbind")
-    holds = [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in server.workers]
-    assert min(holds) < 6, "who registers holds nothing of its parent's"
     server.kill()
     server.port = 0
     server.start()
