@@ -8,7 +8,6 @@ again while it is under way, is dropped, and the client sends it again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 import struct
@@ -171,8 +170,11 @@ class Datagrams:
         """Say that there is no reply that fits: else the client would ask again and again."""
         if ONCE.first("datagram", address[0]):
             LOGGER.warning("%s: a reply of %d bytes is too large for UDP", address[0], len(reply))
-        with contextlib.suppress(OSError):  # as any datagram, this one may be lost
-            self._sock.sendmsg([accepted("", SYSTEM_ERR).reply(reply[:4])], source, 0, address)
+        refusal = accepted("", SYSTEM_ERR).reply(reply[:4])
+        try:
+            self._sock.sendmsg([refusal], source, 0, address)
+        except OSError:
+            return  # as any datagram, this one may be lost
 
 
 def _called(ancillary: Ancillary) -> tuple[str, Ancillary]:
