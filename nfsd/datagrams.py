@@ -16,11 +16,12 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from nfsd.calls import Peer
+from nfsd.calls import Peer, accepted
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, EventLoop
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Parts
+from nfsd.xdr.rpc import SYSTEM_ERR
 from overlay.errors import WouldBlock
 
 Address: TypeAlias = tuple[Any, ...]
@@ -166,10 +167,18 @@ class Datagrams:
         try:
             self._sock.sendmsg([reply], source, 0, address)
         except OSError as problem:
-            if problem.errno == errno.EMSGSIZE and ONCE.first("datagram", address[0]):
-                LOGGER.warning(
-                    "%s: a reply of %d bytes is too large for UDP", address[0], len(reply)
-                )
+            if problem.errno == errno.EMSGSIZE:
+                self._refuse(reply, address, source)
+
+    def _refuse(self, reply: bytes, address: Address, source: Ancillary) -> None:
+        """Say that there is no reply that fits: else the client would ask again and again."""
+        if ONCE.first("datagram", address[0]):
+            LOGGER.warning("%s: a reply of %d bytes is too large for UDP", address[0], len(reply))
+        refusal = accepted("", SYSTEM_ERR).reply(reply[:4])
+        try:
+            self._sock.sendmsg([refusal], source, 0, address)
+        except OSError:
+            return  # as any datagram, this one may be lost
 
 
 def _called(ancillary: Ancillary) -> tuple[str, Ancillary]:
