@@ -88,6 +88,15 @@ class Generations:
         _WORDS[_LAST] = stamp
         return stamp
 
+    def bump_with(self, other: Generations, number: int) -> int:
+        """The same for the same number's facts of two kinds."""
+        slot = number % _SLOTS
+        _WORDS[_LAST] = stamp = _COUNTERS.next()
+        stamp += 1
+        _WORDS[self._first + slot] = _WORDS[other._first + slot] = stamp
+        _WORDS[_LAST] = stamp
+        return stamp
+
 
 def last_change() -> int:
     """Whatever was learnt since this was asked for holds if it is still the same."""
