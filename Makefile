@@ -22,10 +22,20 @@ LISTEN ?= 127.0.0.1:2049
 SECONDS ?= 1
 ROUNDS ?= 3
 
+# Where `make install` puts things: DESTDIR is before everything, for whoever makes a package.
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+LIB := $(PREFIX)/lib/overlay-nfsd
+UNITS := $(PREFIX)/lib/systemd/system
+SYSUSERS := $(PREFIX)/lib/sysusers.d
+MAN := $(PREFIX)/share/man
+COMMAND := $(PREFIX)/bin/overlay-nfsd
+
 SOURCES := $(wildcard nfsd overlay index) tests
 FAST := not conformance and not torture and not slow
 
-.PHONY: help run test check bench clean packages
+.PHONY: help run test check bench man clean packages install uninstall
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +45,9 @@ help:
 	@echo "make check   lint, types and the fast unit tests, in under a minute"
 	@echo "make bench   measure beside NFS-Ganesha and write docs/benchmarks.md (root, a quarter of an"
 	@echo "             hour, a machine that does nothing else): SECONDS=1 ROUNDS=3"
+	@echo "make man     write the manual pages, docs/man, after a change of options or settings"
+	@echo "make install      into PREFIX=$(PREFIX), with units for systemd (root); DESTDIR=DIR"
+	@echo "make uninstall    take that away again; the configuration stays"
 	@echo "make clean   remove what these targets made in this directory"
 
 # The packages' __init__.py: an editable install knows the packages that were there at its time.
@@ -74,6 +87,46 @@ check: $(STAMP)
 bench: $(STAMP)
 	@bash tests/conformance/packages.sh bench
 	@$(BIN)/python -m tests.bench --seconds $(SECONDS) --rounds $(ROUNDS) --report docs/benchmarks.md
+
+man: $(STAMP)
+	$(BIN)/python -m nfsd.manual docs/man
+
+# A virtual environment of its own, so that nothing else on the machine changes with it, and a
+# command that runs it from wherever DESTDIR has gone to.
+install:
+	rm -rf $(DESTDIR)$(LIB)
+	$(PYTHON) -m venv $(DESTDIR)$(LIB)
+	$(DESTDIR)$(LIB)/bin/python -m pip install --quiet --disable-pip-version-check .
+	install -d $(DESTDIR)$(PREFIX)/bin
+	printf '#!/bin/sh\nexec %s -P -m nfsd "$$@"\n' $(LIB)/bin/python >$(DESTDIR)$(COMMAND)
+	chmod 755 $(DESTDIR)$(COMMAND)
+	install -d $(DESTDIR)$(UNITS)
+	for unit in service socket; do \
+	  sed 's|/usr/bin/overlay-nfsd|$(COMMAND)|' packaging/overlay-nfsd.$$unit \
+	    >$(DESTDIR)$(UNITS)/overlay-nfsd.$$unit || exit; \
+	done
+	install -D -m 644 packaging/overlay-nfsd.sysusers.conf $(DESTDIR)$(SYSUSERS)/overlay-nfsd.conf
+	install -D -m 644 packaging/overlay-nfsd.layers.conf \
+	  $(DESTDIR)$(PREFIX)/share/doc/overlay-nfsd/overlay-nfsd.layers.conf
+	install -D -m 644 packaging/overlay-nfsd.toml \
+	  $(DESTDIR)$(PREFIX)/share/doc/overlay-nfsd/overlay-nfsd.toml
+	test -e $(DESTDIR)$(SYSCONFDIR)/overlay-nfsd.toml || \
+	  install -D -m 644 packaging/overlay-nfsd.toml $(DESTDIR)$(SYSCONFDIR)/overlay-nfsd.toml.example
+	for page in $(wildcard docs/man/*.[1-8]); do \
+	  install -D -m 644 $$page $(DESTDIR)$(MAN)/man$${page##*.}/$${page##*/} || exit; \
+	done
+	@test -n "$(DESTDIR)" || ! command -v systemd-sysusers >/dev/null || \
+	  systemd-sysusers $(SYSUSERS)/overlay-nfsd.conf
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
+	@echo "installed; write $(SYSCONFDIR)/overlay-nfsd.toml, then: systemctl enable --now overlay-nfsd"
+
+uninstall:
+	rm -rf $(DESTDIR)$(LIB) $(DESTDIR)$(PREFIX)/share/doc/overlay-nfsd
+	rm -f $(DESTDIR)$(COMMAND) $(DESTDIR)$(SYSUSERS)/overlay-nfsd.conf
+	rm -f $(DESTDIR)$(UNITS)/overlay-nfsd.service $(DESTDIR)$(UNITS)/overlay-nfsd.socket
+	rm -f $(DESTDIR)$(SYSCONFDIR)/overlay-nfsd.toml.example
+	rm -f $(foreach page,$(wildcard docs/man/*.[1-8]),$(DESTDIR)$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

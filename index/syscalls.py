@@ -184,8 +184,19 @@ def syncfs(fd: int) -> None:
 
 
 def keep_capabilities() -> None:
-    """Let this thread, and threads it starts, keep all capabilities while it acts as a user."""
+    """Let this thread, and threads it starts, keep all capabilities while it acts as a user.
+
+    When it acts for nobody it acts as root, whatever user the process belongs to.
+    """
     _check(_libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+    set_fs_ids(0, 0)
+
+
+def capabilities() -> int:
+    """The effective capabilities of this process, a bit for each (capabilities(7))."""
+    with open("/proc/self/status", "rb") as file:
+        found = next(line for line in file if line.startswith(b"CapEff:"))
+    return int(found.split()[1], 16)
 
 
 def set_fs_ids(uid: int, gid: int) -> None:

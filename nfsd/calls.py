@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple
 
 from nfsd.program import Caller, Effect, Procedure, Program
-from nfsd.tally import Tally
+from nfsd.tally import first_word
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.rpc import (
     AUTH_BADCRED,
@@ -110,7 +110,7 @@ class NoCallError(Exception):
 
 
 class Switchboard:
-    """Finds the procedure of a call in the tables of `programs`, which `tally` counts.
+    """Finds the procedure of a call in the tables of `programs`.
 
     `standing` is what the caller's machine may do: where it is another, so may be
     the answer.
@@ -119,22 +119,17 @@ class Switchboard:
     def __init__(
         self,
         programs: Iterable[Program],
-        tally: Tally,
         standing: Callable[[Caller], Hashable] = lambda _: None,
     ) -> None:
         self._standing = standing
         self._procedures: dict[bytes, Procedure] = {}
-        self._first: dict[bytes, int] = {}  # word of a procedure in the tally
         self._versions: dict[int, list[int]] = {}
         self._questioners: dict[tuple[bytes, Credentials, Hashable], int] = {}
         self._next_questioner = 0
         for program in programs:
             self._versions.setdefault(program.number, []).append(program.version)
-            for procedure, first in zip(
-                program.procedures, tally.first_words(program), strict=True
-            ):
+            for procedure in program.procedures:
                 fixed = (CALL, RPC_VERSION, program.number, program.version, procedure.number)
-                self._first[_FIXED.pack(*fixed)] = first
                 self._procedures[_FIXED.pack(*fixed)] = procedure
 
     def procedure(self, head: bytes) -> Procedure | None:
@@ -173,7 +168,7 @@ class Switchboard:
         if len(peer.routes) >= _ROUTES:
             peer.routes.clear()
         questioner = self._questioner(head[4:24], caller)
-        first = self._first[head[4:24]]
+        first = first_word(program, body.vers, body.proc)
         route = Route(procedure, caller, Effect.LASTS in procedure.effect, questioner, first)
         peer.routes[head[4:at]] = route
         return route, at

@@ -7,7 +7,6 @@ what to do about it, and exit status 2.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -18,9 +17,10 @@ from nfsd import (
     config_command,
     index_command,
     serve_command,
+    top_command,
 )
 from nfsd.config_file import ConfigFileError
-from nfsd.log import LOGGER
+from nfsd.log import start_logging
 from nfsd.options import PROGRAM, Refusal, version_text
 from nfsd.torture import command as torture_command
 from overlay.config import ConfigError
@@ -32,9 +32,9 @@ _DESCRIPTION: Final = "Serve overlayfs-style layered directories over NFSv3."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     try:
-        _start_logging(getattr(options, "verbose", False))
+        start_logging(verbose=getattr(options, "verbose", False))
         status: int = options.command(options)
     except (Refusal, ConfigError, ConfigFileError) as refusal:
         print(f"{PROGRAM}: {refusal}", file=sys.stderr)
@@ -42,21 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """What the command line may be."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {version_text()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     serve_command.add_to(commands)
+    top_command.add_to(commands)
     config_command.add_to(commands)
     clients_command.add_to(commands)
     check_command.add_to(commands)
     index_command.add_to(commands)
     torture_command.add_to(commands)
     return parser
-
-
-def _start_logging(verbose: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"{PROGRAM}[%(process)d]: %(levelname)s: %(message)s"))
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -17,6 +17,7 @@ from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
 from nfsd.lock_options import GRACE_MAX, PORT_MAX, LockConfig
+from nfsd.settings import EXPORT, SERVER
 from overlay.config import OverlayConfig
 from overlay.per_client import PLACEHOLDER, is_per_client
 
@@ -97,9 +98,7 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(
-            ("listen", "workers", "metrics", "rpcbind", "udp", "locks", "lock_port", "grace")
-        )
+        server.known(tuple(SERVER))
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             line = self._line_of_table("export", 0)
@@ -218,12 +217,7 @@ def _locks(server: _Table) -> LockConfig:
 
 
 def _export(table: _Table) -> ExportConfig:
-    table.known(
-        (
-            *("path", "lowerdir", "upperdir", "workdir", "datadir", "userxattr"),
-            *("clients", "max_clients"),
-        )
-    )
+    table.known(tuple(EXPORT))
     path = os.fsencode(table.text("path") or "")
     names = components(path)
     is_bad = b".." in names or b"\0" in path or len(path) > _PATH_MAX

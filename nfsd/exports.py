@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar, overload
 
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
-from nfsd.log import LOGGER, ONCE
+from nfsd.log import LOGGER, ONCE, shown
 from nfsd.program import Caller
 from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
 from overlay.acl import Acl
@@ -84,7 +84,10 @@ class Entered(NamedTuple, Generic[F]):
 class Exports:
     """All exports of one server, the most deeply nested first."""
 
-    def __init__(self, exports: Iterable[Export]) -> None:
+    def __init__(
+        self, exports: Iterable[Export], count_stale: Callable[[Cause], None] = lambda _: None
+    ) -> None:
+        """`count_stale` is told of each stale handle."""
         ordered = sorted(exports, key=lambda export: len(components(export.path)), reverse=True)
         self.all: tuple[Export, ...] = tuple(ordered)
         self._position = {
@@ -99,7 +102,7 @@ class Exports:
             for position, export in enumerate(self.all)
             if isinstance(export.overlay, ClientOverlays)
         ]
-        self.count_stale: Callable[[Cause], None] = lambda cause: None
+        self._count_stale = count_stale
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:
@@ -185,7 +188,7 @@ class Exports:
             return self._own_place(standing, handle)
         overlay, options = self.all[position].overlay, standing.options[position]
         if options is None:
-            raise error(errno.EACCES)
+            self._refuse(caller, position)
         assert isinstance(overlay, Overlay)
         return overlay, options
 
@@ -239,6 +242,24 @@ class Exports:
         for _, overlays in self._own:
             overlays.let_go(clients, time.monotonic())
 
+    def _refuse(self, caller: Caller, position: int) -> NoReturn:
+        path = self.all[position].path
+        if ONCE.first(caller.address, path, "refused"):
+            LOGGER.warning("%s %s: not let in", caller.address, shown(path))
+        raise error(errno.EACCES)
+
+    def where(self, handle: bytes) -> str:
+        """What people call the object of a handle: its path, if one is known."""
+        position = self._position.get(handle[_EXPORT_ID])
+        if position is None:
+            return f"(handle {handle.hex()})"
+        export = self.all[position]
+        assert isinstance(export.overlay, Overlay)
+        found = export.overlay.where(handle)
+        if found is None:
+            return f"{shown(export.path)} (handle {handle.hex()})"
+        return shown(b"/" + b"/".join(components(export.path) + components(found)))
+
     def stale(self, caller: Caller, handles: Iterable[bytes]) -> None:
         """Count and log why a call with these handles was told that one of them is stale."""
         cause, where = Cause.PASSED, "its own export"
@@ -246,10 +267,10 @@ class Exports:
             position = self._position.get(handle[_EXPORT_ID])
             if cause is Cause.PASSED:
                 if position is not None:
-                    where = os.fsdecode(self.all[position].path)
+                    where = shown(self.all[position].path)
                 with suppress(OSError):
                     cause = self._place(caller, handle)[0].why_stale(handle)
-        self.count_stale(cause)
+        self._count_stale(cause)
         if ONCE.first(caller.address, where, cause):
             LOGGER.info("%s %s: a stale file handle: %s", caller.address, where, cause.value)
 

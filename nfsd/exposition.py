@@ -90,8 +90,8 @@ def _escaped(value: str) -> str:
 def read(text: str) -> list[Sample]:
     """The samples in a text that `written` made; raises ValueError for what it would not make."""
     samples = []
-    for line in text.splitlines():
-        if line.startswith("#"):
+    for line in text.split("\n"):
+        if not line or line.startswith("#"):
             continue
         found = _SAMPLE.fullmatch(line)
         if found is None:

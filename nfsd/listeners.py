@@ -5,35 +5,16 @@ Rule: an address that stays keeps its socket, and with it whoever waits in its q
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
-from nfsd.options import Refusal
+from nfsd.options import Refusal, listen_address
 
 _BACKLOG: Final = 1024
 
 Listeners: TypeAlias = Mapping[str, socket.socket]  # by what was written
 NONE: Final[Listeners] = {}
-
-
-def listen_address(
-    text: str, option: str = "--listen"
-) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The TCP address in ADDR:PORT or [ADDR]:PORT; raises Refusal."""
-    match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
-    if match is None or int(match["port"]) > 65535:
-        raise Refusal(f"{option} {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
-    host = match["v6"] or match["host"]
-    try:
-        found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise Refusal(f"{option} {text}: {error.strerror}: give an address of this machine") from (
-            error
-        )
-    family, _, _, _, address = found[0]
-    return family, address
 
 
 def listen(texts: Iterable[str], before: Listeners, option: str = "--listen") -> Listeners:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
@@ -79,6 +79,7 @@ class Staff(NamedTuple):
     """What the parent knows of its workers and their clients."""
 
     pids: Mapping[int, int]  # of the workers, by slot
+    others: Sequence[int]  # pids of those that serve no connections: who owns the locks
     deaths: int
     accepted: int
     clients: Mapping[str, int]  # connections by address
@@ -148,9 +149,10 @@ class Metrics:
         yield DEATHS, {}, staff.deaths
         processes = {"parent": os.getpid()}
         processes |= {f"worker {slot}": pid for slot, pid in sorted(staff.pids.items())}
+        processes |= zip(("locks",), staff.others, strict=False)
         for name, pid in processes.items():
             yield MEMORY, {"process": name}, _resident(pid)
-        yield CPU, {}, _cpu_seconds(staff.pids.values())
+        yield CPU, {}, _cpu_seconds((*staff.pids.values(), *staff.others))
 
 
 _WAS: Final = {Fate.DONE: "done", Fate.RUNNING: "running", Fate.UNKNOWN: "unknown"}

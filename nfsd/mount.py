@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from nfsd.exports import Exports, components
+from nfsd.log import LOGGER, ONCE, shown
 from nfsd.mounts import Mounts
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.status import mountstat3_of
@@ -50,15 +51,9 @@ class MountService:
             self._export,
         )
         handlers1: tuple[Handler, ...] = (null, self._mnt1, *handlers[2:])
-        third = zip(MOUNT_V3_SIGNATURES, handlers, strict=True)
-        first = zip(MOUNT_V1_SIGNATURES, handlers1, strict=True)
         return (
-            Program(
-                MOUNT_PROGRAM, MOUNT_V1, tuple(Procedure.of(*row, status=_status) for row in first)
-            ),
-            Program(
-                MOUNT_PROGRAM, MOUNT_V3, tuple(Procedure.of(*row, status=_status) for row in third)
-            ),
+            Program(MOUNT_PROGRAM, MOUNT_V1, _rows(MOUNT_V1_SIGNATURES, handlers1)),
+            Program(MOUNT_PROGRAM, MOUNT_V3, _rows(MOUNT_V3_SIGNATURES, handlers)),
         )
 
     def _mnt(self, caller: Caller, path: bytes) -> mountres3:
@@ -66,8 +61,13 @@ class MountService:
         try:
             node = self._walk(caller, path)
         except OSError as problem:
+            if ONCE.first(caller.address, path, "refused"):
+                why = problem.strerror
+                LOGGER.warning("%s %s: mount refused: %s", caller.address, shown(path), why)
             return mountres3(mountstat3_of(problem))
         self._mounts.enter(_entry(caller, path))
+        if ONCE.first(caller.address, path, "mounted"):
+            LOGGER.info("%s %s: mounted", caller.address, shown(path))
         return mountres3(MNT3_OK, mountres3_ok(node.handle, _AUTH_FLAVORS))
 
     def _mnt1(self, caller: Caller, path: bytes) -> fhstatus:
@@ -95,6 +95,8 @@ class MountService:
     def _umnt(self, caller: Caller, path: bytes) -> None:
         """UMNT, RFC 1813 section 5.2.3."""
         self._mounts.remove(_entry(caller, path))
+        if ONCE.first(caller.address, path, "unmounted"):
+            LOGGER.info("%s %s: unmounted", caller.address, shown(path))
 
     def _umntall(self, caller: Caller, arguments: None) -> None:
         """UMNTALL, RFC 1813 section 5.2.4."""
@@ -110,11 +112,15 @@ class MountService:
 
 def _rows(signatures: Iterable[Signature], handlers: Iterable[Handler]) -> tuple[Procedure, ...]:
     pairs = zip(signatures, handlers, strict=True)
-    return tuple(Procedure.of(*pair, status=_status) for pair in pairs)
+    return tuple(Procedure.of(*pair, status=_status, described=_described) for pair in pairs)
 
 
 def _status(result: object) -> int:
     return result.fhs_status if isinstance(result, mountres3 | fhstatus) else 0
+
+
+def _described(arguments: bytes | None) -> str:
+    return "" if arguments is None else shown(arguments)
 
 
 def _entry(caller: Caller, path: bytes) -> mountbody:

@@ -9,6 +9,7 @@ handles in the arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -18,6 +19,7 @@ from nfsd.exports import Exports
 from nfsd.nfs3_again import Again
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.status import nfsstat3_of
+from nfsd.trace import described
 from nfsd.xdr import nfs3 as xdr
 from nfsd.xdr.nfs3 import (
     NFS3_OK,
@@ -157,6 +159,7 @@ def program(exports: Exports) -> Program:
                 is_lasting=_is_lasting,
                 status=_status,
                 moved=row.moved,
+                described=partial(described, exports),
             )
         )
     return Program(NFS_PROGRAM, NFS_V3, tuple(procedures))

@@ -73,6 +73,7 @@ class Procedure:
     # A result's status, 0 if it is good; bytes of file contents that it says were moved.
     status: Callable[[Any], int] = lambda _: 0
     moved: Callable[[Any], int] = lambda _: 0
+    described: Callable[[Any], str] = lambda _: ""  # arguments, for the trace of calls
 
     @classmethod
     def of(
@@ -85,6 +86,7 @@ class Procedure:
         is_lasting: Callable[[Any], bool] = lambda _: True,
         status: Callable[[Any], int] = lambda _: 0,
         moved: Callable[[Any], int] = lambda _: 0,
+        described: Callable[[Any], str] = lambda _: "",
     ) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(
@@ -99,6 +101,7 @@ class Procedure:
             is_lasting,
             status,
             moved,
+            described,
         )
 
 

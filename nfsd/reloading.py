@@ -34,7 +34,7 @@ class Reloading:
             LOGGER.error("reload refused, all stays as it was: %s", problem)
         else:
             self._refused = ""
-            LOGGER.info("reloaded: %s", self._service.status())
+            LOGGER.info("reloaded: %s", self._service.serving())
         self._notifier.status(self.status())
         self._notifier.ready()
 

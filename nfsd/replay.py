@@ -118,11 +118,11 @@ class ReplayCache:
         self._rooms = itertools.cycle(range(seat * rooms, (seat + 1) * rooms))
 
     def adopt(self, other: ReplayCache) -> None:
-        """Have the answers that are in the file of another, and forget what is in this one.
+        """Have the answers and the epoch of another, and forget what is in this file.
 
         What is under way there is of unknown fate here.
         """
-        self._map[:] = other._map[:]
+        self._map[:], self._epoch = other._map[:], other._epoch
 
     def _new_number(self) -> int:
         """A number that no process of this epoch has had, and that is not 0."""

@@ -28,7 +28,7 @@ from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.program import Caller, Procedure, Program
 from nfsd.record import mark
 from nfsd.replay import Fate, ReplayCache
-from nfsd.tally import Tally, kept_outcome
+from nfsd.tally import Tally, kept_outcome, status_name
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode
 from nfsd.xdr.rpc import AUTH_NONE, GARBAGE_ARGS, MSG_ACCEPTED, REPLY, SYSTEM_ERR
 from overlay.blocking import may_block
@@ -53,8 +53,7 @@ class Made(NamedTuple):
 class Dispatcher:
     """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes.
 
-    `standing` is what a caller's machine may do (nfsd.calls); `tally` counts calls to
-    these programs and may be to others.
+    `standing` is what a caller's machine may do (nfsd.calls); `tally` counts the calls.
     """
 
     def __init__(
@@ -65,12 +64,11 @@ class Dispatcher:
         standing: Callable[[Caller], Hashable] = lambda _: None,
         tally: Tally | None = None,
     ) -> None:
-        programs = tuple(programs)
-        self._tally = Tally(programs) if tally is None else tally
+        self._tally = Tally() if tally is None else tally
         self._counted_again = self._tally.loop.again
         # To be told of each batch that is answered, and when it began (time.monotonic_ns).
         self.answered = self._tally.loop.batch
-        self._switchboard = Switchboard(programs, self._tally, standing)
+        self._switchboard = Switchboard(programs, standing)
         self._replays = replays
         self._kept = KeptReplies(room)
         self.trace = False
@@ -118,7 +116,8 @@ class Dispatcher:
         count = self._tally.loop.count if keep else self._tally.count_slow
         count(route.first, made.status, nanoseconds, made.moved)
         if self.trace:
-            self._log(head, peer, made.reply, nanoseconds)
+            arguments = decode(route.procedure.unpack, record, at)
+            self._log(route, arguments, made, nanoseconds)
         return made.reply
 
     def _refuse(self, error: Exception, head: bytes, peer: Peer) -> Parts:
@@ -207,11 +206,18 @@ class Dispatcher:
             replays.cancel(entry)
         return Made([reply], procedure.status(result))
 
-    def _log(self, head: bytes, peer: Peer, reply: Parts, nanoseconds: int) -> None:
-        procedure = self._switchboard.procedure(head)
-        name = "a call" if procedure is None else procedure.name
-        size = sum(map(len, reply))
-        LOGGER.debug("%s %s: %d bytes in %.0f us", peer.address, name, size, nanoseconds / 1000)
+    def _log(
+        self,
+        route: Route,
+        arguments: Any,  # noqa: ANN401 - by procedure
+        made: Made,
+        nanoseconds: int,
+    ) -> None:
+        name = route.procedure.name.partition("_")[2]
+        what = f"{name} {route.procedure.described(arguments)}".rstrip()
+        status, size = status_name(made.status), sum(map(len, made.reply))
+        took, who = nanoseconds / 1000, route.caller.address
+        LOGGER.debug("%s %s: %s, %d bytes in %.0f us", who, what, status, size, took)
 
 
 def _append(parts: Parts, reply: Parts) -> int:

@@ -20,10 +20,11 @@ from nfsd.lock_options import LockConfig, add_lock_options, lock_config
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.reloading import Reloading
-from nfsd.service import Service, processors
+from nfsd.service import Service
 from nfsd.systemd import Notifier, passed_sockets
 from nfsd.watch import Watch
 from nfsd.workers import WORKERS_MAX
+from overlay.opening import take_rights
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -62,7 +63,12 @@ def add_to(commands: Commands) -> None:
         "--export", metavar="/NAME", help="what clients mount the overlay as (default: /)"
     )
     _add_server_options(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="log every call, with handles as paths where one is known",
+    )
     parser.set_defaults(command=_serve)
 
 
@@ -78,8 +84,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         metavar="N",
-        help="processes that serve clients (default: the file's, or one for each processor, "
-        f"here {processors()})",
+        help="processes that serve clients (default: the file's, or one for each processor)",
     )
     parser.add_argument(
         "--metrics",
@@ -102,6 +107,7 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace) -> int:
     notifier = Notifier()
     config = configuration(options)
+    take_rights()
     with Progress("finding objects again") as progress:
         service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
     said = banner(config, bound_to(service.listeners))

@@ -85,7 +85,7 @@ class Service:
         self._replays: ReplayCache | None = None
         self._replays_at: _Opened | None = None  # where they are kept
         self._mounts = Mounts()
-        self._tally: Tally | None = None
+        self._tally = Tally()
         self._registering = Registering()
         self.workers = Workers(self._ended)
         # What locks are served by stays as it is at the start.
@@ -207,8 +207,11 @@ class Service:
         self._keep_replies([each for _, each in served])
         resolver = Resolver()
         exports = Exports(
-            Export(export.path, each.overlay, ClientTable(export.clients, resolver))
-            for export, each in served
+            (
+                Export(export.path, each.overlay, ClientTable(export.clients, resolver))
+                for export, each in served
+            ),
+            self._tally.stale,
         )
         self.workers.listen((*self.listeners.values(), *self._reach.streams.values()))
         offer = self._offer(exports, overlays)
@@ -226,9 +229,6 @@ class Service:
             *mount.MountService(exports, self._mounts).programs(),
             *portmapper.programs(),
         )
-        # The procedures are the same in every configuration, and counted on.
-        tally = self._tally = self._tally or Tally(programs)
-        exports.count_stale = tally.stale
         streamed = [each for each in programs if each.number != RPCBPROG or mode == "embedded"]
         datagrams = by_datagram(config, mode, streamed)
         known = registrations(bound, streamed, datagrams)
@@ -236,17 +236,15 @@ class Service:
             known += self.lock_sockets.registrations()
         portmapper.know(known)
         self._registering.want(known if mode == "system" else ())
-        answering = partial(self._dispatcher, exports, tally)
+        answering = partial(self._dispatcher, exports)
         by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
         return Offer(
-            *(exports, overlays, answering(streamed), by_udp, tally, self._replays),
+            *(exports, overlays, answering(streamed), by_udp, self._tally, self._replays),
             self._offer_locks(exports, overlays),
         )
 
-    def _dispatcher(
-        self, exports: Exports, tally: Tally, programs: Iterable[Program]
-    ) -> Dispatcher:
-        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, tally)
+    def _dispatcher(self, exports: Exports, programs: Iterable[Program]) -> Dispatcher:
+        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, self._tally)
         dispatcher.trace = self._trace
         return dispatcher
 
@@ -277,18 +275,18 @@ class Service:
             if before is not None:
                 self._replays.adopt(before)
 
-    def status(self) -> str:
+    def serving(self) -> str:
         """What is served, in a line."""
         paths = [os.fsdecode(export.path) for export in self._config.exports]
         shown = ", ".join(paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
-        return (
-            f"serving {shown}; exports: {len(paths)}, workers: {self.workers.number}, "
-            f"connections: {self.workers.connections}"
-        )
+        return f"serving {shown}; exports: {len(paths)}, workers: {self.workers.number}"
+
+    def status(self) -> str:
+        """What is served, to how many connections."""
+        return f"{self.serving()}, connections: {self.workers.connections}"
 
     def tell_numbers(self, listener: socket.socket) -> None:
         """Answer GET /metrics on a socket that listens."""
-        assert self._tally is not None
         metrics = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
         self.workers.attend(Scrape(listener, metrics.text))
 

@@ -16,6 +16,7 @@ from nfsd.log import LOGGER, ONCE
 from nfsd.options import Refusal
 
 _FIRST_FD: Final = 3
+_SIGNS: Final = 8  # of life, at most, in the time that the watchdog has
 _SEND_SECONDS: Final = 1.0  # for a manager that is busy; then it does not hear it
 
 
@@ -31,6 +32,7 @@ class Notifier:
         # Within so many seconds it must be told that all is well; None if it need not be.
         self.watchdog = int(usec) / 1e6 if usec.isdigit() and int(usec) and is_ours else None
         self._status = ""
+        self._said = 0.0  # when the last sign of life was given, by the monotonic clock
 
     @property
     def is_heard(self) -> bool:
@@ -50,8 +52,14 @@ class Notifier:
         self._tell("STOPPING=1")
 
     def alive(self) -> None:
-        """All is well: the watchdog has to wait for its time again."""
-        self._tell("WATCHDOG=1")
+        """All is well: the watchdog has to wait for its time again.
+
+        However often this is called, it is said some times in that time only.
+        """
+        now = time.monotonic()
+        if self.watchdog is not None and now - self._said >= self.watchdog / _SIGNS:
+            self._said = now
+            self._tell("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """One line for people, unless it is the last one again."""

@@ -10,14 +10,19 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable
 from time import monotonic_ns
 from typing import Final, NamedTuple
 
-from nfsd.program import Program
 from nfsd.replay import Fate
-from nfsd.xdr.mount import MOUNT_PROGRAM
-from nfsd.xdr.nfs3 import NFS_PROGRAM, nfsstat3
+from nfsd.xdr.mount import (
+    MOUNT_PROGRAM,
+    MOUNT_V1,
+    MOUNT_V1_SIGNATURES,
+    MOUNT_V3,
+    MOUNT_V3_SIGNATURES,
+)
+from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES, nfsstat3
+from nfsd.xdr.nfsacl import NFS_ACL_PROGRAM, NFS_ACL_V3, NFS_ACL_V3_SIGNATURES
 from overlay.counts import PROCESSES, Rows
 from overlay.errors import Cause
 
@@ -50,11 +55,28 @@ _TIMES: Final = 2 * len(STATUSES)
 _NANOSECONDS: Final = _TIMES + _CLASSES
 _DATA: Final = _NANOSECONDS + 1
 WIDTH: Final = _DATA + 1
+
+_DECLARED: Final = (
+    *(("nfs3", NFS_PROGRAM, NFS_V3, each) for each in NFS_V3_SIGNATURES),
+    *(("mount1", MOUNT_PROGRAM, MOUNT_V1, each) for each in MOUNT_V1_SIGNATURES),
+    *(("mount3", MOUNT_PROGRAM, MOUNT_V3, each) for each in MOUNT_V3_SIGNATURES),
+    *(("nfsacl3", NFS_ACL_PROGRAM, NFS_ACL_V3, each) for each in NFS_ACL_V3_SIGNATURES),
+)
+# By program and procedure, and last a place for any other.
+_NAMES: Final = (
+    *((program, each.name.partition("_")[2]) for program, _, _, each in _DECLARED),
+    ("other", "OTHER"),
+)
+_FIRST: Final = {
+    (program, version, each.number): place * WIDTH
+    for place, (_, program, version, each) in enumerate(_DECLARED)
+}
+_FIRST_OTHER: Final = len(_DECLARED) * WIDTH
 # Behind the procedures: what happened to calls besides being made.
+_REFUSED: Final = len(_NAMES) * WIDTH
 _REPEATED: Final = len(REFUSALS)
 _STALE: Final = _REPEATED + len(REPETITIONS)
 _REST: Final = _STALE + len(CAUSES)
-_NAMES: Final = {NFS_PROGRAM: "nfs", MOUNT_PROGRAM: "mount"}
 
 
 class Counted(NamedTuple):
@@ -129,29 +151,17 @@ class Row:
 
 
 class Tally:
-    """What all workers count of calls to `programs`."""
+    """What all workers count."""
 
-    def __init__(self, programs: Iterable[Program]) -> None:
-        self._names: list[tuple[str, str]] = []
-        self._first: dict[tuple[int, int], int] = {}  # by program and version
-        for program in programs:
-            self._first[program.number, program.version] = len(self._names)
-            for procedure in program.procedures:
-                self._names.append((_name_of(program), procedure.name.partition("_")[2]))
-        self._rest = len(self._names) * WIDTH
-        self._rows = Rows(self._rest + _REST, 2 * PROCESSES)
+    def __init__(self) -> None:
+        self._rows = Rows(_REFUSED + _REST, 2 * PROCESSES)
         self.loop = Row()
         self._slow = Row()
         self._lock = threading.Lock()
         self.join(0)
 
-    def first_words(self, program: Program) -> range:
-        """Where the words of each of a program's procedures begin in a row."""
-        begin = self._first[program.number, program.version]
-        return range(begin * WIDTH, (begin + len(program.procedures)) * WIDTH, WIDTH)
-
     def join(self, slot: int) -> None:
-        """Be the worker in this slot, from 0."""
+        """Be the worker in this slot, from 0, alone in it."""
         self._lock = threading.Lock()
         self.loop.words = self._rows.row(2 * slot)
         self._slow.words = self._rows.row(2 * slot + 1)
@@ -175,17 +185,17 @@ class Tally:
 
     def _count(self, place: int) -> None:
         with self._lock:
-            self._slow.words[self._rest + place] += 1
+            self._slow.words[_REFUSED + place] += 1
 
     def totals(self) -> Totals:
         """What all workers have counted so far."""
         sums = self._rows.sums()
         procedures = []
-        for number, names in enumerate(self._names):
-            words = sums[number * WIDTH : (number + 1) * WIDTH]
+        for first, names in zip(range(0, _REFUSED, WIDTH), _NAMES, strict=True):
+            words = sums[first : first + WIDTH]
             made, kept, times = words[:_KEPT], words[_KEPT:_TIMES], words[_TIMES:_NANOSECONDS]
             procedures.append(Counted(*names, made, kept, times, *words[_NANOSECONDS:]))
-        rest = sums[self._rest :]
+        rest = sums[_REFUSED:]
         return Totals(
             procedures,
             dict(zip(REFUSALS, rest, strict=False)),
@@ -194,10 +204,16 @@ class Tally:
         )
 
 
-def _name_of(program: Program) -> str:
-    return f"{_NAMES.get(program.number, f'{program.number}.')}{program.version}"
+def first_word(program: int, version: int, procedure: int) -> int:
+    """Where the words of a procedure begin in a row."""
+    return _FIRST.get((program, version, procedure), _FIRST_OTHER)
 
 
 def kept_outcome(first: int, status: int) -> int:
     """Which word counts replies of this status that were kept."""
     return first + _KEPT + _PLACES.get(status, _OTHER)
+
+
+def status_name(status: int) -> str:
+    """What is said of a status: OK, NOENT and so on, by the names of RFC 1813."""
+    return STATUSES[_PLACES.get(status, _OTHER)]

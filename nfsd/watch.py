@@ -1,7 +1,7 @@
 """How the service manager hears that all is well: a status for people, a sign of life for itself.
 
-The sign is given by the parent, and only while all workers answer too.  A worker that
-has not answered for half of the time is killed, and another takes its place: most of
+The sign is given by the parent, and only while all workers go on too.  A worker that
+has not for half of the watchdog's time is killed, and another takes its place: most of
 the clients notice nothing.  Where that does not help, or where it is the parent
 that does not go on, the manager ends all and starts anew.
 """
@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import Final
 
 from nfsd.log import LOGGER
+from nfsd.pulse import BEAT_SECONDS
 from nfsd.systemd import Notifier
 from nfsd.workers import Workers
 
 _LOOK_SECONDS: Final = 5.0
 _LOOKS: Final = 5  # in the time that the watchdog has
+_PATIENCE_SECONDS: Final = 4 * BEAT_SECONDS  # at least, with a worker
 
 
 class Watch:
@@ -40,8 +42,9 @@ class Watch:
         self._notifier.status(self._status())
         limit = self._notifier.watchdog
         if limit is not None:
-            for worker in self._workers.silent(limit / 2):
-                LOGGER.error("worker %d has not answered for %g s", worker.pid, limit / 2)
+            patience = max(limit / 2, _PATIENCE_SECONDS)
+            for worker in self._workers.silent(patience):
+                LOGGER.error("worker %d has not answered for %g s", worker.pid, patience)
                 worker.signal(signal.SIGKILL)
             if not self._workers.silent(limit):
                 self._notifier.alive()

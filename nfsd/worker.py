@@ -31,7 +31,7 @@ class Post:
     number: int  # from 1, that no other ever had
     channel: socket.socket  # where connections come from
     closed: Callable[[int], None]  # to be called with the place of a connection that is closed
-    beat: Callable[[], None]  # to be called at least once in a second (nfsd.pulse)
+    beat: Callable[[], None]  # to be called twice in a second (nfsd.pulse)
 
 
 class Crew(NamedTuple):
@@ -59,6 +59,7 @@ class Worker:
     slot: int
     channel: socket.socket
     started: float  # seconds of the monotonic clock
+    is_worker: bool  # rather than one that is given no connections
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, unless it has ended."""
@@ -79,7 +80,15 @@ def start(post: Post, ours: socket.socket, in_child: Callable[[], None]) -> Work
             _be_worker(parent, ours, in_child)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOPS, RELOAD))
-    return Worker(pid, os.pidfd_open(pid), post.seat, post.slot, ours, time.monotonic())
+    return Worker(
+        pid,
+        os.pidfd_open(pid),
+        post.seat,
+        post.slot,
+        ours,
+        time.monotonic(),
+        post.seat < post.seats,
+    )
 
 
 def _be_worker(parent: int, ours: socket.socket, in_child: Callable[[], None]) -> None:

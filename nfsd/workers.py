@@ -195,11 +195,13 @@ class Workers:
     def staff(self) -> Staff:
         """What is to be told of the workers."""
         workers = (*self._workers.values(), *self._leaving)
-        pids = {worker.slot: worker.pid for worker in workers}
-        return Staff(pids, self._deaths, self._accepted, self._crew.balance.connections())
+        pids = {each.slot: each.pid for each in workers if each.is_worker}
+        others = [each.pid for each in workers if not each.is_worker]
+        clients = self._crew.balance.connections()
+        return Staff(pids, others, self._deaths, self._accepted, clients)
 
     def silent(self, seconds: float) -> list[Worker]:
-        """The workers that have not answered for so long."""
+        """The workers that have shown no sign of life for so long."""
         silence = self._crew.pulse.silence
         return [each for each in self._workers.values() if silence(each.seat) > seconds]
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-PROCESSES: Final = 128  # that serve at a time
+PROCESSES: Final = 256  # that serve at a time, at most
 
 
 class Rows:
@@ -78,7 +78,7 @@ _COUNTED: Final = _Counted()
 
 
 def join(slot: int) -> None:
-    """Be the process in this slot, from 0; what its last one was making is not being made."""
+    """Be the process in this slot, from 0, alone in it; what its last one made is made no more."""
     _COUNTED.lock = threading.Lock()
     _COUNTED.own = _COUNTED.rows.row(slot)
     for kind in Kind:

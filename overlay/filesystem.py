@@ -44,7 +44,7 @@ from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
 from overlay.recovery import recover
-from overlay.stale import cause
+from overlay.telling import cause, where
 from overlay.tree import Tree
 
 T = TypeVar("T")
@@ -153,6 +153,10 @@ class Overlay:
     def index_entries(self, seconds: float) -> int | None:
         """How many entries the index has, as far as that is known after so long (index.census)."""
         return self._tree.index.census.count(seconds)
+
+    def where(self, handle: bytes) -> bytes | None:
+        """A path of an object from the root, if one is known; for people."""
+        return where(self._tree, handle)
 
     def why_stale(self, handle: bytes) -> Cause:
         """What became of the object of a handle that was stale; raises EBADF if it is none."""

@@ -19,6 +19,7 @@ from index.recognise import recognise
 from index.seal import Seal, open_seal
 from index.syscalls import (
     FUSE_MAGIC,
+    capabilities,
     clone_mount,
     filesystem_magic,
     handle_of,
@@ -32,6 +33,20 @@ from overlay.tree import Layers, Tree
 
 # Where an export without an upper layer keeps its key and its layers' ids.
 STATE_DIRECTORY: Final = Path("/var/lib/overlay-nfsd")
+# What it needs who is not root (linux/capability.h).
+_CAPABILITIES: Final = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_DAC_READ_SEARCH": 2,
+    "CAP_FOWNER": 3,
+    "CAP_FSETID": 4,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_SETPCAP": 8,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_MKNOD": 27,
+    "CAP_SETFCAP": 31,
+}
 
 
 def open_tree(
@@ -47,7 +62,7 @@ def open_tree(
     is refused without `mend`.  Raises ConfigError, a line that says what is wrong and
     how to mend it.
     """
-    _check_rights()
+    prepare_process()
     _check_names(config)
     opened, workdir = _open_directories(config)
     first_data = len(opened) - len(config.datadirs)
@@ -100,15 +115,14 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
 
 
 def prepare_process() -> None:
-    """Set this process up to serve overlays, before it has threads."""
-    keep_capabilities()
+    """Set this process up to serve overlays, before it has threads; raises ConfigError."""
+    take_rights()
     os.umask(0)  # the client has applied its own
 
 
 def _make_tree(
     config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record, share: int
 ) -> Tree:
-    prepare_process()
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
     return Tree(layers, workdir, Index(workdir), signer, kernel, record, share)
@@ -123,9 +137,18 @@ def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progres
         raise
 
 
-def _check_rights() -> None:
-    if os.geteuid() != 0:
-        raise ConfigError("must run as root, to open files by handle and to act for any user")
+def take_rights() -> None:
+    """Act as root from now on, whoever this process belongs to; raises ConfigError if it may not.
+
+    Sockets are then root's, too, as are files; all must be of the same user.
+    """
+    missing = [name for name, bit in _CAPABILITIES.items() if not capabilities() >> bit & 1]
+    if os.geteuid() != 0 and missing:
+        raise ConfigError(
+            "must run as root, to open files by handle and to act for any user, "
+            f"or with {', '.join(missing)}"
+        )
+    keep_capabilities()
 
 
 def _real(option: str, path: bytes) -> bytes:
@@ -225,7 +248,9 @@ def _open_workdir(work: Fd, *, read_only: bool) -> Workdir:
                 f"the {'bottommost layer' if read_only else 'workdir'} is in use by another "
                 f"server: stop that one, or {cure}"
             ) from problem
-        raise ConfigError(f"cannot use the workdir: {problem.strerror}") from problem
+        cure = ": it must be writable; under systemd name its parent with ReadWritePaths="
+        cure = cure if problem.errno == errno.EROFS else ""
+        raise ConfigError(f"cannot use the workdir: {problem.strerror}{cure}") from problem
 
 
 def _check_upper(upper: Opened, workdir: Workdir) -> None:
@@ -246,6 +271,11 @@ def _check_upper(upper: Opened, workdir: Workdir) -> None:
         xattrs.put(workdir.staging, xattrs.OPAQUE, b"n")
         xattrs.drop(workdir.staging, xattrs.OPAQUE)
     except OSError as problem:
+        if problem.errno == errno.EROFS:
+            raise ConfigError(
+                f"{where}: it is read-only: mount it writable; under systemd name the parent of "
+                "upperdir and workdir with ReadWritePaths="
+            ) from problem
         raise ConfigError(
             f"{where}: its filesystem keeps no trusted.* extended attributes "
             f"({problem.strerror}); use ext4, xfs, btrfs or tmpfs"

@@ -214,15 +214,21 @@ def _locked(config: OverlayConfig, how: int) -> Iterator[None]:
 
 def _make(own: OverlayConfig) -> None:
     upper, work = _paths(own)
-    os.makedirs(os.path.dirname(upper), 0o755, exist_ok=True)
-    os.makedirs(os.path.dirname(work), 0o755, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(work, 0o700)
+    _make_directories(os.path.dirname(upper))
+    _make_directories(work)
     root = Fd(os.open(work, DIR_FLAGS))
     if os.listdir(root):
         _begin_anew(Workdir(root))
     _make_upper(own)
     _discard(upper + _REMOVING)
+
+
+def _make_directories(path: bytes) -> None:
+    """Make what is missing of a path, for root alone: clients may leave set-uid files below."""
+    if not os.path.isdir(path):
+        _make_directories(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
 
 
 def _make_upper(own: OverlayConfig) -> None:

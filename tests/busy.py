@@ -7,6 +7,7 @@ no connection says so, and then a lost one is an error.
 
 from __future__ import annotations
 
+import secrets
 import socket
 import threading
 import time
@@ -29,9 +30,10 @@ class Persistent(Client):
     def __init__(self, port: int, *, may_reconnect: bool) -> None:
         self._port = port
         self._may_reconnect = may_reconnect
-        self.reconnections = 0
+        self.reconnections = self.refused = 0
         self.longest = 0.0  # seconds that an answer took
         super().__init__(port)
+        self._xid = secrets.randbits(31)  # as those of an earlier client are still remembered
 
     def call(self, program: int, version: int, signature: Signature, arguments: Any) -> Any:  # noqa: ANN401 - by procedure
         packed: Parts = []
@@ -59,6 +61,7 @@ class Persistent(Client):
             try:
                 self._socket = socket.create_connection(("127.0.0.1", self._port), 30)
             except OSError:
+                self.refused += 1
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_PAUSE)
@@ -99,6 +102,7 @@ class Busy:
             while not self._is_over.is_set():
                 self._round()
                 self.rounds += 1
+            self._wire.rmdir(self._name)
         except BaseException as problem:
             self.failure = problem
 

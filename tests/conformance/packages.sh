@@ -10,6 +10,8 @@ wanted=(
   /usr/include/stdio.h:libc6-dev
   qemu-system-x86_64:qemu-system-x86
   debootstrap:debootstrap
+  systemd-analyze:systemd
+  systemd-nspawn:systemd-container
   nfs-ls:libnfs-utils
   setfacl:acl
   setfattr:attr

@@ -6,6 +6,7 @@ Clients are told apart by their loopback addresses, 127.0.0.1 and others, and by
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -165,6 +166,19 @@ def test_patterns(exporting: Exporting, pattern: str, let_in: list[str], denied:
         assert client.nfs("GETATTR", root).status == NFS3ERR_ACCES
         reply = client.nfs("READ", READ3args(root, 0, 1))
         assert (reply.status, reply.resfail) == (NFS3ERR_ACCES, None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "status"),
+    [("::1", MNT3_OK), ("::/64", MNT3_OK), ("2001:db8::/32", MNT3ERR_ACCES), ("*", MNT3_OK)],
+)
+def test_patterns_of_ipv6(exporting: Exporting, pattern: str, status: int) -> None:
+    arguments = ["--listen", "[::1]:0"]
+    server = exporting.serve(f'"{pattern}" = "rw,insecure"', arguments=arguments)
+    found = re.search(r"\[::1\]:(\d+)", server.banner)
+    assert found is not None
+    with Client(int(found[1]), host="::1") as client:
+        assert mount_status(client, "/one") == status
 
 
 def test_the_most_specific_pattern_decides(exporting: Exporting) -> None:

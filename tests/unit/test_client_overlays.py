@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -162,6 +163,19 @@ def test_a_reset_that_is_cut_short_leaves_no_old_index(
     assert old_id in again.retired_ids
     assert again.lookup(again.root, b"file", ROOT).handle != old
     assert overlay is None
+
+
+def test_nobody_else_on_the_server_gets_to_what_clients_write(tmp_path: Path) -> None:
+    """Root of a client may make a set-uid file there; whatever the umask is."""
+    (tmp_path / "lower").mkdir(mode=0o755)
+    at = os.fsencode(tmp_path) + b"/{client}/of/"
+    layers = OverlayConfig((os.fsencode(tmp_path / "lower"),), at + b"upper", at + b"its/work")
+    os.umask(0)
+    per_client.make(layers, CLIENT, 1)
+    made = {path: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / CLIENT).rglob("*")}
+    made[tmp_path / CLIENT] = stat.S_IMODE((tmp_path / CLIENT).stat().st_mode)
+    assert made.pop(tmp_path / CLIENT / "of" / "upper") == 0o755
+    assert set(made.values()) == {0o700}
 
 
 def test_deep_trees_are_counted_and_removed(layers: OverlayConfig) -> None:

@@ -180,7 +180,8 @@ def test_connections_clients_and_memory(server: Server) -> None:
         assert numbers.value("client_connections", client="127.0.0.1") == 2
         assert numbers.value("clients") == 1
     assert numbers.value("workers") == 2
-    assert numbers.labels("resident_memory_bytes", "process") == {"parent", "worker 0", "worker 1"}
+    processes = {"parent", "worker 0", "worker 1", "locks"}
+    assert numbers.labels("resident_memory_bytes", "process") == processes
     assert numbers.value("resident_memory_bytes", process="worker 1") > 1 << 20
     assert numbers.value("cpu_seconds_total") > 0
     assert scraped_when(server, lambda now: now.value("clients") == 0).value("clients") == 0

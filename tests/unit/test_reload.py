@@ -141,6 +141,44 @@ def test_nothing_is_lost_while_the_file_is_read_again(
     assert len(configured.server.workers) == 2  # the last one's number
 
 
+def test_the_parent_keeps_nothing(configured: Configured, exports: list[Export]) -> None:
+    """...of what is over: no descriptor, no mapping, however often it reads the file again."""
+    process = Path(f"/proc/{configured.server.pid}")
+
+    def kept() -> tuple[int, int]:
+        shared = process.joinpath("maps").read_text().count("/dev/zero")
+        return len(list(process.joinpath("fd").iterdir())), shared
+
+    def reload(some: Sequence[Export]) -> None:
+        before = configured.server.workers
+        configured.change(some)
+        configured.await_leaving(before)
+
+    reload(exports[:1])
+    before = kept()
+    for _ in range(5):
+        reload(exports)
+        reload(exports[:1])
+    assert kept() == before
+
+
+def test_answers_are_kept_when_their_place_goes(
+    configured: Configured, exports: list[Export]
+) -> None:
+    """They are kept in the first workdir that there is."""
+    configured.change(exports)
+    wire = Wire(configured.server.port, "/b")
+    message = mkdir_message(wire, "made")
+    answers = []
+    for some in (exports, exports[1:], exports):
+        configured.change(some)
+        wire.client.send(message)
+        answers.append(wire.client.record())
+    assert answers[0][24:28] == bytes(4)  # NFS3_OK
+    assert answers == [answers[0]] * 3
+    wire.close()
+
+
 def test_an_export_comes_and_goes(configured: Configured, exports: list[Export]) -> None:
     with Client(configured.server.port) as client:
         a = client.mount("/a")

@@ -71,11 +71,10 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 def test_messages(tmp_path: Path, kind: str) -> None:
     address = str(tmp_path / "notify") if kind == "path" else f"@overlay-nfsd-test-{os.getpid()}"
     manager = Manager(address)
-    environment = {"NOTIFY_SOCKET": address, "OTHER": "1"}
+    environment = {"NOTIFY_SOCKET": address, "OTHER": "1", "WATCHDOG_USEC": "60000000"}
     notifier = Notifier(environment)
     assert environment == {"OTHER": "1"}
     assert notifier.is_heard
-    assert notifier.watchdog is None
     notifier.ready()
     assert manager.hear(LIMIT) == "READY=1"
     before = time.monotonic_ns() // 1000
@@ -87,7 +86,8 @@ def test_messages(tmp_path: Path, kind: str) -> None:
     assert before <= int(usec) <= time.monotonic_ns() // 1000
     notifier.status("two\nlines")
     notifier.status("two\nlines")
-    notifier.alive()
+    for _ in range(10):
+        notifier.alive()
     notifier.stopping()
     assert [manager.hear(LIMIT) for _ in range(3)] == [
         "STATUS=two lines",
@@ -104,6 +104,7 @@ def test_nobody_listens(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     gone = Notifier({"NOTIFY_SOCKET": str(tmp_path / "nowhere")})
     gone.ready()
     gone.ready()
+    assert gone.watchdog is None
     assert caplog.text.count("cannot be told") == 1
 
 
@@ -190,11 +191,11 @@ def test_a_worker_that_does_not_answer_is_replaced(tmp_path: Path, manager: Mana
 
 
 def test_a_parent_that_does_not_go_on_gives_no_sign(tmp_path: Path, manager: Manager) -> None:
-    with serving(tmp_path, environment=watched(manager, 2)) as server:
+    with serving(tmp_path, environment=watched(manager, 5)) as server:
         manager.hear_until(is_alive)
         os.kill(server.pid, signal.SIGSTOP)
         manager.forget()
-        assert manager.hear(2.5) is None
+        assert manager.hear(2.5) is None  # where one would be due every second
         os.kill(server.pid, signal.SIGCONT)
         manager.hear_until(is_alive)
 

@@ -7,28 +7,20 @@ import signal
 import threading
 import time
 
-from nfsd.program import Effect, Procedure, Program, null
 from nfsd.replay import Fate
-from nfsd.tally import BOUNDS, STATUSES, Counted, Tally, kept_outcome
-from nfsd.xdr.nfs3 import NFS3ERR_NOENT, NFS3ERR_STALE, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
+from nfsd.tally import BOUNDS, STATUSES, Counted, Tally, first_word, kept_outcome
+from nfsd.xdr.mount import MOUNT_PROGRAM
+from nfsd.xdr.nfs3 import NFS3ERR_NOENT, NFS3ERR_STALE, NFS_PROGRAM, NFS_V3
 from overlay.errors import Cause
 
-PROGRAM = Program(
-    NFS_PROGRAM,
-    NFS_V3,
-    tuple(Procedure.of(each, null, Effect.NONE) for each in NFS_V3_SIGNATURES),
-)
-
-
-def tally() -> Tally:
-    return Tally([PROGRAM])
-
-
-GETATTR, LOOKUP = (tally().first_words(PROGRAM)[number] for number in (1, 3))
+GETATTR, LOOKUP = (first_word(NFS_PROGRAM, NFS_V3, number) for number in (1, 3))
 
 
 def counted(of: Tally, procedure: str) -> Counted:
-    return next(each for each in of.totals().procedures if each.procedure == procedure)
+    procedures = of.totals().procedures
+    return next(
+        each for each in procedures if (each.program, each.procedure) == ("nfs3", procedure)
+    )
 
 
 def by_status(counts: list[int]) -> dict[str, int]:
@@ -36,12 +28,12 @@ def by_status(counts: list[int]) -> dict[str, int]:
 
 
 def test_a_call_is_counted_by_status_and_time() -> None:
-    of = tally()
+    of = Tally()
     of.loop.count(LOOKUP, 0, 5_000, 0)
     of.loop.count(LOOKUP, NFS3ERR_NOENT, 5_001, 0)
     of.count_slow(LOOKUP, 12345, 10**12, 7)
     found = counted(of, "LOOKUP")
-    assert (found.program, found.calls) == ("nfs3", 3)
+    assert found.calls == 3
     assert by_status(found.made) == {"OK": 1, "NOENT": 1, "OTHER": 1}
     assert by_status(found.kept) == {}
     assert found.times[:2] == [1, 1]
@@ -53,7 +45,7 @@ def test_a_call_is_counted_by_status_and_time() -> None:
 
 
 def test_replies_that_were_kept_share_the_time_of_their_batch() -> None:
-    of = tally()
+    of = Tally()
     begun = time.monotonic_ns() - 3_000_000
     for _ in range(2):
         of.loop.again(kept_outcome(GETATTR, 0))
@@ -70,7 +62,7 @@ def test_replies_that_were_kept_share_the_time_of_their_batch() -> None:
 
 
 def test_what_happens_besides() -> None:
-    of = tally()
+    of = Tally()
     of.refused("AUTH_ERROR")
     of.repeated(Fate.DONE)
     of.stale(Cause.REMOVED)
@@ -82,7 +74,7 @@ def test_what_happens_besides() -> None:
 
 
 def test_threads_lose_nothing() -> None:
-    of = tally()
+    of = Tally()
 
     def work() -> None:
         for _ in range(5000):
@@ -101,7 +93,7 @@ def test_threads_lose_nothing() -> None:
 
 
 def test_workers_count_apart_and_a_killed_ones_counts_stay() -> None:
-    of = tally()
+    of = Tally()
     for slot in (0, 1, 1):
         pid = os.fork()
         if pid == 0:
@@ -111,3 +103,12 @@ def test_workers_count_apart_and_a_killed_ones_counts_stay() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(pid, 0)
     assert counted(of, "GETATTR").calls == 6
+
+
+def test_every_procedure_is_counted_apart() -> None:
+    of = Tally()
+    for version in (1, 3):
+        of.loop.count(first_word(MOUNT_PROGRAM, version, 1), 0, 1, 0)
+    of.loop.count(first_word(400000, 1, 1), 0, 1, 0)
+    called = [each[:2] for each in of.totals().procedures if each.calls]
+    assert called == [("mount1", "MNT"), ("mount3", "MNT"), ("other", "OTHER")]

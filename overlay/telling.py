@@ -1,4 +1,7 @@
-"""Why a handle is stale: for people who look at numbers and logs, never for a decision."""
+"""What people are told of a handle in numbers and logs: never for a decision.
+
+Why it is stale, and what the object is called.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from index.fd import DIR_FLAGS
 from index.identity import Identity
 from index.layers import Layer
 from overlay.decode import resolve
-from overlay.errors import Cause
+from overlay.errors import Cause, WouldBlock
+from overlay.node import DirNode
 from overlay.tree import Tree
 
 
@@ -35,6 +39,25 @@ def cause(tree: Tree, handle: bytes) -> Cause:
     if identity.is_dir and tree.open_origin(identity, DIR_FLAGS) is not None:
         return Cause.PLACE
     return Cause.INODE
+
+
+def where(tree: Tree, handle: bytes) -> bytes | None:
+    """A path of an object from the root; None where none is known without a search."""
+    names: list[bytes] = []
+    while handle != tree.root.handle:
+        try:
+            node = resolve(tree, handle)
+        except (OSError, WouldBlock):
+            return None
+        upper = node.upper if isinstance(node, DirNode) else node.fd if node.is_upper else None
+        path = None if upper is None else tree.upper_path(upper)
+        if path is not None:
+            return b"/".join((path.rstrip(b"/"), *reversed(names)))
+        if node.place is None:
+            return None
+        names.append(node.place.name)
+        handle = node.place.parent
+    return b"/" + b"/".join(reversed(names))
 
 
 def _layer(tree: Tree, identity: Identity) -> Layer | None:

@@ -1,0 +1,170 @@
+"""The manual pages, made of the command line's parsers and the tables of settings.
+
+    python -m nfsd.manual DIRECTORY
+
+writes overlay-nfsd.8 and overlay-nfsd.toml.5 there, in the language of man(7).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from nfsd import settings
+from nfsd.cli import command_parser
+from nfsd.config_file import DEFAULT_PATH
+from nfsd.options import PROGRAM
+
+EXAMPLE: Final = """\
+[server]
+listen = ["0.0.0.0:2049"]
+workers = 2
+metrics = "127.0.0.1:9049"
+
+[[export]]
+path = "/debian"
+lowerdir = ["/srv/layers/app", "/srv/layers/debian-12"]
+upperdir = "/srv/upper"
+workdir = "/srv/work"
+clients = { "10.0.0.0/8" = "rw", "build*.example.org" = "rw,no_root_squash" }
+"""
+_DESCRIPTION: Final = f"""\
+{PROGRAM} serves a stack of directories over NFSv3: read-only lower layers under one writable
+upper layer, merged as Linux's overlayfs merges them. File handles stay valid for as long as the
+object lives, whatever becomes of it and of the server.
+
+It needs root. What is exported to whom says {DEFAULT_PATH}; see overlay-nfsd.toml(5)."""
+_ENDINGS: Final = {
+    "EXIT STATUS": "0 if all is well; 2 if the command was refused, with a line that says what to "
+    "do. Commands that look for something end with 1 if they have found it.",
+    "SIGNALS": "SIGTERM and SIGINT end the server: it reads no more, answers what it has read, and "
+    "stops within ten seconds. Any of its processes may be killed at any moment without harm.",
+    "FILES": f"{DEFAULT_PATH} is the configuration. WORKDIR/inodes is the index; WORKDIR/identity "
+    "has the key that signs file handles, and what is recorded of the layers.",
+}
+
+
+def command_page() -> str:
+    """The manual page of the command."""
+    parser = command_parser()
+    lines = _begun(PROGRAM, 8, "NFSv3 server for layered directories")
+    lines += [".SH SYNOPSIS", f".B {PROGRAM}", r"\fICOMMAND\fR [\fIOPTION\fR ...]"]
+    lines += [".SH DESCRIPTION", *_text(_DESCRIPTION), ".SH COMMANDS"]
+    for name, command in _commands(parser):
+        lines += _command(name, command)
+    for title, text in _ENDINGS.items():
+        lines += [f".SH {title}", *_text(text)]
+    lines += [".SH SEE ALSO", *_text("overlay-nfsd.toml(5), exports(5), nfs(5), mount(8)")]
+    return "\n".join(lines) + "\n"
+
+
+def file_page() -> str:
+    """The manual page of the configuration file."""
+    lines = _begun(f"{PROGRAM}.toml", 5, f"configuration of {PROGRAM}")
+    lines += [".SH SYNOPSIS", *_text(DEFAULT_PATH), ".SH DESCRIPTION"]
+    lines += _text(
+        "What is exported, from which layers, to whom. The file is TOML, in UTF-8. One that is "
+        "wrong in any way is refused as a whole, with the line and what to do about it; "
+        "`overlay-nfsd check-config` says whether it is in order, `overlay-nfsd exports` what it "
+        "exports to whom. Options of `overlay-nfsd serve` override it."
+    )
+    for title, table in (
+        ("THE [server] TABLE", settings.SERVER),
+        ("EACH [[export]] TABLE", settings.EXPORT),
+    ):
+        lines += [f'.SH "{title}"', *_list(table)]
+    lines += [".SH PATTERNS OF CLIENTS", *_text("As in exports(5). The most specific kind that")]
+    lines += [*_text("matches decides, in this order; of one kind the first written.")]
+    lines += _list(settings.PATTERNS)
+    lines += [".SH OPTIONS OF EXPORTS", *_text("With the names and defaults of exports(5); of two")]
+    lines += [*_text("the first is the default. What has no meaning for this server is taken too.")]
+    lines += _list(settings.OPTIONS)
+    lines += [".SH EXAMPLE", *_verbatim(EXAMPLE)]
+    lines += [".SH SEE ALSO", *_text(f"{PROGRAM}(8), exports(5)")]
+    return "\n".join(lines) + "\n"
+
+
+def _begun(name: str, section: int, what: str) -> list[str]:
+    return [
+        r".\" Made by python -m nfsd.manual: change that, or the texts that it is made of.",
+        f'.TH "{name.upper()}" {section} "" "{PROGRAM}"',
+        ".SH NAME",
+        rf"{_escaped(name)} \- {_escaped(what)}",
+    ]
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command that does something, by its full name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                inner = list(_commands(command))
+                yield from ((f"{name} {below}", each) for below, each in inner)
+                if not inner:
+                    yield name, command
+
+
+def _command(name: str, command: argparse.ArgumentParser) -> list[str]:
+    lines = [f".SS {_escaped(name)}", *_text(command.description or "")]
+    for action in command._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        shown = ", ".join(rf"\fB{_escaped(each)}\fR" for each in action.option_strings)
+        if action.nargs != 0:
+            shown += f" {_value(action)}"
+        meaning = (action.help or "") % {**vars(action), "prog": PROGRAM}
+        lines += [".TP", shown.strip(), *_text(meaning[:1].upper() + meaning[1:])]
+    if command.epilog:
+        lines += [".PP", *_verbatim(command.epilog)]
+    return lines
+
+
+def _value(action: argparse.Action) -> str:
+    names = action.metavar or action.dest
+    return rf"\fI{_escaped(names if isinstance(names, str) else ' '.join(names))}\fR"
+
+
+def _list(table: Mapping[str, str]) -> Iterator[str]:
+    for name, meaning in table.items():
+        yield ".TP"
+        yield rf"\fB{_escaped(name)}\fR"
+        yield from _text(meaning)
+
+
+def _text(text: str) -> Iterator[str]:
+    """Paragraphs, and lists and commands that are set off by spaces as they are."""
+    for number, paragraph in enumerate(re.split(r"\n\s*\n", text.strip("\n"))):
+        if number:
+            yield ".PP"
+        if paragraph.startswith("  "):
+            yield from _verbatim(paragraph)
+        else:
+            yield from map(_line, paragraph.split("\n"))
+
+
+def _verbatim(text: str) -> Iterable[str]:
+    return [".nf", *map(_line, text.rstrip("\n").split("\n")), ".fi"]
+
+
+def _line(text: str) -> str:
+    escaped = _escaped(text)
+    return rf"\&{escaped}" if escaped.startswith((".", "'")) else escaped
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\e").replace("-", r"\-")
+
+
+def main(directory: Path) -> None:
+    """Write both pages."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{PROGRAM}.8").write_text(command_page())
+    (directory / f"{PROGRAM}.toml.5").write_text(file_page())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,65 @@
+"""The settings of the configuration file and the options of exports, with what each means.
+
+The file's reader takes no setting that is not here, and the manual page is made of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Of the [server] table.
+SERVER: Final[dict[str, str]] = {
+    "listen": "A list of ADDR:PORT to serve on, NFS and MOUNT on the same port; an IPv6 address, "
+    'in brackets, is for IPv6 alone. The default is ["0.0.0.0:2049", "[::]:2049"].',
+    "workers": "How many processes serve clients. The default is one for each processor.",
+    "metrics": "ADDR:PORT where GET /metrics is answered, for Prometheus and for `overlay-nfsd "
+    "top`. Without it, nowhere. Whoever can connect can read the addresses of clients there.",
+    "rpcbind": 'How clients learn the ports: "system", from the rpcbind of this machine; '
+    '"embedded", from this server on port 111; "off", from their mount options. The default is '
+    '"system", unless only this machine is served.',
+    "udp": "Whether NFS is served by UDP, too. The default is false.",
+    "locks": 'Whether files can be locked (NLM and NSM): "on", the default, or "off".',
+    "lock_port": "The port of NLM and NSM. The default is one that is free.",
+    "grace": "Seconds after a start in which clients take back the locks that they had, and nobody "
+    "gets a new one. The default is 50.",
+}
+
+# Of each [[export]] table.
+EXPORT: Final[dict[str, str]] = {
+    "path": "What clients mount it as: an absolute path, which need not exist. Paths may be "
+    "nested; the longest that holds what is mounted decides.",
+    "lowerdir": "A list of the read-only layers, the topmost first.",
+    "upperdir": "The layer that changes go to. Without it and workdir the export is read-only.",
+    "workdir": "A directory beside the upper, on the same filesystem, for what is being made and "
+    "for the index. Keep it with the upper: without it, all file handles are lost.",
+    "datadir": "A list of data-only layers, reached by the redirects of metacopies alone.",
+    "userxattr": "Whether the private attributes of the layers are user.overlay.* rather than "
+    "trusted.overlay.*. The default is false.",
+    "max_clients": "Where upperdir and workdir contain {client}: how many clients may have upper "
+    "layers of their own. The default is 64.",
+    "clients": "Patterns of clients with the options that each has, as in "
+    '{ "10.0.0.0/8" = "rw", "*" = "ro" }. Nobody else is let in.',
+}
+
+# Patterns of clients, the most specific kind first.
+PATTERNS: Final[dict[str, str]] = {
+    "10.1.2.3, 2001:db8::1": "One address.",
+    "host.example.org": "A host by its name.",
+    "10.0.0.0/8, 10.0.0.0/255.0.0.0, 2001:db8::/32": "A network.",
+    "*.example.org, node[0-9]": "Hosts by a wildcard, if the name leads back to the address.",
+    "@group": "The hosts of a netgroup.",
+    "*": "Everybody.",
+}
+
+# Options of an export for some clients; of two words the first is the default.
+OPTIONS: Final[dict[str, str]] = {
+    "ro, rw": "Whether anything may be changed.",
+    "root_squash, no_root_squash": "Whether user and group 0 act as nobody.",
+    "no_all_squash, all_squash": "Whether everybody acts as nobody.",
+    "anonuid=65534, anongid=65534": "Who nobody is.",
+    "secure, insecure": "Whether calls must come from a port below 1024.",
+    "sync, async": "Whether a change of names or attributes is on the disk when it is answered. "
+    "Data is on the disk whenever the client has asked for that.",
+    "fsid=N": "The number of the filesystem for clients. The default is one of the export's own.",
+    "sec=sys": "The only flavour there is.",
+}

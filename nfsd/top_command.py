@@ -1,0 +1,127 @@
+"""`overlay-nfsd top`: what a running server does, live on a terminal, from its numbers."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from nfsd import metrics
+from nfsd.config_file import DEFAULT_PATH, load
+from nfsd.exposition import read
+from nfsd.options import Refusal, listen_address
+from nfsd.top import Interval, Scraped, view
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_PATIENCE: Final = 10.0  # seconds for one answer
+_COLUMNS: Final = 100
+_DESCRIPTION: Final = """\
+Show calls per second by procedure, how long they take, who calls, and what is being
+copied up. The server must tell its numbers: start it with --metrics, or set metrics
+in the [server] table of its configuration file. Ctrl-C ends it.
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommand to the command line."""
+    parser = commands.add_parser(
+        "top",
+        help="show what a running server does",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="ADDR:PORT",
+        help="where the server tells its numbers (default: what the configuration file says)",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"the configuration file (default: {DEFAULT_PATH})"
+    )
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="between two looks (default: %(default)s)",
+    )
+    parser.add_argument("--once", action="store_true", help="print one view and end")
+    parser.add_argument("--picture", metavar="FILE.svg", help="draw one view there and end")
+    parser.set_defaults(command=_top)
+
+
+def _top(options: argparse.Namespace) -> int:
+    where = options.metrics or load(options.config or DEFAULT_PATH).metrics
+    if where is None:
+        raise Refusal("the configuration file has no metrics in [server]: set it, or say --metrics")
+    if not options.interval > 0:
+        raise Refusal(f"--interval {options.interval}: give seconds, more than 0")
+    _, (host, port, *_) = listen_address(where, "--metrics")
+    try:
+        before = _scraped(host, port)
+    except (OSError, http.client.HTTPException, ValueError) as problem:
+        raise Refusal(
+            f"no numbers at {where}: {problem}: start the server with --metrics {where}"
+        ) from problem
+    if options.once or options.picture:
+        time.sleep(options.interval)
+        _draw(Interval(before, _scraped(host, port)), where, options.picture)
+        return 0
+    with suppress(KeyboardInterrupt), Live(Text("one moment"), screen=True) as live:
+        _follow(live, before, (host, port), where, options.interval)
+    return 0
+
+
+def _follow(live: Live, before: Scraped, at: tuple[str, int], where: str, seconds: float) -> None:
+    """Show one interval after the other, until it is interrupted."""
+    while True:
+        time.sleep(seconds)
+        try:
+            after = _scraped(*at)
+        except (OSError, http.client.HTTPException) as problem:
+            live.update(Text(f"no numbers at {where}: {problem}"))
+            continue
+        if after.total(metrics.START) == before.total(metrics.START):
+            live.update(view(Interval(before, after), where), refresh=True)
+        before = after
+
+
+def _draw(interval: Interval, where: str, picture: str | None) -> None:
+    """Print a view, or draw it."""
+    if picture is None:
+        Console().print(view(interval, where))
+        return
+    with open(os.devnull, "w") as nowhere:
+        console = Console(
+            file=nowhere,
+            record=True,
+            width=_COLUMNS,
+            force_terminal=True,
+            color_system="256",
+        )
+        console.print(view(interval, where))
+    Path(picture).write_text(console.export_svg(title="overlay-nfsd top"))
+
+
+def _scraped(host: str, port: int) -> Scraped:
+    """The numbers now; raises OSError, HTTPException, ValueError."""
+    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        if answer.status != http.client.OK:
+            raise http.client.HTTPException(f"{answer.status} {answer.reason}")
+    finally:
+        connection.close()
+    return Scraped(time.monotonic(), tuple(read(text)))

@@ -1,0 +1,192 @@
+"""A machine of this one's files in systemd-nspawn, booted with systemd, for the service to run in.
+
+Rule: what is changed there is gone afterwards, and everything has an end: the files are a kernel
+overlay with a tmpfs on top, the processes die with the container. The network is this machine's, so
+clients are out here. Nothing that this machine starts at boot is started there.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from tests.conformance.machine import UnavailableError, command, program
+from tests.conformance.server import PROJECT, STOP_LIMIT
+
+T = TypeVar("T")
+LIMIT = 60.0
+TARGET = """[Unit]
+Description=Nothing but what a test asks for
+DefaultDependencies=no
+Wants=systemd-journald.service
+"""
+# Where systemd is not this machine's own, a container has to be told apart by hand.
+GROUPS = [Path("/sys/fs/cgroup", name) for name in ("", "unified", "systemd")]
+
+
+class Container:
+    """The container; `served`, a directory out here, is at /srv and /data in there."""
+
+    def __init__(self, place: Path, served: Path) -> None:
+        if os.geteuid() != 0:
+            raise UnavailableError("a container needs root")
+        self._nspawn = program("systemd-nspawn", "systemd-container")
+        self._top = place / "top"
+        self._served = served
+        self.root = place / "root"
+        self._log = place / "nspawn.log"
+        self._group = f"overlay-nfsd-test-{os.getpid()}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leader = 0
+
+    def __enter__(self) -> Self:
+        for directory in (self._top, self.root):
+            directory.mkdir()
+        command(["mount", "-t", "tmpfs", "overlay-nfsd-test", self._top], timeout=30)
+        try:
+            for name in ("upper", "work"):
+                (self._top / name).mkdir()
+            layers = f"lowerdir=/,upperdir={self._top}/upper,workdir={self._top}/work"
+            command(["mount", "-t", "overlay", "-o", layers, "overlay", self.root], timeout=30)
+            self.write("/etc/machine-id", f"{secrets.token_hex(16)}\n")
+            self.write("/etc/systemd/system/bare.target", TARGET)
+        except BaseException:
+            self._clean()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()  # with it goes all that it has started
+            self._process.wait(timeout=STOP_LIMIT)
+        self._clean()
+
+    def _clean(self) -> None:
+        for mount in (self.root, self._top):
+            if mount.is_mount():
+                await_(partial(_unmounted, mount), "its files are in use")
+        for group in GROUPS:
+            for each in sorted((group / self._group).rglob("*/"), reverse=True):
+                with suppress(OSError):
+                    each.rmdir()
+            with suppress(OSError):
+                (group / self._group).rmdir()
+
+    def write(self, path: str, text: str) -> None:
+        """A file in the container."""
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def install(self) -> None:
+        """`make install` of this checkout, into the container's files."""
+        python = os.path.realpath(sys.executable)
+        words = ["make", "install", f"DESTDIR={self.root}", "PREFIX=/usr", f"PYTHON={python}"]
+        command(words, timeout=300, cwd=PROJECT)
+        sysusers = program("systemd-sysusers", "systemd")
+        command([sysusers, f"--root={self.root}", "overlay-nfsd.conf"], timeout=30)
+
+    def uninstall(self) -> list[str]:
+        """`make uninstall`; what it leaves of what `install` has put there."""
+        command(
+            ["make", "uninstall", f"DESTDIR={self.root}", "PREFIX=/usr"], timeout=60, cwd=PROJECT
+        )
+        left = command(["find", self._top / "upper" / "usr", "-name", "*overlay-nfsd*"], timeout=60)
+        return left.split()
+
+    def boot(self) -> None:
+        """Start systemd, and nothing that this machine would start."""
+        words = [self._nspawn, "--quiet", f"--directory={self.root}", "--boot", "--register=no"]
+        words += ["--link-journal=no", "--console=pipe"]
+        words += [f"--bind={self._served}:{at}" for at in ("/srv", "/data")]
+        enter = ""
+        if not Path("/run/systemd/system").is_dir():
+            words.append("--keep-unit")
+            for group in GROUPS:
+                if (group / "cgroup.procs").exists():
+                    (group / self._group).mkdir()
+                    enter += f"echo $$ >{group / self._group}/cgroup.procs; "
+        words.append("systemd.unit=bare.target")
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "sh", "-c", f'{enter}exec "$@"', "sh", *words],
+                # Else nspawn's own filter of system calls leaves out open_by_handle_at.
+                env={**os.environ, "SYSTEMD_SECCOMP": "0"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            self._leader = await_(self._find_leader, "it has no init")
+            await_(lambda: self.try_("systemctl", "is-active", "bare.target")[0] == 0, "no boot")
+        except AssertionError as error:
+            printed = self._log.read_text(errors="replace")[-4000:]
+            raise UnavailableError(f"systemd-nspawn: {error}: {printed}") from error
+
+    def _find_leader(self) -> int:
+        """The process that is number 1 in there."""
+        assert self._process is not None
+        assert self._process.poll() is None, "systemd-nspawn has ended"
+        pending = [self._process.pid]
+        while pending:
+            pid = pending.pop()
+            with suppress(OSError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                numbers = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+                if numbers.split()[2:] == ["1"]:
+                    return pid
+                pending += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return 0
+
+    def try_(self, *words: str) -> tuple[int, str]:
+        """Run a command in there: its exit status, and what it printed."""
+        done = subprocess.run(
+            ["nsenter", f"--target={self._leader}", "--all", "--", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=LIMIT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def run(self, *words: str) -> str:
+        """What a command in there prints, which must succeed."""
+        status, printed = self.try_(*words)
+        assert status == 0, f"{words}: exit status {status}:\n{printed}\n{self.journal()}"
+        return printed
+
+    def journal(self) -> str:
+        """What was logged in there."""
+        return self.try_("journalctl", "--no-pager", "-o", "short-monotonic")[1]
+
+    def property(self, unit: str, name: str) -> str:
+        """What systemd says of a unit."""
+        return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
+
+
+def await_(what: Callable[[], T], complaint: str) -> T:
+    """What is found at last."""
+    deadline = time.monotonic() + LIMIT
+    while not (found := what()):
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.02)
+    return found
+
+
+def _unmounted(mount: Path) -> bool:
+    return subprocess.run(["umount", "-R", mount], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,339 @@
+"""The service under a real systemd, as `make install` leaves it, with clients at work meanwhile."""
+
+import os
+import re
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nfsd.xdr.nfs3 import (
+    NF3CHR,
+    NFS3ERR_ROFS,
+    MKNOD3args,
+    WRITE3args,
+    devicedata3,
+    mknoddata3,
+    specdata3,
+)
+from tests.busy import busy, go_on
+from tests.client import Client, auth_sys
+from tests.conformance.container import Container, await_
+from tests.conformance.machine import program
+from tests.conformance.server import PROJECT
+from tests.wire import Wire, sattr
+
+pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
+UNIT = "overlay-nfsd.service"
+WATCHDOG = 6  # seconds; a test cannot wait for thirty
+CONFIG = """[server]
+listen = ["127.0.0.1:{port}"]
+workers = 2
+
+[[export]]
+path = "/debian"
+lowerdir = ["/srv/lower"]
+upperdir = "/srv/upper"
+workdir = "/srv/work"
+clients = {{ "127.0.0.1" = "rw,insecure,no_root_squash,async" }}
+"""
+SECOND = """
+[[export]]
+path = "/second"
+lowerdir = ["/srv/second"]
+clients = { "*" = "ro,insecure" }
+"""
+
+
+class Service:
+    """The unit in its container."""
+
+    def __init__(self, container: Container, port: int) -> None:
+        self.container = container
+        self.port = port
+        self.config = CONFIG.format(port=port)
+        self.configure(self.config)
+
+    def configure(self, text: str) -> None:
+        self.container.write("/etc/overlay-nfsd.toml", text)
+
+    def control(self, verb: str, unit: str = UNIT) -> None:
+        self.container.run("systemctl", verb, unit)
+
+    @property
+    def main(self) -> str:
+        """The number of its main process in there, 0 if there is none."""
+        return self.container.property(UNIT, "MainPID")
+
+    @property
+    def status(self) -> str:
+        return self.container.property(UNIT, "StatusText")
+
+    @property
+    def workers(self) -> list[str]:
+        children = f"/proc/{self.main}/task/{self.main}/children"
+        return self.container.try_("cat", children)[1].split()
+
+    def signal(self, name: str, pid: str) -> None:
+        self.container.run("kill", f"-{name}", pid)
+
+    def await_new_main(self, before: str) -> None:
+        """Waits until another main process says that it is ready."""
+        await_(
+            lambda: (
+                self.main not in (before, "0")
+                and self.container.property(UNIT, "ActiveState") == "active"
+            ),
+            "it is not started again",
+        )
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    """A booted container with the service installed, and layers below /srv."""
+    place = tmp_path_factory.mktemp("container")
+    served = place / "srv"
+    for name in ("lower", "upper", "work", "second"):
+        (served / name).mkdir(parents=True)
+    (served / "lower" / "file").write_text("lower\n")
+    (served / "second" / "file").write_text("second\n")
+    with Container(place, served) as container:
+        container.install()
+        dropin = "[Service]\n"
+        if Path(os.path.realpath(sys.executable)).is_relative_to("/root"):
+            dropin += "ProtectHome=no\n"
+        container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", dropin)
+        container.boot()
+        yield container
+        assert container.uninstall() == []
+
+
+@pytest.fixture
+def service(installed: Container) -> Iterator[Service]:
+    """The service, started."""
+    one = Service(installed, free_port())
+    one.control("start")
+    yield one
+    one.control("stop")
+    installed.try_("systemctl", "reset-failed")
+
+
+def test_started(service: Service) -> None:
+    """It is ready when `systemctl start` returns, and says what it does."""
+    with busy(service.port, export="/debian"):
+        assert service.container.property(UNIT, "ActiveState") == "active"
+        status = await_(lambda: re.fullmatch(SERVING, service.status), "no status")
+        assert status
+    assert len(service.workers) == 2
+
+
+SERVING = r"serving /debian; exports: 1, workers: 2, connections: \d+"
+
+
+def test_what_it_is_allowed_is_enough(service: Service) -> None:
+    """All that clients do is done by a process that is not root and has no more than it needs."""
+    user = service.container.run("ps", "-o", "user=", "-p", service.main).strip()
+    assert user.startswith("overlay")
+    wire = Wire(service.port, "/debian")
+    wire.write(wire.lookup("file"), b"copied up")
+    made = wire.create("made", b"data", mode=0o6755)
+    assert stat.S_IMODE(wire.attributes(made).mode) == 0o6755
+    device = devicedata3(sattr(0o600), specdata3(1, 3))
+    wire.call("MKNOD", MKNOD3args(wire.parent("null"), mknoddata3(NF3CHR, device)))
+    assert wire.attributes(wire.lookup("null")).rdev == specdata3(1, 3)
+    wire.setattr(wire.lookup("null"), mode=0o644)
+    wire.remove("file")
+    wire.mkdir("open", mode=0o777)
+    wire.client.cred = auth_sys(1234, 1234)
+    mine = wire.create("open/mine")
+    assert (wire.attributes(mine).uid, wire.attributes(mine).gid) == (1234, 1234)
+    wire.client.cred = auth_sys()
+    for name in ("made", "null", "open/mine"):
+        wire.remove(name)
+    wire.rmdir("open")
+    wire.close()
+
+
+def test_the_main_process_is_killed(service: Service) -> None:
+    """...by kill -9: systemd starts it again, and clients see a pause."""
+    with busy(service.port, export="/debian", may_reconnect=True) as clients:
+        before = service.main
+        service.signal("KILL", before)
+        service.await_new_main(before)
+        go_on(clients)
+    assert all(client.client.reconnections for client in clients)
+
+
+def test_a_worker_is_killed(service: Service) -> None:
+    with busy(service.port, export="/debian", may_reconnect=True) as clients:
+        main, workers = service.main, service.workers
+        service.signal("KILL", workers[0])
+        await_(lambda: len(service.workers) == 2 and workers[0] not in service.workers, "no other")
+        go_on(clients)
+        assert service.main == main
+    assert sum(client.client.reconnections > 0 for client in clients) <= len(clients) / 2
+
+
+@pytest.fixture
+def watched(service: Service) -> Iterator[Service]:
+    """The service with a watchdog that a test can wait for."""
+    file = f"/etc/systemd/system/{UNIT}.d/watchdog.conf"
+    service.container.write(file, f"[Service]\nWatchdogSec={WATCHDOG}\n")
+    service.container.run("systemctl", "daemon-reload")
+    service.control("restart")
+    yield service
+    service.container.run("rm", file)
+    service.container.run("systemctl", "daemon-reload")
+
+
+def test_the_watchdog_ends_a_main_process_that_is_stopped(watched: Service) -> None:
+    service = watched
+    with busy(service.port, export="/debian", may_reconnect=True) as clients:
+        before = service.main
+        service.signal("STOP", before)
+        service.await_new_main(before)
+        go_on(clients)
+    assert "Watchdog timeout" in service.container.journal()
+
+
+def test_a_worker_that_is_stopped_is_replaced(watched: Service) -> None:
+    service = watched
+    with busy(service.port, export="/debian", may_reconnect=True) as clients:
+        main, workers = service.main, service.workers
+        service.signal("STOP", workers[0])
+        await_(lambda: len(service.workers) == 2 and workers[0] not in service.workers, "no other")
+        go_on(clients)
+        assert service.main == main
+    assert f"worker {workers[0]} has not answered" in service.container.journal()
+
+
+def test_reload(service: Service) -> None:
+    """A bad file is refused by systemctl, and by the server itself; a good one takes effect."""
+    with busy(service.port, export="/debian") as clients:
+        main = service.main
+        service.configure(service.config + "colour = 1\n")
+        code, said = service.container.try_("systemctl", "reload", UNIT)
+        assert code != 0, said
+        reason = "/etc/overlay-nfsd.toml:11: colour: no such setting"
+        await_(lambda: reason in service.container.journal(), "systemctl does not say why")
+        service.signal("HUP", main)
+        await_(lambda: "reload refused: /etc/overlay-nfsd.toml:11:" in service.status, "no word")
+        go_on(clients)
+        service.configure(service.config + SECOND)
+        service.control("reload")
+        await_(lambda: service.status.startswith("serving /debian, /second"), "no word")
+        second = Wire(service.port, "/second")
+        handle = second.lookup("file")
+        assert second.read(handle) == b"second\n"
+        assert second.status("WRITE", WRITE3args(handle, 0, 1, 2, b"x")) == NFS3ERR_ROFS
+        second.close()
+        service.configure(service.config)
+        service.control("reload")
+        await_(lambda: service.status.startswith("serving /debian;"), "no word")
+        go_on(clients)
+        assert service.main == main
+    assert [client.client.reconnections for client in clients] == [0] * len(clients)
+
+
+def test_what_it_may_not_write_it_says(service: Service) -> None:
+    """Layers elsewhere than below /srv need a line in a drop-in, which is what is said."""
+    service.configure(service.config.replace("/srv/", "/data/"))
+    assert service.container.try_("systemctl", "restart", UNIT)[0] != 0
+    reason = "the parent of upperdir and workdir with ReadWritePaths="
+    await_(lambda: reason in service.container.journal(), "it is not said")
+    file = f"/etc/systemd/system/{UNIT}.d/layers.conf"
+    example = (PROJECT / "packaging" / "overlay-nfsd.layers.conf").read_text()
+    service.container.write(file, example.replace("/data/overlay", "/data"))
+    service.container.run("systemctl", "daemon-reload")
+    try:
+        service.container.try_("systemctl", "restart", UNIT)
+        wire = Wire(service.port, "/debian")
+        wire.create("elsewhere", b"data")
+        wire.close()
+    finally:
+        service.container.run("rm", file)
+        service.container.run("systemctl", "daemon-reload")
+
+
+@contextmanager
+def socket_unit(service: Service, *ports: int) -> Iterator[str]:
+    """The socket unit, on other ports."""
+    lines = ["[Socket]", "ListenStream=", *(f"ListenStream=127.0.0.1:{port}" for port in ports)]
+    unit = "overlay-nfsd.socket"
+    service.container.write(f"/etc/systemd/system/{unit}.d/test.conf", "\n".join([*lines, ""]))
+    service.container.run("systemctl", "daemon-reload")
+    try:
+        yield unit
+    finally:
+        service.container.run("systemctl", "stop", unit, UNIT)
+
+
+def test_the_first_connection_starts_it(service: Service) -> None:
+    """...on either of two sockets; and over a restart the clients are not even refused."""
+    service.control("stop")
+    ports = free_port(), free_port()
+    with socket_unit(service, *ports) as unit:
+        service.control("start", unit)
+        assert service.container.property(UNIT, "ActiveState") == "inactive"
+        with busy(ports[1], export="/debian", may_reconnect=True) as clients:
+            assert service.container.property(UNIT, "ActiveState") == "active"
+            Client(ports[0]).close()
+            with pytest.raises(ConnectionRefusedError):
+                Client(service.port)  # what the file says
+            before = service.main
+            service.control("restart")
+            assert service.main != before
+            go_on(clients)
+            service.signal("KILL", service.main)
+            go_on(clients)
+        assert max(client.client.refused for client in clients) == 0
+        code, said = service.container.try_("systemctl", "reload", UNIT)
+        assert code == 0, said
+
+
+@pytest.fixture
+def unit_files(tmp_path: Path) -> Path:
+    """What `make install` makes of the units, with a command that is there."""
+    for kind in ("service", "socket"):
+        text = (PROJECT / "packaging" / f"overlay-nfsd.{kind}").read_text()
+        text = re.sub("^Documentation=.*\n", "", text, flags=re.MULTILINE)  # pages are not here
+        (tmp_path / f"overlay-nfsd.{kind}").write_text(
+            text.replace("/usr/bin/overlay-nfsd", "/bin/true")
+        )
+    return tmp_path
+
+
+def analyze(*words: str | Path) -> str:
+    done = subprocess.run(
+        [program("systemd-analyze", "systemd"), "--no-pager", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_units_are_in_order(unit_files: Path) -> None:
+    said = analyze("verify", *sorted(unit_files.glob("overlay-nfsd.s*")))
+    assert "overlay-nfsd" not in said
+
+
+def test_exposure(unit_files: Path) -> None:
+    said = analyze("security", "--offline=yes", unit_files / UNIT)
+    found = re.search(r"Overall exposure level for overlay-nfsd.service: ([\d.]+)", said)
+    assert found is not None, said
+    assert float(found[1]) < 3.0
