@@ -89,9 +89,9 @@ class Workdir:
         """A file in `identity/` to read and write in place, made empty if it is not there."""
         return open_at(self.identity, name, os.O_RDWR | os.O_CREAT, 0o600)
 
-    def lock(self, byte: int) -> ProcessLock:
+    def lock(self, byte: int, *, wait: bool = True) -> ProcessLock:
         """A lock between the processes of a server (index.locks), not taken yet."""
-        return ProcessLock(self.open_state(_LOCKS), byte)
+        return ProcessLock(self.open_state(_LOCKS), byte, wait=wait)
 
     def new_name(self) -> bytes:
         """A name in `staging/` that nothing else uses."""

@@ -136,14 +136,11 @@ class Switchboard:
         """The procedure that a header names, whatever else is in it."""
         return self._procedures.get(head[4:24])
 
-    def route(self, head: bytes, peer: Peer) -> tuple[Route, int]:
-        """Where a call goes, and where its arguments begin; raises Refused or NoCallError."""
-        at = header_size(head)
-        route = peer.routes.get(head[4:at])
-        return (route, at) if route is not None else self._examine(head, peer)
+    def examine(self, head: bytes, peer: Peer) -> tuple[Route, int]:
+        """Where a call goes whose header is met for the first time, or is not in order.
 
-    def _examine(self, head: bytes, peer: Peer) -> tuple[Route, int]:
-        """The same for a header that is met for the first time, or is not in order."""
+        And where its arguments begin.  Raises Refused or NoCallError.
+        """
         if len(head) < 24:
             raise NoCallError(f"a record of {len(head)} bytes is no call")
         mtype, version, program, _, _ = _FIXED.unpack_from(head, 4)

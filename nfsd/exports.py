@@ -103,6 +103,10 @@ class Exports:
             if isinstance(export.overlay, ClientOverlays)
         ]
         self._count_stale = count_stale
+        # Whether there are clients whose changes are to be on the disk when they are answered.
+        self.has_sync = any(
+            options.sync for export in self.all for _, options in export.clients.rows
+        )
         self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
 
     def standing(self, caller: Caller) -> Standing:

@@ -43,7 +43,7 @@ _STATUS: Final = {
     Outcome.FULL: NLM4_DENIED_NOLOCKS,
 }
 _OF_ERRNO: Final = {errno.ESTALE: NLM4_STALE_FH, errno.EBADF: NLM4_STALE_FH}
-_STATES_MAX: Final = 10_000  # clients of which it is known in which state they last were
+_KNOWN_MAX: Final = 10_000  # clients of which it is known how they last were
 
 
 @dataclass(slots=True, eq=False)
@@ -215,6 +215,8 @@ class LockManager:
     def speaks_by_messages(self, client: Client) -> None:
         """A client has sent a message, and wants to be told by messages."""
         with self._lock:
+            if len(self._by_message) >= _KNOWN_MAX:
+                self._by_message.clear()
             self._by_message.add(client)
 
     def free_all(self, caller: Caller, name: bytes) -> None:
@@ -233,7 +235,7 @@ class LockManager:
                 if client.address != caller.address or not _is_same_name(client.name, name):
                     continue
                 if self._states.get(client) != state:
-                    if len(self._states) >= _STATES_MAX:
+                    if len(self._states) >= _KNOWN_MAX:
                         self._states.clear()
                     self._states[client] = state
                     self._free(client)

@@ -9,12 +9,13 @@ lock is in its way, the one who has waited longest first.
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 END: Final = 1 << 64  # behind the last byte that a lock can cover
-LOCKS_MAX: Final = 1 << 20  # held and waited for, of all files
+LOCKS_MAX: Final = 1 << 18  # held and waited for, of all files
 
 
 class Client(NamedTuple):
@@ -72,23 +73,28 @@ class _File:
 
     def in_the_way_of(self, wanted: Lock) -> Iterable[Lock]:
         for locks in self.held.values():
-            yield from (lock for lock in locks if lock.conflicts(wanted))
+            yield from (lock for lock in locks[_near(locks, wanted)] if lock.conflicts(wanted))
 
     def put(self, new: Lock, *, holds: bool) -> int:
         """Have `new` replace what its owner has there, or only take that away.
 
         Returns how many locks more there are.
         """
-        before = self.held.get(new.owner, [])
-        after = [part for lock in before for part in _outside(lock, new)]
+        locks = self.held.setdefault(new.owner, [])
+        before, near = len(locks), _near(locks, new)
+        after = [part for lock in locks[near] for part in _outside(lock, new)]
         if holds:
             after.append(new)
-        joined = _joined(sorted(after, key=lambda lock: lock.begin))
-        if joined:
-            self.held[new.owner] = joined
-        else:
-            self.held.pop(new.owner, None)
-        return len(joined) - len(before)
+        locks[near] = _joined(sorted(after, key=lambda lock: lock.begin))
+        if not locks:
+            del self.held[new.owner]
+        return len(locks) - before
+
+
+def _near(locks: list[Lock], other: Lock) -> slice:
+    """Which of an owner's locks overlap or touch another lock."""
+    first = bisect_left(locks, other.begin, key=lambda lock: lock.end)
+    return slice(first, bisect_right(locks, other.end, key=lambda lock: lock.begin))
 
 
 def _outside(lock: Lock, other: Lock) -> Iterable[Lock]:
@@ -156,10 +162,10 @@ class LockTable:
     def holds(self, key: bytes, lock: Lock) -> bool:
         """Whether an owner has a lock, of this kind on all of these bytes."""
         file = self._files.get(key)
-        held = () if file is None else file.held.get(lock.owner, ())
+        held = [] if file is None else file.held.get(lock.owner, [])
         return any(
             each.begin <= lock.begin and lock.end <= each.end and each.exclusive == lock.exclusive
-            for each in held
+            for each in held[_near(held, lock)]
         )
 
     def unlock(self, key: bytes, lock: Lock) -> None:

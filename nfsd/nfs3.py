@@ -182,7 +182,8 @@ def _repeating(handler: Handler, again: Again) -> Handler:
 def answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller, Any], Any]:
     """A handler of a row, bound to the exports; its reply is made of what it returns or raises."""
     result, handles, failure = row.result, row.handles, row.failure
-    settles = row.effect is _ONCE  # WRITE and COMMIT say themselves what is stable
+    # WRITE and COMMIT say themselves what is stable.
+    settles = exports.has_sync and row.effect is _ONCE
 
     def run(caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's own types
         try:

@@ -138,11 +138,14 @@ def rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3r
     """RENAME, RFC 1813 section 3.3.14."""
     old, new = arguments
     overlay, old_dir, cred = exports.enter(caller, old.dir, write=True)
-    other, new_dir, _ = exports.enter(caller, new.dir, write=True)
+    other, new_dir = overlay, old_dir
+    if new.dir != old.dir:
+        other, new_dir, _ = exports.enter(caller, new.dir, write=True)
     if overlay is not other:
         raise error(errno.EXDEV)
-    changes = overlay.rename(old_dir, old.name, new_dir, new.name, cred)
-    return RENAME3resok(wcc_of(changes[0], overlay.fsid), wcc_of(changes[1], overlay.fsid))
+    one, other_one = overlay.rename(old_dir, old.name, new_dir, new.name, cred)
+    wcc = wcc_of(one, overlay.fsid)
+    return RENAME3resok(wcc, wcc if one is other_one else wcc_of(other_one, overlay.fsid))
 
 
 def link(exports: Exports, caller: Caller, arguments: LINK3args) -> LINK3resok:

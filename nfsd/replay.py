@@ -26,7 +26,6 @@ the process that makes it, as long as that lives.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import mmap
 import os
@@ -40,6 +39,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from nfsd.xdr.codec import Buffer
+from overlay.mutex import mutexes
 
 SIZE: Final = 8 << 20  # bytes of the file
 AGE_MAX: Final = 120 * 10**9  # nanoseconds; Linux gives a call up after about as long
@@ -50,12 +50,17 @@ _LOOK: Final = 0.02  # seconds, after which it looks whether another process has
 # order in which each process gave them, so that what is new lies together.
 _WAYS: Final = 8
 _HEAD: Final = struct.Struct("<16sQQQ")  # digest, process, time, and the word below
-_COUNT: Final = _WAYS * _HEAD.size
+_HEAD_BYTES: Final = _HEAD.size
+_PROCESS: Final = 2  # in words of 8 bytes, where in a head
+_WORD: Final = 4
+_COUNT: Final = _WAYS * _HEAD_BYTES
 _SET: Final = 512
 _SETS: Final = 2048
+_LOCKS: Final = 64  # each for as many sets
 _ANSWERS: Final = _SETS * _SET
 _ROOM: Final = 448  # bytes for an answer and, before it, the digest of its call
 _DIGEST: Final = 16
+_REPLY_MAX: Final = _ROOM - _DIGEST
 _ROOMS: Final = (SIZE - _ANSWERS) // _ROOM
 # State; the answer's length and the number of its room; and its check, which vouches
 # for it: in one word, so that it is written in one instant.
@@ -101,10 +106,9 @@ class ReplayCache:
         self._map = mmap.mmap(fd, SIZE)
         self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
         self._words = memoryview(self._map).cast("Q")
-        self._is_shared = processes > 1
         self._living = memoryview(mmap.mmap(-1, 8 * processes)).cast("Q")  # by slot; 0: nobody
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._locks = mutexes(_LOCKS)
+        self._changed = threading.Condition()
         self._waiting = 0  # threads that wait for the answer to a call under way
         self.join(0)
 
@@ -134,15 +138,13 @@ class ReplayCache:
 
     def begin(self, address: str, record: Buffer) -> Entry:
         """Enter a call, unless it is known already."""
-        digest = _digest(address, record)
-        with self._lock:
-            return self._begin(digest)
+        return self._begin(_digest(address, record))
 
     def begin_after(self, address: str, record: Buffer) -> Entry:
         """As `begin`, once the call under way has its answer; it may take `WAIT` seconds."""
         digest = _digest(address, record)
         deadline = time.monotonic() + WAIT
-        with self._lock:
+        with self._changed:
             self._waiting += 1
             try:
                 entry = self._begin(digest)
@@ -155,44 +157,43 @@ class ReplayCache:
 
     def _begin(self, digest: bytes) -> Entry:
         group = int.from_bytes(digest[:4], "little") % _SETS
-        if not self._is_shared:
-            return self._enter(digest, group * _SET)
-        # A lock of the process, not inherited, and held for some microseconds.
-        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, group)
-        try:
-            return self._enter(digest, group * _SET)
-        finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, group)
+        heads = group * _SET
+        with self._locks[group % _LOCKS]:
+            place = self._map.find(digest, heads, heads + _COUNT)
+            if place < 0 or (place - heads) % _HEAD_BYTES:
+                return self._enter(digest, self._free_place(heads), Fate.NEW)
+            return self._again(digest, place)
 
-    def _enter(self, digest: bytes, heads: int) -> Entry:
-        now = time.time_ns()
-        place = self._map.find(digest, heads, heads + _COUNT)
-        if place < 0 or (place - heads) % _HEAD.size:
-            place, fate = self._free_place(heads), Fate.NEW
-        else:
-            _, process, when, word = _HEAD.unpack_from(self._map, place)
-            if word & _STATE == _BEGUN and process in self._living:
-                return Entry(digest, place, Fate.RUNNING)
-            fate = Fate.NEW
-            if word & _STATE != _FREE and 0 <= now - when <= AGE_MAX:
-                fate, reply = self._answer(digest, word)
-                if fate is Fate.DONE and process >> _PROCESS_BITS != self._epoch >> _PROCESS_BITS:
-                    fate = Fate.UNKNOWN
-                if fate is Fate.DONE:
-                    return Entry(digest, place, fate, reply)
+    def _enter(self, digest: bytes, place: int, fate: Fate) -> Entry:
+        """Say that a call is under way here."""
         if place != _NOWHERE:
-            _HEAD.pack_into(self._map, place, digest, self._process, now, _BEGUN)
+            _HEAD.pack_into(self._map, place, digest, self._process, time.time_ns(), _BEGUN)
         return Entry(digest, place, fate)
+
+    def _again(self, digest: bytes, place: int) -> Entry:
+        """The entry of a call that has a place already."""
+        _, process, when, word = _HEAD.unpack_from(self._map, place)
+        if word & _STATE == _BEGUN and process in self._living:
+            return Entry(digest, place, Fate.RUNNING)
+        fate = Fate.NEW
+        if word & _STATE != _FREE and 0 <= time.time_ns() - when <= AGE_MAX:
+            fate, reply = self._answer(digest, word)
+            if fate is Fate.DONE and process >> _PROCESS_BITS != self._epoch >> _PROCESS_BITS:
+                fate = Fate.UNKNOWN
+            if fate is Fate.DONE:
+                return Entry(digest, place, fate, reply)
+        return self._enter(digest, place, fate)
 
     def _free_place(self, heads: int) -> int:
         """The place that was taken longest ago, and not by a call under way."""
-        count = (heads + _COUNT) // 8
+        words, count = self._words, (heads + _COUNT) // 8
         for _ in range(_WAYS):
-            number = self._words[count]
-            self._words[count] = number + 1
-            place = heads + number % _WAYS * _HEAD.size
-            _, process, _, word = _HEAD.unpack_from(self._map, place)
-            if word & _STATE != _BEGUN or process not in self._living:
+            number = words[count]
+            words[count] = number + 1
+            place = heads + number % _WAYS * _HEAD_BYTES
+            if words[place // 8 + _WORD] & _STATE != _BEGUN:
+                return place
+            if words[place // 8 + _PROCESS] not in self._living:
                 return place
         return _NOWHERE
 
@@ -215,7 +216,7 @@ class ReplayCache:
     def finish(self, entry: Entry, reply: bytes) -> None:
         """Keep the answer to a call that was begun."""
         length = len(reply)
-        if length > _ROOM - _DIGEST:
+        if length > _REPLY_MAX:
             self.cancel(entry)
         elif entry.place != _NOWHERE:
             room, written = next(self._rooms), entry.digest + reply
@@ -232,15 +233,15 @@ class ReplayCache:
         if entry.place == _NOWHERE:
             return
         if entry.fate is Fate.UNKNOWN:
-            self._words[entry.place // 8 + 2] = _NOBODY
+            self._words[entry.place // 8 + _PROCESS] = _NOBODY
             self._settle(entry.place, _BEGUN)
         else:
             self._settle(entry.place, _FREE)
 
     def _settle(self, place: int, word: int) -> None:
-        self._words[place // 8 + 4] = word
+        self._words[place // 8 + _WORD] = word
         if self._waiting:
-            with self._lock:
+            with self._changed:
                 self._changed.notify_all()
 
 

@@ -89,24 +89,40 @@ class Dispatcher:
                 parts += (kept.mark, head[:4], kept.body)
                 self._counted_again(kept.outcome)
                 return kept.size
-        return _append(parts, self._reply(record, peer, monotonic_ns(), keep=True))
+        return _append(parts, self._reply(record, head, at, route, peer, monotonic_ns(), keep=True))
 
     def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts, begun: int) -> int:
         """As `answer` on a thread that may wait, for a call that would block elsewhere.
 
         `begun` is when it came, by time.monotonic_ns.
         """
+        head = record if type(record) is bytes else bytes(record[:HEADER_BYTES])
+        at = header_size(head)
+        route = peer.routes.get(head[4:at])
         try:
-            return _append(parts, self._reply(record, peer, begun, keep=False))
+            return _append(parts, self._reply(record, head, at, route, peer, begun, keep=False))
         except WouldBlock as error:
             log_exception_once("waiting", error)
-            return _append(parts, [_system_error(bytes(record[:4]))])
+            return _append(parts, [_system_error(head)])
 
-    def _reply(self, record: Buffer, peer: Peer, begun: int, *, keep: bool) -> Parts:
-        """The reply to a call, made now; nothing if there is nothing to say."""
-        head = record if type(record) is bytes else bytes(record[:HEADER_BYTES])
+    def _reply(
+        self,
+        record: Buffer,
+        head: bytes,
+        at: int,
+        route: Route | None,
+        peer: Peer,
+        begun: int,
+        *,
+        keep: bool,
+    ) -> Parts:
+        """The reply to a call, made now; nothing if there is nothing to say.
+
+        The call goes where its `route` says, if it is known, with arguments from `at` on.
+        """
         try:
-            route, at = self._switchboard.route(head, peer)
+            if route is None:
+                route, at = self._switchboard.examine(head, peer)
             made = self._make(route, at, record, keep=keep)
         except WouldBlock:
             raise
@@ -179,7 +195,7 @@ class Dispatcher:
         record: Buffer,
     ) -> Made:
         """Make a call that must not be made twice (nfsd.replay)."""
-        entry = replays.begin(caller.address, record)
+        entry, run = replays.begin(caller.address, record), procedure.run
         if entry.fate is not Fate.NEW:
             if entry.fate is Fate.RUNNING:
                 may_block()
@@ -189,9 +205,8 @@ class Dispatcher:
                 return Made([entry.reply], *_STATUS.unpack_from(entry.reply, _STATUS_AT))
             if entry.fate is Fate.RUNNING:
                 return Made([])
-        run = procedure.run
-        if entry.fate is Fate.UNKNOWN and procedure.again is not None:
-            run = procedure.again
+            if entry.fate is Fate.UNKNOWN and procedure.again is not None:
+                run = procedure.again
         packed: Parts = [bytes(record[:4]), _SUCCESS]
         try:
             result = run(caller, arguments)
@@ -222,11 +237,10 @@ class Dispatcher:
 
 def _append(parts: Parts, reply: Parts) -> int:
     """Append a reply behind its record mark; returns the size of both."""
-    size = len(reply[0]) if len(reply) == 1 else sum(map(len, reply))
+    size = sum(map(len, reply))
     if size == 0:
         return 0
-    parts.append(mark(size))
-    parts += reply
+    parts += (mark(size), *reply)
     return 4 + size
 
 

@@ -111,8 +111,8 @@ def _serve(options: argparse.Namespace) -> int:
     with Progress("finding objects again") as progress:
         service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
     said = banner(config, bound_to(service.listeners))
-    if service.lock_sockets is not None:
-        said += f"\nlocks: NLM and NSM on port {service.lock_sockets.port}"
+    if service.locking.port is not None:
+        said += f"\nlocks: NLM and NSM on port {service.locking.port}"
     try:
         if config.metrics is not None:
             numbers = listen((config.metrics,), {}, "--metrics")
@@ -168,10 +168,10 @@ def configuration(options: argparse.Namespace) -> Config:
         listen or (_LISTEN,),
         workers,
         (export,),
-        options.metrics,
-        options.rpcbind,
-        options.udp,
-        lock_config(options, LockConfig()),
+        metrics=options.metrics,
+        rpcbind=options.rpcbind,
+        udp=options.udp,
+        locks=lock_config(options, LockConfig()),
     )
 
 

@@ -19,9 +19,7 @@ from nfsd.config_file import Config, ExportConfig
 from nfsd.datagrams import DatagramService
 from nfsd.exports import Export, Exports
 from nfsd.listeners import Listeners, bound_to, close_others, listen
-from nfsd.lock_handover import LockHandover
-from nfsd.lock_server import LockOffer
-from nfsd.lock_sockets import LockSockets
+from nfsd.locking import Locking
 from nfsd.log import LOGGER
 from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
@@ -88,20 +86,15 @@ class Service:
         self._tally = Tally()
         self._registering = Registering()
         self.workers = Workers(self._ended)
-        # What locks are served by stays as it is at the start.
-        self._grace = config.locks.grace
-        self._lock_handover = LockHandover()
-        self.lock_sockets: LockSockets | None = None
+        self.locking = Locking(config.locks)
         self.listeners, self._reach = self._listen(config, {}, NOTHING)
         try:
-            if config.locks.served:
-                hosts = [host for host, _ in bound_to(self.listeners)]
-                self.lock_sockets = LockSockets(hosts, config.locks.port)
+            self.locking.listen(host for host, _ in bound_to(self.listeners))
             self._opened = self._open(config.exports)
         except BaseException:
             close_others(self.listeners, {})
             self._reach.close_others(NOTHING)
-            self._close_lock_sockets()
+            self.locking.close()
             raise
         self._begin(config)
 
@@ -193,7 +186,7 @@ class Service:
     def _begin(self, config: Config) -> None:
         """Have workers begin that serve this, from what is open."""
         self._config = config
-        number, others = config.workers or processors(), 0 if self.lock_sockets is None else 1
+        number, others = config.workers or processors(), self.locking.owners
         served = [
             (export, each)
             for export in config.exports
@@ -231,36 +224,20 @@ class Service:
         )
         streamed = [each for each in programs if each.number != RPCBPROG or mode == "embedded"]
         datagrams = by_datagram(config, mode, streamed)
-        known = registrations(bound, streamed, datagrams)
-        if self.lock_sockets is not None:
-            known += self.lock_sockets.registrations()
+        known = registrations(bound, streamed, datagrams) + self.locking.registrations()
         portmapper.know(known)
         self._registering.want(known if mode == "system" else ())
         answering = partial(self._dispatcher, exports)
         by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
         return Offer(
             *(exports, overlays, answering(streamed), by_udp, self._tally, self._replays),
-            self._offer_locks(exports, overlays),
+            self.locking.offer(exports, overlays),
         )
 
     def _dispatcher(self, exports: Exports, programs: Iterable[Program]) -> Dispatcher:
         dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, self._tally)
         dispatcher.trace = self._trace
         return dispatcher
-
-    def _offer_locks(self, exports: Exports, overlays: tuple[Overlay, ...]) -> LockOffer | None:
-        if self.lock_sockets is None:
-            return None
-        # The list of clients is kept where changes are, as the replies are.
-        stores = sorted(overlays, key=lambda overlay: overlay.read_only)
-        return LockOffer(
-            *(exports, overlays, self.lock_sockets, self._lock_handover, self._grace),
-            stores[0] if stores else None,
-        )
-
-    def _close_lock_sockets(self) -> None:
-        if self.lock_sockets is not None:
-            self.lock_sockets.close()
 
     def _keep_replies(self, served: Sequence[_Opened]) -> None:
         """Have one cache for all exports, kept where changes are kept."""
@@ -301,7 +278,7 @@ class Service:
     def close(self) -> None:
         """Let go of all layers."""
         self._registering.want(())
-        self._close_lock_sockets()
+        self.locking.close()
         _close(self._opened)
 
     def _ended(self, slot: int, pid: int) -> None:

@@ -46,6 +46,10 @@ class Cache(Generic[V]):
         """Keep `value` in place of an older one."""
         with self._lock:
             if key in self._values:
+                if weight == 1 and key not in self._weights:
+                    self._values[key] = value
+                    self._used.add(key)
+                    return
                 self._forget(key)
             self._weight += weight
             while self._weight > self._budget and self._values:

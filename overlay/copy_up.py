@@ -17,24 +17,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
-from index.fd import Fd, components, open_dir, open_path, path_of
-from index.layers import Layer
+from index.fd import Fd, open_dir, open_path
 from index.syscalls import RENAME_NOREPLACE, handle_of, link_fd, rename
 from overlay import nlink
 from overlay.adopt import enter_dir
 from overlay.blocking import may_block
 from overlay.counts import Kind, copying
-from overlay.decode import from_lower, resolve
+from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import indexed_file
 from overlay.node import DirNode, FileNode, Node, Place, directory
+from overlay.place import find_place
 from overlay.redirect import lower_path
 from overlay.search import LowerFile, find_lower
 from overlay.transfer import copy_data, copy_metadata
 from overlay.tree import Tree
+
+_SMALL: Final = 1 << 20  # bytes of data
+
+
+class _Name(NamedTuple):
+    """A lower name, and its directory in the upper layer."""
+
+    parent: DirNode
+    name: bytes
 
 
 def copy_up(tree: Tree, node: Node) -> Node:
@@ -62,7 +72,8 @@ def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> File
     while not node.is_upper or node.data is not None:
         if node.is_upper:
             may_block()
-            tree.copy_ups.do(node.fileid, partial(_complete, tree, node.handle, size))
+            work = partial(_complete, tree, node.handle, size)
+            tree.copy_ups.do(node.fileid, work, is_quick=_is_small(tree, node))
             node = _file(resolve(tree, node.handle))
         else:
             node = _copied_up(tree, node, data=True, size=size)
@@ -74,9 +85,18 @@ def _copied_up(tree: Tree, node: FileNode, *, data: bool, size: int | None) -> F
     require_upper(tree)
     may_block()
     place = node.place or find_place(tree, node)
-    tree.copy_ups.do(node.fileid, lambda: _copy_file(tree, node, place, data, size))
+    is_quick = not data or _is_small(tree, node)
+    work = partial(_copy_file, tree, node, place, data, size)
+    tree.copy_ups.do(node.fileid, work, is_quick=is_quick)
     copied = _file(resolve(tree, node.handle))
-    return link_up(tree, copied, place) if place is not None and copied.is_upper else copied
+    if place is None or not copied.is_upper or nlink.is_upper_only(copied):
+        return copied
+    return link_up(tree, copied, place)
+
+
+def _is_small(tree: Tree, node: FileNode) -> bool:
+    """Whether to copy the data takes less time than to give it to a thread and to wait for that."""
+    return tree.attributes(node).size <= _SMALL
 
 
 def _file(node: Node) -> FileNode:
@@ -96,15 +116,16 @@ def _copy_file(
 ) -> None:
     if _is_indexed(tree, node.fileid):
         return  # another process was faster
-    path = None if place is None else _path_of_place(tree, place)
+    where = None if place is None else _in_upper(tree, place)
+    path = None if where is None else lower_path(tree, where.parent, where.name)
     is_regular = stat.S_ISREG(node.mode)
     # The kernel finds the data of a metacopy by path alone.
     if not data and is_regular and tree.kernel.has_redirects and path is not None:
         with copying(Kind.METADATA):
-            _make_copy(tree, node, path, metacopy=True, size=size)
+            _make_copy(tree, node, where, path, metacopy=True, size=size)
     else:
         with copying(Kind.DATA, _length(node.fd, size) if is_regular else 0):
-            _make_copy(tree, node, path, metacopy=False, size=size)
+            _make_copy(tree, node, where, path, metacopy=False, size=size)
 
 
 def _length(fd: Fd, size: int | None) -> int:
@@ -114,8 +135,15 @@ def _length(fd: Fd, size: int | None) -> int:
 
 
 def _make_copy(
-    tree: Tree, node: FileNode, path: bytes | None, *, metacopy: bool, size: int | None
+    tree: Tree,
+    node: FileNode,
+    where: _Name | None,
+    path: bytes | None,
+    *,
+    metacopy: bool,
+    size: int | None,
 ) -> None:
+    """Make the copy that is to be called `where`; its data is at `path` in the lower layers."""
     name, copy = _make_aside(tree, node)
     try:
         if metacopy:
@@ -133,13 +161,13 @@ def _make_copy(
         for key, value in values.items():
             if value is not None:
                 tree.kernel.put(copy, key, value)
-        copy_metadata(node.fd, copy)
-        had = os.fstat(node.fd)
+        had = copy_metadata(node.fd, copy)
         if size is not None and size < had.st_size:
             os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
         if stat.S_ISREG(node.mode) and not metacopy:
-            os.fsync(copy)
-        _commit(tree, node, copy, values[xattrs.ORIGIN])
+            with tree.copy_ups.waiting():
+                os.fsync(copy)
+        _commit(tree, node, copy, values[xattrs.ORIGIN], where)
     finally:
         if name is not None:
             tree.workdir.discard(name)
@@ -153,14 +181,24 @@ def _is_indexed(tree: Tree, fileid: int) -> bool:
     return isinstance(entry, UpperInode)
 
 
-def _commit(tree: Tree, node: FileNode, copy: Fd, origin: bytes | None) -> None:
+def _commit(
+    tree: Tree, node: FileNode, copy: Fd, origin: bytes | None, where: _Name | None
+) -> None:
+    """Let the copy be the object, and give it its upper name, if one is known."""
     with tree.changing():
         if _is_indexed(tree, node.fileid):
             return  # taken over from the kernel meanwhile (overlay.adopt)
         if origin is not None and os.fstat(node.fd).st_nlink > 1:
             tree.kernel_index.enter(origin, copy)
         tree.index.commit(node.fileid, copy)
-        tree.changed_object(node.fileid)
+        try:
+            if where is not None and _is_name_of(tree, node, where):
+                _link_name(tree, copy, where)
+        finally:
+            tree.changed_object(node.fileid)
+        made = indexed_file(tree, node.identity, UpperInode(copy, os.fstat(copy)), node.place)
+        if made is not None and stat.S_ISREG(made.mode) and made.data is None:
+            made.opened_for_both(copy)
 
 
 def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
@@ -181,47 +219,21 @@ def _add_data(tree: Tree, node: FileNode, size: int | None) -> None:
         xattrs.put(node.fd, xattrs.CAPABILITY, capability)
     if length == st.st_size:
         os.utime(writer, ns=(st.st_atime_ns, st.st_mtime_ns))  # else cutting it was a change
-    tree.sync(writer)
+    with tree.copy_ups.waiting():
+        tree.sync(writer)
     with tree.changing():
         xattrs.drop(node.fd, xattrs.METACOPY)
         tree.changed_object(node.fileid)
 
 
-def _path_of_place(tree: Tree, place: Place) -> bytes | None:
-    parent = resolve(tree, place.parent)
-    return lower_path(tree, parent, place.name) if isinstance(parent, DirNode) else None
-
-
-def find_place(tree: Tree, node: FileNode) -> Place | None:
-    """A name of a lower file that was opened by handle, if the kernel happens to know one.
-
-    A handle does not say which layer of its filesystem the file is in, and only by
-    way of that layer's mount has it a path.
-    """
-    if not node.layer.has_handles:
-        return _place_of(tree, node.layer, node.fd)
-    real = handle_of(node.fd)
-    for layer in tree.layers.lowers:
-        if layer.filesystem == node.layer.filesystem and layer.has_handles:
-            place = _place_of(tree, layer, layer.open_handle(real, os.O_PATH))
-            if place is not None:
-                return place
-    return None
-
-
-def _place_of(tree: Tree, layer: Layer, fd: Fd) -> Place | None:
-    names = components(path_of(fd))
-    if not names:
-        return None
-    st, real = os.fstat(fd), layer.root
+def _in_upper(tree: Tree, place: Place) -> _Name | None:
+    """The name with its directory copied up; None if that was removed meanwhile."""
     try:
-        for name in names[:-1]:
-            real = open_dir(real, name)
-        found = os.stat(names[-1], dir_fd=real, follow_symlinks=False)
-        parent = from_lower(tree, layer, real) if os.path.samestat(st, found) else None
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # the path was of something else
-    return None if parent is None else Place(parent.handle, names[-1])
+        return _Name(copy_up_dir(tree, directory(resolve(tree, place.parent))), place.name)
+    except OSError as problem:
+        if problem.errno != errno.ESTALE:
+            raise
+        return None
 
 
 def _make_aside(tree: Tree, node: FileNode) -> tuple[bytes | None, Fd]:
@@ -242,31 +254,39 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
 
     Nothing that clients see changes, the parent's times included.
     """
-    try:
-        parent = copy_up_dir(tree, directory(resolve(tree, place.parent)))
-    except OSError as problem:
-        if problem.errno != errno.ESTALE:
-            raise
-        return node  # removed meanwhile, and the name with it
+    where = _in_upper(tree, place)
+    if where is None:
+        return node  # the name went with it
     with tree.changing():
-        below = find_lower(tree, parent.lowers, place.name)
-        if (
-            not isinstance(below, LowerFile)
-            or not is_same_lower(node, below)
-            or _is_removed(parent)
-        ):
+        if not _is_name_of(tree, node, where):
             return node  # renamed or removed meanwhile: it has its names
         node = current_file(tree, node)
         nlink.relate_to_lower(tree, node)
-        with times_kept(tree, parent) as upper:
-            path = tree.upper_path_in(upper, place.name)
-            if path is not None:
-                xattrs.put(node.fd, xattrs.PATH, path)
-            mark_impure(tree, upper)
-            with suppress(FileExistsError):
-                link_fd(node.fd, upper, place.name)
+        _link_name(tree, node.fd, where)
         tree.changed_object(node.identity.fileid)
         return current_file(tree, node, place)
+
+
+def _is_name_of(tree: Tree, node: FileNode, where: _Name) -> bool:
+    """Whether the lower layers have the file under a name, in a directory that is still there."""
+    below = find_lower(tree, where.parent.lowers, where.name)
+    if not isinstance(below, LowerFile) or not is_same_lower(node, below):
+        return False
+    return not _is_removed(where.parent)
+
+
+def _link_name(tree: Tree, fd: Fd, where: _Name) -> None:
+    """Make the upper link for a lower name, of an inode whose link count is related to the lower.
+
+    What the upper directory has under the name, be it a whiteout, stays.
+    """
+    with times_kept(tree, where.parent) as upper:
+        path = tree.upper_path_in(upper, where.name)
+        if path is not None:
+            xattrs.put(fd, xattrs.PATH, path)
+        mark_impure(tree, upper)
+        with suppress(FileExistsError):
+            link_fd(fd, upper, where.name)
 
 
 def _is_removed(node: DirNode) -> bool:

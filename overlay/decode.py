@@ -50,6 +50,11 @@ def resolve(tree: Tree, handle: bytes) -> Node:
     return found
 
 
+def current(tree: Tree, node: Node) -> Node:
+    """The node as it is now: the same object may have been copied up or removed since."""
+    return node if tree.is_true(node) else resolve(tree, node.handle)
+
+
 def _pure_upper_file(tree: Tree, identity: Identity) -> FileNode | None:
     upper = tree.layers.upper
     if upper is None:

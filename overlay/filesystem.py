@@ -34,7 +34,7 @@ from overlay.attributes import Attributes, Change, Changes
 from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
 from overlay.data import Buffer, Stable
-from overlay.decode import parent_of, resolve
+from overlay.decode import current, parent_of, resolve
 from overlay.errors import Cause, Overtaken, error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
@@ -148,7 +148,7 @@ class Overlay:
 
     def resolve(self, handle: bytes) -> Node:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
-        return resolve(self._tree, handle)
+        return self._tree.cached(handle) or resolve(self._tree, handle)
 
     def index_entries(self, seconds: float) -> int | None:
         """How many entries the index has, as far as that is known after so long (index.census)."""
@@ -162,14 +162,8 @@ class Overlay:
         """What became of the object of a handle that was stale; raises EBADF if it is none."""
         return cause(self._tree, handle)
 
-    def _now(self, node: Node) -> Node:
-        """The node as it is now: the same object may have been copied up or removed since."""
-        if self._tree.objects.of(node.identity.fileid) == node.generation:
-            return node
-        return resolve(self._tree, node.handle)
-
     def _directory(self, node: Node) -> DirNode:
-        return directory(self._now(node))
+        return directory(current(self._tree, node))
 
     def _by_name(self, verb: Callable[[], T], *directories: Node) -> T:
         """What a verb on names in these directories returns.
@@ -188,28 +182,28 @@ class Overlay:
         raise Overtaken
 
     def getattr(self, node: Node) -> Attributes:
-        return self._tree.attributes(self._now(node))
+        return self._tree.attributes(current(self._tree, node))
 
     def setattr(
         self, node: Node, cred: Credentials, changes: Changes, guard: int | None = None
     ) -> Change:
         """Change attributes; `guard`: the ctime (ns) that the object must have, else ECANCELED."""
-        return setattr.setattr(self._tree, self._now(node), cred, changes, guard)
+        return setattr.setattr(self._tree, node, cred, changes, guard)
 
     def access(self, node: Node, cred: Credentials) -> tuple[int, ...]:
         """What `cred` may do: sets of os.R_OK, os.W_OK and os.X_OK, each granted together."""
-        node = self._now(node)
+        node = current(self._tree, node)
         return permission.rights(self._tree, node, self._tree.attributes(node), cred)
 
     def get_acls(self, node: Node) -> tuple[Acl, Acl]:
         """The access ACL, made of the mode where there is none; and the default ACL, or nothing."""
-        return set_acl.get_acls(self._tree, self._now(node))
+        return set_acl.get_acls(self._tree, current(self._tree, node))
 
     def set_acls(
         self, node: Node, cred: Credentials, access: Acl | None, default: Acl | None
     ) -> None:
         """Replace an object's ACLs; `None` leaves one alone, one without entries goes."""
-        set_acl.set_acls(self._tree, self._now(node), cred, access, default)
+        set_acl.set_acls(self._tree, current(self._tree, node), cred, access, default)
 
     def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node:
         """The object called `name`; `.` and `..` too, and the root's `..` is the root."""
@@ -233,24 +227,24 @@ class Overlay:
 
     def readlink(self, node: Node, cred: Credentials) -> bytes:
         """The target of a symbolic link; raises EINVAL for anything else."""
-        node = self._now(node)
+        node = current(self._tree, node)
         if not isinstance(node, FileNode) or not stat.S_ISLNK(node.mode):
             raise error(errno.EINVAL)
         return os.readlink(b"", dir_fd=node.fd)
 
     def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
         """Up to `count` bytes from `offset`, and whether the file ends there."""
-        return data.read(self._tree, self._now(node), cred, offset, count)
+        return data.read(self._tree, current(self._tree, node), cred, offset, count)
 
     def write(
         self, node: Node, cred: Credentials, offset: int, content: Buffer, stable: Stable
     ) -> Change:
         """Write all of `content` at `offset`."""
-        return data.write(self._tree, self._now(node), cred, offset, content, stable)
+        return data.write(self._tree, current(self._tree, node), cred, offset, content, stable)
 
     def commit(self, node: Node, offset: int, count: int) -> Change:
         """Bring written data to stable storage; the whole file's, whatever range is asked for."""
-        return data.commit(self._tree, self._now(node))
+        return data.commit(self._tree, current(self._tree, node))
 
     def create(
         self, parent: Node, name: bytes, cred: Credentials, changes: Changes, guarded: bool

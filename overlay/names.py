@@ -11,8 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from index import xattrs
@@ -26,7 +25,7 @@ from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.node import DirNode, FileNode, Node, Place, directory
-from overlay.removal import last_name
+from overlay.removal import take_last_name
 from overlay.search import find_lower, is_xattr_whiteout
 from overlay.tree import Tree
 
@@ -74,6 +73,12 @@ def upper_of(node: DirNode) -> Fd:
 def require_writable(tree: Tree, parent: DirNode, cred: Credentials) -> Attributes:
     """The attributes of a directory in which `cred` may change names; raises EACCES."""
     return permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
+
+
+def require_unsticky(tree: Tree, parent: Attributes, victim: Node, cred: Credentials) -> None:
+    """Raise EPERM if a directory's sticky bit keeps `cred` from removing the entry."""
+    if parent.mode & stat.S_ISVTX:
+        permission.require_unsticky(parent, tree.attributes(victim), cred)
 
 
 def existing(tree: Tree, parent: DirNode, name: bytes) -> Node:
@@ -151,16 +156,15 @@ def lose_name(
             take()
             tree.changed_attributes(node.fileid)
             return
-    with last_name(tree, node, upper_of(parent), name):
-        take()
+    take_last_name(tree, node, upper_of(parent), name, take)
     tree.gone(node)
 
 
-@contextmanager
-def losing_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -> Iterator[None]:
+def lose_directory(
+    tree: Tree, parent: DirNode, name: bytes, node: DirNode, take: Callable[[], None]
+) -> None:
     """As `lose_name`, for an empty directory."""
-    with last_name(tree, node, upper_of(parent), name):
-        yield
+    take_last_name(tree, node, upper_of(parent), name, take)
     tree.gone(node)
 
 
@@ -202,7 +206,7 @@ def renamed(
 ) -> Change:
     """The change of a directory in which `name` is now this object, or nothing."""
     tree.changed_name(parent, name, now)
-    return Change(before, tree.attributes(parent))
+    return Change(before, tree.changed_listing(parent))
 
 
 def unchanged(tree: Tree, node: DirNode) -> Change:

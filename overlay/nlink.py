@@ -47,6 +47,11 @@ def kernel_count(fd: int, upper: os.stat_result, lower: os.stat_result) -> int:
     return (upper if value.startswith(b"U") else lower).st_nlink + int(value[1:])
 
 
+def is_upper_only(node: FileNode) -> bool:
+    """Whether each name of a copied-up file is a link of its upper inode."""
+    return node.nlink_adjust == -_INDEX_LINK
+
+
 def relate_to_upper(node: FileNode) -> None:
     """Prepare for an operation that makes or removes a name of `node`."""
     if not node.identity.is_upper:

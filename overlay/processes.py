@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from index.locks import NAMESPACE
 from overlay import generations
 from overlay.departures import Departures
 from overlay.recovery import take_over
@@ -34,11 +33,9 @@ def join(tree: Tree, slot: int, number: int) -> None:
     A slot is given again when its process has died, a number never.
     """
     generations.join(number)
-    others = None
     if tree.departures is not None:
-        others = tree.workdir.lock(NAMESPACE)
         tree.departures.join(slot)
-    tree.namespace.join(number, others, partial(take_over, tree))
+    tree.namespace.join(number, partial(take_over, tree))
 
 
 def died(tree: Tree, pid: int) -> None:

@@ -9,8 +9,7 @@ Whether the name went is not recorded: the upper layer shows it.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from index import xattrs
 from index.entries import DirectoryEntry, Removal, UpperInode
@@ -22,19 +21,20 @@ from overlay.node import Node
 from overlay.tree import Tree
 
 
-@contextmanager
-def last_name(tree: Tree, node: Node, upper: Fd, name: bytes) -> Iterator[None]:
-    """Bracket what takes the last name, `name` in the upper directory `upper`, from an object.
+def take_last_name(
+    tree: Tree, node: Node, upper: Fd, name: bytes, take: Callable[[], None]
+) -> None:
+    """Have the last name, `name` in the upper directory `upper`, taken from an object.
 
     A crash anywhere leaves the object whole, or gone with the next start.
     """
     if not node.is_indexed:
-        yield
+        take()
         return
     removal = Removal(node.fileid, handle_of(upper), tree.upper_path(upper), name)
     tree.index.begin_removal(removal)
     try:
-        yield
+        take()
     except BaseException:
         settle(tree, removal)
         tree.index.end_removal(node.fileid)

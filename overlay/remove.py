@@ -13,7 +13,6 @@ import os
 from functools import partial
 
 from index.syscalls import RENAME_EXCHANGE, rename
-from overlay import permission
 from overlay.attributes import Change
 from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
@@ -26,12 +25,13 @@ from overlay.names import (
     has_lower,
     is_empty,
     is_removable,
+    lose_directory,
     lose_name,
-    losing_directory,
     make_removable,
     put_whiteout,
     refreshed,
     renamed,
+    require_unsticky,
     require_writable,
     upper_of,
 )
@@ -52,7 +52,7 @@ def remove(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Chang
             node = existing(tree, parent, name)
             if isinstance(node, DirNode):
                 raise error(errno.EISDIR)
-            permission.require_unsticky(before, tree.attributes(node), cred)
+            require_unsticky(tree, before, node, cred)
             if parent.upper is not None and is_removable(parent, name, node):
                 lose_name(tree, parent, name, node, partial(_take_name, tree, parent, name))
                 return renamed(tree, parent, name, before, None)
@@ -81,10 +81,10 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
             node = existing(tree, parent, name)
             if not isinstance(node, DirNode):
                 raise error(errno.ENOTDIR)
-            permission.require_unsticky(before, tree.attributes(node), cred)
+            require_unsticky(tree, before, node, cred)
             if parent.upper is not None:
-                with losing_directory(tree, parent, name, node):
-                    _remove_directory(tree, parent, name, node)
+                take = partial(_remove_directory, tree, parent, name, node)
+                lose_directory(tree, parent, name, node, take)
                 return renamed(tree, parent, name, before, None)
             _require_empty(tree, node)  # a refusal writes nothing
         parent = copy_up_dir(tree, parent)

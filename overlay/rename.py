@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from functools import partial
 
 from index import xattrs
@@ -31,10 +32,11 @@ from overlay.names import (
     has_whiteout,
     is_empty,
     is_removable,
+    lose_directory,
     lose_name,
-    losing_directory,
     make_removable,
     refreshed,
+    require_unsticky,
     require_writable,
     upper_of,
 )
@@ -68,8 +70,10 @@ def rename(
                 return Change(before[0], before[0]), Change(before[1], before[1])
             if _is_ready(old_dir, old, node, new_dir, new, target):
                 _rename(tree, old_dir, old, node, new_dir, new, target)
-                after = tree.attributes(old_dir), tree.attributes(new_dir)
-                return Change(before[0], after[0]), Change(before[1], after[1])
+                first = Change(before[0], tree.changed_listing(old_dir))
+                if new_dir is old_dir:
+                    return first, first
+                return first, Change(before[1], tree.changed_listing(new_dir))
         old_dir, new_dir = copy_up_dir(tree, old_dir), copy_up_dir(tree, new_dir)
         _make_movable(tree, old_dir, old, node)
         if isinstance(target, FileNode):
@@ -86,8 +90,7 @@ def _check(
     cred: Credentials,
 ) -> None:
     """Permission and kinds: what rename(2) checks in the merged tree."""
-    had = tree.attributes(node)
-    permission.require_unsticky(tree.attributes(old_dir), had, cred)
+    require_unsticky(tree, tree.attributes(old_dir), node, cred)
     if node.is_dir and old_dir.handle != new_dir.handle:
         # Moving a directory elsewhere changes its `..`.
         permission.require(tree, node, cred, permission.WRITE)
@@ -97,7 +100,7 @@ def _check(
         return
     if _is_above(tree, target, old_dir):
         raise error(errno.ENOTEMPTY)
-    permission.require_unsticky(tree.attributes(new_dir), tree.attributes(target), cred)
+    require_unsticky(tree, tree.attributes(new_dir), target, cred)
     if node.is_dir and not target.is_dir:
         raise error(errno.ENOTDIR)
     if target.is_dir and not node.is_dir:
@@ -146,10 +149,7 @@ def _rename(
     if isinstance(target, FileNode):
         lose_name(tree, new_dir, new, target, move)
     elif target is not None:
-        with losing_directory(tree, new_dir, new, target):
-            if target.upper is not None:
-                clear_whiteouts(tree, target)
-            move()
+        lose_directory(tree, new_dir, new, target, partial(_replace, tree, target, move))
     else:
         move()
     _record_path(tree, node, new_dir, new)
@@ -158,6 +158,13 @@ def _rename(
         tree.changed_listing(node)  # its `..` is another directory now
     tree.changed_name(old_dir, old, None)
     tree.changed_name(new_dir, new, node)
+
+
+def _replace(tree: Tree, target: DirNode, move: Callable[[], None]) -> None:
+    """Move a directory to the name of an empty one."""
+    if target.upper is not None:
+        clear_whiteouts(tree, target)
+    move()
 
 
 def _is_above(tree: Tree, node: Node, directory: DirNode) -> bool:

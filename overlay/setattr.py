@@ -17,7 +17,7 @@ from overlay import permission
 from overlay.attributes import NO_CHANGES, NOW, Attributes, Change, Changes, Now
 from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
-from overlay.decode import resolve
+from overlay.decode import current
 from overlay.errors import error
 from overlay.node import DirNode, FileNode, Node
 from overlay.tree import Tree
@@ -32,6 +32,7 @@ def setattr(
     of what has none, EROFS without an upper layer.
     """
     if changes != NO_CHANGES and not _is_ready(node, changes):
+        node = current(tree, node)
         _check(tree, node, cred, changes, guard)
         guard = None  # it held; copying up changes the ctime
         if changes.size is not None and isinstance(node, FileNode):
@@ -39,8 +40,7 @@ def setattr(
         else:
             node = copy_up(tree, node)
     with tree.changing():
-        if not tree.is_true(node):
-            node = resolve(tree, node.handle)
+        node = current(tree, node)
         before = _check(tree, node, cred, changes, guard)
         if changes == NO_CHANGES:
             return Change(before, before)
@@ -50,9 +50,10 @@ def setattr(
             fd = node.writer()
         try:
             apply(fd, node.target, before.mode, changes)
-        finally:
-            tree.changed_attributes(node.fileid)
-        return Change(before, tree.attributes(node))
+        except OSError:
+            tree.changed_attributes(node.fileid)  # some of them
+            raise
+        return Change(before, tree.changed(node))
 
 
 def _is_ready(node: Node, changes: Changes) -> bool:

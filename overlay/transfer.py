@@ -79,10 +79,10 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += done
 
 
-def copy_metadata(source: int, target: int) -> None:
+def copy_metadata(source: int, target: int) -> os.stat_result:
     """Give `target` the owner, mode, extended attributes and times of `source`.
 
-    Attributes of overlayfs itself are left out.
+    Attributes of overlayfs itself are left out.  Returns what was asked of `source`.
     """
     st = os.fstat(source)
     path = proc_path(target)
@@ -92,6 +92,7 @@ def copy_metadata(source: int, target: int) -> None:
     for name in _public_names(source):
         _copy_xattr(source, target, name)
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    return st
 
 
 def _public_names(source: int) -> list[str]:

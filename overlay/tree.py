@@ -122,7 +122,7 @@ class Tree:
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name
         self.stats = Generations(3)  # attributes of an object
-        self.copy_ups = Jobs(lambda fileid: workdir.lock(copy_up_byte(fileid)))
+        self.copy_ups = Jobs(lambda number, wait: workdir.lock(copy_up_byte(number), wait=wait))
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
@@ -226,8 +226,7 @@ class Tree:
 
     def changed_object(self, fileid: int) -> None:
         """What an object is made of has changed: nodes of it are no longer true."""
-        self.objects.bump(fileid)
-        self.stats.bump(fileid)
+        self.objects.bump_with(self.stats, fileid)
 
     def gone(self, node: Node) -> None:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
@@ -240,17 +239,20 @@ class Tree:
         """Attributes of an object have changed, those of its real inode or its link count."""
         self.stats.bump(fileid)
 
+    def changed(self, node: Node) -> Attributes:
+        """The same, and what they are now."""
+        return self._ask(node, self.stats.bump(node.identity.fileid))
+
     def changed_name(self, directory: DirNode, name: bytes, now: Node | None) -> None:
-        """A name in a directory is another object's now, or nobody's."""
-        self.changed_listing(directory)
+        """A name in a directory is another object's now, or nobody's; `changed_listing` follows."""
         key = directory.handle + name
         handle = None if now is None else now.handle
         self.known_names.put(key, Known(self.names.bump(hash(key)), handle), 1)
 
-    def changed_listing(self, directory: DirNode) -> None:
-        """What a directory's listing shows has changed."""
-        self.listings.bump(directory.identity.fileid)
-        self.stats.bump(directory.identity.fileid)
+    def changed_listing(self, directory: DirNode) -> Attributes:
+        """What a directory's listing shows has changed; returns its attributes now."""
+        generation = self.stats.bump_with(self.listings, directory.identity.fileid)
+        return self._ask(directory, generation)
 
     def forget_facts(self) -> None:
         """Nothing that any process has learnt so far counts any more."""
@@ -336,11 +338,14 @@ class Tree:
 
         They are kept until an operation of ours changes them, as nobody else may.
         """
-        fileid = node.identity.fileid
-        generation = self.stats.of(fileid)
+        generation = self.stats.of(node.identity.fileid)
         kept = node.kept
         if kept is not None and kept[0] == generation:
             return kept[1]
+        return self._ask(node, generation)
+
+    def _ask(self, node: Node, generation: int) -> Attributes:
+        """What fstat(2) says, to be kept while the counter stands so."""
         attributes = node.attributes(os.fstat(node.real))
         if attributes.nlink <= 0:
             raise error(errno.ESTALE)

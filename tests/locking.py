@@ -21,6 +21,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
+from nfsd.rpcbind import universal
 from nfsd.xdr.codec import Parts, decode
 from nfsd.xdr.nlm4 import (
     FSA_R,
@@ -42,13 +43,13 @@ from nfsd.xdr.nlm4 import (
 )
 from nfsd.xdr.nsm import SM_PROG, SM_VERS, SM_VERS_SIGNATURES, stat_chge
 from nfsd.xdr.rpc import unpack_rpc_msg
+from nfsd.xdr.rpcbind import PMAPVERS, RPCBPROG, pack_universal_address
 from tests.client import Client
 from tests.conformance.server import Server
 
 NLM: Final = {each.name.removeprefix("NLMPROC4_"): each for each in NLM4_V4_SIGNATURES}
 NSM: Final = {each.name.removeprefix("SM_"): each for each in SM_VERS_SIGNATURES}
 LIMIT: Final = 60.0  # seconds until what is waited for must have come
-PORTMAP: Final = 100000
 _SUCCESS: Final = struct.pack(">5I", 1, 0, 0, 0, 0)
 _NAMES: Final = {
     (NLM4_PROGRAM, NLM4_V4): {each.number: each for each in NLM4_V4_SIGNATURES},
@@ -67,8 +68,8 @@ class Heard(NamedTuple):
 
 def free_address() -> str:
     """One of loopback's that nobody uses."""
-    number = next(_addresses) % (1 << 20)
-    return f"127.{64 + (number >> 16)}.{number >> 8 & 255}.{number & 255 or 1}"
+    rest, last = divmod(next(_addresses), 254)
+    return f"127.{64 + (rest >> 8) % 128}.{rest & 255}.{last + 1}"
 
 
 class LockClient:
@@ -127,7 +128,8 @@ class LockClient:
             sock.close()
 
     def _serve(self, port: int) -> int:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
         sock.bind((self.address, port))
         self._sockets.append(sock)
         thread = threading.Thread(target=self._answer_all, args=(sock,), daemon=True)
@@ -144,13 +146,21 @@ class LockClient:
             message, at = unpack_rpc_msg(record, 0)
             call = message.body.cbody
             assert call is not None
-            if call.prog == PORTMAP:
-                results: bytes | None = struct.pack(">I", self._port)
+            if call.prog == RPCBPROG:
+                results: bytes | None = self._where(call.vers)
             else:
                 signature = _NAMES[call.prog, call.vers][call.proc]
                 results = self._answer(signature, message.xid, record[at:])
             if results is not None:
                 sock.sendto(record[:4] + _SUCCESS + results, address)
+
+    def _where(self, version: int) -> bytes:
+        """What the client's rpcbind says of any of its programs."""
+        if version == PMAPVERS:
+            return struct.pack(">I", self._port)
+        packed: Parts = []
+        pack_universal_address(universal(self.address, self._port).encode(), packed)
+        return b"".join(packed)
 
     def _answer(self, signature: Any, xid: int, packed: bytes) -> bytes | None:  # noqa: ANN401
         arguments = decode(signature.unpack_arguments, packed)

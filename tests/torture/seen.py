@@ -9,7 +9,7 @@ Rule: a time may be ahead of what happened, never behind: what has other content
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -131,13 +131,21 @@ def _time(when: nfstime3) -> int:
     return int(when.seconds) * 10**9 + int(when.nseconds)
 
 
+def _entries(wire: Wire, handle: bytes) -> Iterator[Any]:
+    """A directory's entries; a busy server gives few at a time."""
+    cookie, verifier, eof = 0, _NO_VERIFIER, False
+    while not eof:
+        arguments = READDIRPLUS3args(handle, cookie, verifier, _COUNT, _COUNT)
+        result: Any = wire.call("READDIRPLUS", arguments)
+        yield from result.reply.entries
+        eof, verifier = result.reply.eof, result.cookieverf
+        cookie = result.reply.entries[-1].cookie if result.reply.entries else cookie
+
+
 def _children(wire: Wire, handle: bytes) -> dict[bytes, bytes]:
     """Names and handles; LOOKUP, READDIRPLUS and GETATTR must agree on them."""
-    arguments = READDIRPLUS3args(handle, 0, _NO_VERIFIER, _COUNT, _COUNT)
-    reply: Any = wire.call("READDIRPLUS", arguments).reply
-    assert reply.eof
     found: dict[bytes, bytes] = {}
-    for entry in reply.entries:
+    for entry in _entries(wire, handle):
         name = bytes(entry.name)
         if name in (b".", b".."):
             continue

@@ -24,8 +24,9 @@ _INTERRUPT: Final = 0x4207
 _CONT_TO_CALL: Final = 24  # PTRACE_SYSCALL
 _DETACH: Final = 17
 _CALL_INFO: Final = 0x420E
-# TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, EXITKILL
-_OPTIONS: Final = 0x1 | 0x2 | 0x4 | 0x8 | 0x100000
+_TELL_CALLS: Final = 0x1  # TRACESYSGOOD
+# That, TRACEFORK, TRACEVFORK, TRACECLONE, EXITKILL
+_OPTIONS: Final = _TELL_CALLS | 0x2 | 0x4 | 0x8 | 0x100000
 _WALL: Final = 0x40000000
 _EVENT_STOP: Final = 128
 _CALL_STOP: Final = signal.SIGTRAP | 0x80
@@ -204,6 +205,31 @@ class Tracer:
         self._stopped.discard(thread)
         with suppress(ProcessLookupError):
             _ptrace(_CONT_TO_CALL, thread, 0, signal_)
+
+
+@contextmanager
+def held_up(process: int, name: str, begin: Callable[[], object]) -> Iterator[None]:
+    """Have the first thread of a process stop before it makes a call of this name.
+
+    It comes to it when `begin` was called, and goes on at the end.
+    """
+    _ptrace(_SEIZE, process, 0, _TELL_CALLS)
+    _ptrace(_INTERRUPT, process)
+    os.waitpid(process, _WALL)
+    begin()
+    buffer = ctypes.create_string_buffer(128)
+    while True:
+        _ptrace(_CONT_TO_CALL, process)
+        _, status = os.waitpid(process, _WALL)
+        assert os.WIFSTOPPED(status), f"process {process} ended: {status:#x}"
+        if os.WSTOPSIG(status) == _CALL_STOP:
+            _ptrace(_CALL_INFO, process, len(buffer), ctypes.addressof(buffer))
+            kind, _, _, _, number, *_ = _INFO.unpack_from(buffer)
+            if kind == _ENTRY and _names().get(number) == name:
+                break
+    yield
+    with suppress(ProcessLookupError):
+        _ptrace(_DETACH, process)
 
 
 def _signal_of(status: int) -> int:

@@ -65,7 +65,7 @@ class Asker:
     def known(self, user: int, question: Question) -> bytes | None:
         """The reply that is kept."""
         head = record(user, question)
-        route, at = self._keeping._switchboard.route(head, self._peer)
+        route, at = self._keeping._switchboard.examine(head, self._peer)
         kept = self._keeping._kept.get((route.questioner, head[at:]))
         return None if kept is None else kept.mark + XID + kept.body
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,9 @@ from tests.unit.overlays import Dirs, Served, make_dirs, served
 
 _TYPES = ("a", "b", "s", "p", "device", "d", "d/sub")
 _KIB = 1 << 10
+FS_IOC_GETFLAGS = 0x80086601
+FS_IOC_SETFLAGS = 0x40086602
+FS_IMMUTABLE_FL = 0x10
 
 
 @pytest.fixture
@@ -197,3 +202,28 @@ def test_a_file_that_is_written_by_its_handle_gets_its_upper_name(tmp_path: Path
     overlay.close()
     for name in ("top", "bottom"):
         assert (layers[2] / "d" / name).read_text() == "UPwer"
+
+
+@contextmanager
+def unchangeable(directory: Path) -> Iterator[None]:
+    """Names in a directory cannot be made for a while (chattr +i)."""
+    fd = os.open(directory, os.O_RDONLY)
+    flags = struct.pack("l", 0)
+    (had,) = struct.unpack("l", fcntl.ioctl(fd, FS_IOC_GETFLAGS, flags))
+    try:
+        fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("l", had | FS_IMMUTABLE_FL))
+        yield
+    finally:
+        fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("l", had))
+        os.close(fd)
+
+
+def test_a_copy_whose_name_cannot_be_made_is_the_object(dirs: Dirs, tree: Served) -> None:
+    tree.chmod("d", 0o700)
+    tree.read("d/f")
+    with unchangeable(dirs.upper / "d"), pytest.raises(PermissionError):
+        tree.write("d/f", "X")
+    assert not (dirs.upper / "d/f").exists()
+    tree.write("d/f", "Y")
+    assert tree.read("d/f").startswith(b"Yower")
+    assert (dirs.lower / "d/f").read_bytes().startswith(b"lower")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import pytest
@@ -15,7 +16,7 @@ from overlay import jobs
 from overlay.jobs import Jobs
 
 
-def _no_others(_: int) -> AbstractContextManager[None]:
+def _no_others(_: int, __: bool) -> AbstractContextManager[None]:
     return nullcontext()
 
 
@@ -83,4 +84,63 @@ def test_what_the_work_raises_is_raised() -> None:
     for _ in range(2):
         with pytest.raises(OSError, match="full"):
             running.do(7, work)
+    running.close()
+
+
+def test_quick_work_is_done_here_one_at_a_time_but_for_waits() -> None:
+    running = Jobs(_no_others)
+    gate, waits = threading.Event(), threading.Event()
+    done: list[tuple[str, int]] = []
+
+    def waiting() -> None:
+        with running.waiting():
+            waits.set()
+            gate.wait(10)
+        done.append(("waited", threading.get_ident()))
+
+    def quick() -> None:
+        done.append(("quick", threading.get_ident()))
+
+    first = threading.Thread(target=partial(running.do, 7, waiting, is_quick=True))
+    first.start()
+    assert waits.wait(10)
+    running.do(8, quick, is_quick=True)  # the first has given up its turn
+    assert done == [("quick", threading.get_ident())]
+    gate.set()
+    first.join()
+    assert done[1] == ("waited", first.ident)
+    assert running._turn.acquire(blocking=False)  # and has it no more
+    running._turn.release()
+    running.close()
+
+
+def test_quick_work_waits_in_a_thread_for_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "PATIENCE", 0.05)
+    gate = threading.Event()
+
+    @contextmanager
+    def taken(_: int, wait: bool) -> Iterator[None]:
+        if not wait:
+            raise BlockingIOError
+        gate.wait(10)
+        yield
+
+    running = Jobs(taken)
+    done: list[int] = []
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        running.do(7, lambda: done.append(1), is_quick=True)
+    gate.set()
+    running.close()
+    assert done == [1]
+
+
+def test_what_quick_work_raises_is_raised() -> None:
+    running = Jobs(_no_others)
+
+    def work() -> None:
+        raise FileNotFoundError
+
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError):
+            running.do(7, work, is_quick=True)
     running.close()

@@ -451,8 +451,9 @@ def test_a_directory_removed_while_a_file_gets_its_name_there(dirs: Dirs, gate: 
                 other(Served.remove, f"gone/in/{name}")
             other(Served.rmdir, "gone/in")
 
-        what = attempt, "chmod", "gone/in/b3", 0o600
-        assert meanwhile(stop, one, what, remove_all) == 0  # it has other names
+        one(Served.chmod, "b", 0o600)  # the inode is copied up, its name there is not yet
+        what = attempt, "rename", "gone/in/b3", "gone/in/b4"
+        assert meanwhile(stop, one, what, remove_all) == errno.ESTALE
         assert other(Served.attributes, "b").mode & 0o777 == 0o600
         assert one(everything) == other(everything)
 
@@ -496,7 +497,7 @@ DEATHS: dict[str, tuple[object, str, tuple[str, ...]]] = {
     "whiteout, not buried, of a directory": (Index, "bury", ("rmdir", "gone/in")),
     "intent, no whiteout": (remove, "put_whiteout", ("remove", "a")),
     "copied, not committed": (copy_up, "_commit", ("write", "a", "X")),
-    "committed, no name": (copy_up, "link_up", ("write", "a", "X")),
+    "committed, no name": (copy_up, "_link_name", ("write", "a", "X")),
     "made, told nobody": (create, "renamed", ("create", "new")),
     "link aside": (copy_up, "_commit", ("chmod", "s", "1")),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -10,13 +9,11 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from index import locks
 from nfsd.xdr.nfs3 import (
     NFS3_OK,
     NFS3ERR_ROFS,
@@ -29,6 +26,7 @@ from nfsd.xdr.nfs3 import (
 from tests.busy import busy, go_on
 from tests.client import NFS, Client, MountError
 from tests.conformance.server import Server, Stack
+from tests.torture.tracer import held_up
 from tests.wire import NfsError, Wire, sattr
 
 LIMIT = 30.0
@@ -407,9 +405,8 @@ def test_a_call_under_way_is_answered_by_the_worker_that_has_it(
     """...while the others serve the new configuration already."""
     slow, quick = (Wire(configured.server.port, "/a") for _ in range(2))
     before = configured.server.workers
-    with changes_held_up(exports[0].place / "work"):
-        slow.client.send(mkdir_message(slow, "made"))
-        until(lambda: "" if quick.names(quick.root) == [] else "served")
+    held, message = configured.server.worker_of(slow.client.socket), mkdir_message(slow, "made")
+    with held_up(held, "mkdirat", lambda: slow.client.send(message)):
         configured.change(exports)
         with Client(configured.server.port) as third:
             assert third.mount("/b")
@@ -421,15 +418,6 @@ def test_a_call_under_way_is_answered_by_the_worker_that_has_it(
     assert slow.names(slow.root) == quick.names(quick.root)
     for wire in (slow, quick):
         wire.close()
-
-
-@contextmanager
-def changes_held_up(work: Path) -> Iterator[None]:
-    """Have the namespace lock, as a worker might."""
-    with (work / "identity" / "locks").open("rb+") as file:
-        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, locks.NAMESPACE, 1, 0)
-        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, lock)
-        yield
 
 
 def mkdir_message(wire: Wire, name: str) -> bytes:

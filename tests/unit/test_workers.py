@@ -5,20 +5,18 @@ Which worker serves a connection is found out from the outside, by who has the s
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from index import locks
 from nfsd.xdr.codec import Parts
 from nfsd.xdr.mount import MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
 from nfsd.xdr.nfs3 import (
@@ -45,6 +43,7 @@ from nfsd.xdr.nfs3 import (
 )
 from tests.client import NFS, Client, auth_sys
 from tests.conformance.server import Server, Stack
+from tests.torture.tracer import held_up
 from tests.wire import NfsError, Wire, sattr
 
 FILES = 300
@@ -373,26 +372,14 @@ def test_a_repeated_call_gets_the_first_answer_from_the_other_worker(both: list[
         assert answers[0][24:28] == bytes(4)  # NFS3_OK
 
 
-@contextmanager
-def changes_held_up(server: Server) -> Iterator[None]:
-    """Have the namespace lock, as a third worker might."""
-    assert server.stack.work is not None
-    with (server.stack.work / "identity" / "locks").open("rb+") as file:
-        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, locks.NAMESPACE, 1, 0)
-        fcntl.fcntl(file, fcntl.F_OFD_SETLKW, lock)
-        yield
-
-
 def test_a_repeated_call_waits_for_the_first_in_the_other_worker(server: Server) -> None:
     one, other = wires(server)
     message = record(one, "REMOVE", one.parent("a"))
-    with changes_held_up(server):
-        one.client.send(message)
-        time.sleep(0.2)
+    held = server.worker_of(one.client.socket)
+    with held_up(held, "symlinkat", lambda: one.client.send(message)):
         other.client.send(message)
         time.sleep(0.2)
-        with Client(server.port) as third:
-            third.nfs("GETATTR", one.root)  # nobody is held up who does not change names
+        other.attributes(other.root)  # nobody is held up who does not change names
     answers = [wire.client.record() for wire in (one, other)]
     assert answers[0] == answers[1]
     assert answers[0][24:28] == bytes(4)  # NFS3_OK
@@ -450,9 +437,12 @@ def test_workers_die_with_the_parent(server: Server) -> None:
 
 def test_workers_die_with_the_parent_in_the_middle_of_a_call(server: Server) -> None:
     both = wires(server)
-    with changes_held_up(server):
-        for number, wire in enumerate(both):
-            wire.client.send(record(wire, "MKDIR", MKDIR3args(wire.parent(f"{number}"), sattr())))
+    one, other = (
+        partial(wire.client.send, record(wire, "MKDIR", MKDIR3args(wire.parent(name), sattr())))
+        for wire, name in zip(both, ("one", "other"), strict=True)
+    )
+    with held_up(server.worker_of(both[0].client.socket), "mkdirat", one):
+        other()
         time.sleep(0.2)
         begun = time.monotonic()
         server.kill()

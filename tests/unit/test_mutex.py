@@ -1,0 +1,116 @@
+"""Mutexes between processes: who holds one, and who gets it from one that died with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from multiprocessing.connection import Pipe
+
+from overlay.mutex import Mutex, mutexes
+
+SHORT = 0.05
+LONG = 30.0
+
+
+def held_by_another(mutex: Mutex) -> int:
+    """The pid of a process that holds it until it is killed."""
+    ours, its = Pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            mutex.acquire()
+            mutex.acquire()
+            its.send(None)
+            signal.pause()
+        finally:
+            os._exit(0)
+    assert ours.poll(LONG), "the other process does not get it"
+    return pid
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_it_excludes_other_processes() -> None:
+    mutex, free = mutexes(2)
+    pid = held_by_another(mutex)
+    try:
+        with free:
+            assert not mutex.acquire_at_once()
+        assert not mutex.acquire_at_once()
+        begun = time.monotonic()
+        assert not mutex.acquire_within(SHORT)
+        assert time.monotonic() - begun >= SHORT
+    finally:
+        kill(pid)
+
+
+def test_the_next_has_it_from_one_that_died() -> None:
+    for take in (
+        Mutex.acquire,
+        Mutex.acquire_at_once,
+        lambda mutex: mutex.acquire_within(SHORT),
+        Mutex.__enter__,
+    ):
+        (mutex,) = mutexes(1)
+        for _ in range(2):
+            kill(held_by_another(mutex))
+            assert take(mutex) in (True, None)
+            pid = os.fork()
+            if pid == 0:
+                os._exit(mutex.acquire_at_once())
+            assert os.waitpid(pid, 0)[1] == 0, "another process takes it as well"
+            mutex.release()
+
+
+def test_a_process_that_waits_has_it_from_one_that_dies() -> None:
+    (mutex,) = mutexes(1)
+    pid = held_by_another(mutex)
+    killer = threading.Timer(SHORT, kill, (pid,))
+    killer.start()
+    mutex.acquire()
+    killer.join()
+    mutex.release()
+
+
+def test_a_thread_may_take_it_again_and_another_may_not() -> None:
+    (mutex,) = mutexes(1)
+    found: list[bool] = []
+
+    def look() -> None:
+        found.append(mutex.acquire_at_once())
+        if found[-1]:
+            mutex.release()
+
+    def look_elsewhere() -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    with mutex:
+        with mutex:
+            look_elsewhere()
+        look_elsewhere()
+    look_elsewhere()
+    assert found == [False, False, True]
+
+
+def test_a_thread_that_waits_lets_others_go_on() -> None:
+    (mutex,) = mutexes(1)
+    mutex.acquire()
+    got = threading.Event()
+
+    def wait() -> None:
+        with mutex:
+            got.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert not got.wait(SHORT)
+    mutex.release()
+    assert got.wait(LONG)
+    thread.join()
