@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conformance.server import Server
 
 OPTIONS: Final = ("--metrics", "127.0.0.1:0")
-_LIMIT: Final = 30.0
+_LIMIT: Final = 90.0
 
 
 class Numbers:
