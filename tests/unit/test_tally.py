@@ -61,6 +61,18 @@ def test_replies_that_were_kept_share_the_time_of_their_batch() -> None:
     assert getattr_.nanoseconds + lookup.nanoseconds <= time.monotonic_ns() - begun
 
 
+def test_a_batch_of_nothing_but_one_kind_is_counted_as_any_other() -> None:
+    of = Tally()
+    for number in (1, 16):
+        for _ in range(number):
+            of.loop.again(kept_outcome(GETATTR, 0))
+        of.loop.batch(time.monotonic_ns() - 1_000_000 * number)
+    found = counted(of, "GETATTR")
+    assert by_status(found.kept) == {"OK": 17}
+    assert found.calls == 17
+    assert found.nanoseconds >= 16_999_000
+
+
 def test_what_happens_besides() -> None:
     of = Tally()
     of.refused("AUTH_ERROR")
