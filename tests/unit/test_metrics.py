@@ -169,6 +169,35 @@ def test_a_killed_worker_takes_nothing_back(server: Server) -> None:
         assert scrape(server).value("calls_total") == before.value("calls_total") + 1
 
 
+def test_a_reload_takes_nothing_back(tmp_path: Path) -> None:
+    """Other workers count on, where those before them have stopped."""
+    (tmp_path / "lower").mkdir()
+    config = tmp_path / "config.toml"
+    export = f'[[export]]\npath = "/"\nlowerdir = "{tmp_path}/lower"\n'
+    config.write_text(export + 'clients = { "*" = "ro,insecure" }\n')
+    running = Server(
+        None, tmp_path / "log", arguments=["--config", str(config), "--workers", "2", *OPTIONS]
+    )
+    running.start()
+    try:
+        with Client(running.port) as client:
+            root = client.mount()
+            for _ in range(10):
+                client.nfs("GETATTR", root)
+            before = scrape(running)
+            config.write_text(export + 'clients = { "*" = "rw,insecure" }\n')
+            os.kill(running.pid, signal.SIGHUP)
+            scraped_when(running, lambda _: "reloaded" in running.output())
+            client.nfs("GETATTR", root)
+            after = scraped_when(running, lambda now: now.value("workers") == 2)
+        was, now = before.counters(), after.counters()
+        assert {key: now[key] for key in was if now[key] < was[key]} == {}
+        assert after.value("calls_total", procedure="GETATTR") == 11
+        running.stop()
+    finally:
+        running.kill()
+
+
 def test_another_parser_knows_every_family(server: Server) -> None:
     with Client(server.port) as client:
         client.nfs("GETATTR", client.mount())
