@@ -22,6 +22,7 @@ from nfsd.exports import Exports
 from nfsd.lock_clients import LockClients
 from nfsd.lock_shares import Share, Sharer, Shares
 from nfsd.lock_table import Client, Lock, LockTable, Outcome
+from nfsd.log import LOGGER, ONCE
 from nfsd.program import Caller
 from nfsd.xdr.nlm4 import (
     NLM4_BLOCKED,
@@ -239,6 +240,8 @@ class LockManager:
                         self._states.clear()
                     self._states[client] = state
                     self._free(client)
+                    if ONCE.first(client, "anew"):
+                        LOGGER.info("%s has started anew: its locks are freed", client.address)
 
     def answered(self, address: str, cookie: bytes, status: int) -> None:
         """A client has answered the message that it has its lock."""

@@ -106,6 +106,11 @@ class LockServer:
         self._callbacks = Callbacks(offer.sockets.datagrams)
         self._messenger = LockMessenger(self._callbacks)
         grace = offer.grace if self._clients.before else 0.0
+        if grace and not left:
+            LOGGER.info(
+                "locks are lost: %d clients are told, and have %g s to take them back",
+                *(len(self._clients.before), grace),
+            )
         self._manager = LockManager(offer.exports, self._clients, self._messenger.grant, grace)
         programs = (
             LockProgram(self._manager, self._messenger).program(),
