@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from typing import Final
 
 from nfsd.exports import Exports, Readable
 from nfsd.program import Caller
-from nfsd.xdr.codec import TRUE
 from nfsd.xdr.nfs3 import (
     DONT_CHANGE,
     nfstime3,
@@ -20,12 +20,12 @@ from nfsd.xdr.nfs3 import (
     wcc_data,
 )
 from nfsd.xdr.nfs3 import S_5I2Q2I2Q6I as FATTR3
-from nfsd.xdr.nfs3 import S_IQ4I as WCC_ATTR
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
 from overlay.errors import WouldBlock, error
 from overlay.node import Node
 
 SECOND: Final = 1_000_000_000  # in nanoseconds
+_HAD: Final = struct.Struct(">IQ5I")  # a pre_op_attr, and that a post_op_attr follows
 _U32: Final = 0xFFFFFFFF
 # ftype3 by the file type bits of a mode: FIFO, CHR, DIR, BLK, REG, LNK, SOCK.
 _FTYPE3: Final = (0, 7, 4, 0, 2, 0, 3, 0, 1, 0, 5, 0, 6, 0, 0, 0)
@@ -98,8 +98,8 @@ def wcc_of(change: Change, fsid: int) -> bytes:
     before = change.before
     mtime_s, mtime_ns = divmod(before.mtime, SECOND)
     ctime_s, ctime_ns = divmod(before.ctime, SECOND)
-    had = WCC_ATTR.pack(1, before.size, mtime_s & _U32, mtime_ns, ctime_s & _U32, ctime_ns)
-    return had + TRUE + pack_attributes(change.after, fsid)
+    times = mtime_s & _U32, mtime_ns, ctime_s & _U32, ctime_ns
+    return _HAD.pack(1, before.size, *times, 1) + pack_attributes(change.after, fsid)
 
 
 def changes_of(wanted: sattr3) -> Changes:

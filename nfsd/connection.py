@@ -11,7 +11,6 @@ client's own socket buffer.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 from collections import deque
@@ -24,6 +23,7 @@ from typing import Final
 
 from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
+from nfsd.loop import READABLE, WRITABLE, EventLoop
 from nfsd.record import RecordReader, SpareBuffers
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Buffer, Parts
@@ -57,6 +57,7 @@ class Connection:
         self,
         sock: socket.socket,
         dispatcher: Dispatcher,
+        loop: EventLoop,
         pool: Executor,
         memory: Memory,
         closed: Callable[[Connection], None],
@@ -66,11 +67,12 @@ class Connection:
         address, port = sock.getpeername()[:2]
         self.peer = Peer(address, port, sock.getsockname()[0])
         self._sock = sock
-        self._fd = sock.fileno()  # which asyncio takes without asking the socket who it is
+        self._fd = sock.fileno()
+        self._receive = sock.recv_into
         self._dispatcher = dispatcher
         self._pool = pool
         self._closed = closed
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._spare = memory.spare
         self._reader = RecordReader(RECORD_MAX, memory.shared, memory.spare)
         self._reader.resume(begun)
@@ -79,13 +81,13 @@ class Connection:
         self._unsent_bytes = 0
         self._slow = 0
         self.last_used = monotonic_ns()
-        self._is_reading = self._is_writing = self._is_scheduled = False
-        self._is_ending = self._is_closed = False
+        self._watched = 0  # events that the loop waits for
+        self._is_scheduled = self._is_ending = self._is_closed = False
         self._heir: Callable[[socket.socket, bytes], None] | None = None
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._read(True)
+        self._watch()
 
     @property
     def is_idle(self) -> bool:
@@ -95,8 +97,7 @@ class Connection:
     def finish(self) -> None:
         """Read no more, send what is owed, then close."""
         self._is_ending = True
-        self._read(False)
-        self._close_if_done()
+        self._go_on()
 
     def hand_over(self, heir: Callable[[socket.socket, bytes], None]) -> None:
         """Read no more, send what is owed, then let `heir` have the socket.
@@ -118,8 +119,8 @@ class Connection:
     def _let_go(self) -> None:
         """Have nothing to do with the socket any more."""
         self._is_closed = True
-        self._read(False)
-        self._write(False)
+        self._watched = 0
+        self._loop.forget(self._fd)
         for record in self._waiting:
             if isinstance(record, memoryview):
                 self._spare.give_back(record)
@@ -127,10 +128,20 @@ class Connection:
         self._reader.close()
         self._unsent.clear()
 
-    def _close_if_done(self) -> None:
-        if self._is_closed or not (self._is_ending and self.is_idle):
+    def _go_on(self) -> None:
+        """See to it that what is left to do will be done."""
+        if self._is_ending and self.is_idle:
+            self._end()
+        if self._is_closed:
             return
-        if self._heir is None:
+        self._watch()
+        if self._waiting and not self._is_full and not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._answer)
+
+    def _end(self) -> None:
+        """Close, or let the heir have what there is."""
+        if self._heir is None or self._is_closed:
             self.close()
             return
         begun = self._reader.rest()
@@ -138,78 +149,76 @@ class Connection:
         self._heir(self._sock, begun)
         self._closed(self)
 
-    def _read(self, wanted: bool) -> None:
-        wanted = wanted and not self._is_closed
-        if wanted and not self._is_reading:
-            self._loop.add_reader(self._fd, self._readable)
-        elif self._is_reading and not wanted:
-            self._loop.remove_reader(self._fd)
-        self._is_reading = wanted
+    def _watch(self) -> None:
+        """Have the loop wait for calls, unless there shall be none, and until more can be sent."""
+        events = 0 if self._is_ending or self._is_full else READABLE
+        if self._unsent:
+            events |= WRITABLE
+        if events == self._watched:
+            return
+        self._watched = events
+        if events:
+            self._loop.watch(self._fd, events, self._write if events & WRITABLE else self._read)
+        else:
+            self._loop.forget(self._fd)
 
-    def _write(self, wanted: bool) -> None:
-        wanted = wanted and not self._is_closed
-        if wanted and not self._is_writing:
-            self._loop.add_writer(self._fd, self._writable)
-        elif self._is_writing and not wanted:
-            self._loop.remove_writer(self._fd)
-        self._is_writing = wanted
+    def _write(self, events: int) -> None:
+        """Send what is unsent; the socket's other end, or an error, is found that way, too."""
+        if events & ~READABLE:
+            self._flush()
+            self._answer()
+        if events & ~WRITABLE and self._watched & READABLE:
+            self._read(events)
 
-    def _readable(self) -> None:
+    def _read(self, _: int) -> None:
+        """Take what has come, and answer it."""
         if self._waiting:
             return  # their turn comes first
         try:
-            count = self._sock.recv_into(self._reader.buffer())
-            if count == 0:
-                self.finish()
-                return
-            self._waiting.extend(self._reader.received(count))
+            count = self._receive(self._reader.buffer())
         except BlockingIOError:
             return
         except OSError:
             self.close()  # the client is gone
             return
+        if count == 0:
+            self.finish()
+            return
+        self._waiting += self._reader.received(count)
         if self._reader.failure:
             if ONCE.first(self.peer.address, "record"):
                 why = self._reader.failure
                 LOGGER.warning("%s: connection closed: %s", self.peer.address, why)
-            self.finish()
+            self._is_ending = True
         self._answer()
 
     def _answer(self) -> None:
         """Answer calls that wait, a batch at most."""
         self._is_scheduled = False
-        if self._is_closed:
-            return
         parts: Parts = []
         size = calls = 0
         self.last_used = begun = monotonic_ns()
-        waiting, answer, peer = self._waiting, self._dispatcher.answer, self.peer
-        while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not self._is_full:
+        waiting, is_full = self._waiting, self._is_full
+        while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not is_full:
             calls += 1
             record = waiting.popleft()
             try:
-                size += answer(record, peer, parts)
+                size += self._dispatcher.answer(record, self.peer, parts)
             except WouldBlock:
                 self._give(record, begun)
+                is_full = self._is_full
             else:
                 if type(record) is memoryview:
                     self._spare.give_back(record)
         self._dispatcher.answered(begun)
         if parts:
             self._send(parts, size)
-        self._read(not (self._is_full or self._is_ending))
-        if waiting and not self._is_full:
-            self._schedule()
-        self._close_if_done()
+        if self._watched != READABLE or waiting or self._unsent or self._slow or self._is_ending:
+            self._go_on()
 
     @property
     def _is_full(self) -> bool:
         return self._slow >= SLOW_MAX or self._unsent_bytes >= UNSENT_MAX
-
-    def _schedule(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._answer)
 
     def _give(self, record: Buffer, begun: int) -> None:
         """Give a call that would block to a thread."""
@@ -226,7 +235,7 @@ class Connection:
     def _notify(self, record: Buffer, future: Future[Parts]) -> None:
         """On the thread: have the reply sent on the event loop's."""
         try:
-            self._loop.call_soon_threadsafe(self._slow_done, record, future)
+            self._loop.call_soon_threadsafe(partial(self._slow_done, record, future))
         except RuntimeError:
             LOGGER.warning("%s: a reply came after the server had stopped", self.peer.address)
 
@@ -245,31 +254,38 @@ class Connection:
         """Send now what the socket takes, and the rest when it takes more."""
         if not self._unsent and size < JOIN_BYTES:  # and so there are no Pages
             whole = b"".join(parts)
-            sent = self._taken(partial(self._sock.send, whole))
-            if sent == size or self._is_closed:
+            try:
+                sent = self._sock.send(whole)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.close()  # the client is gone
+                return
+            if sent == size:
                 return
             parts = [memoryview(whole)[sent:]]
             size -= sent
         self._unsent.extend(parts)
         self._unsent_bytes += size
-        if not self._is_writing:
+        if not self._watched & WRITABLE:
             self._flush()
 
     def _flush(self) -> None:
         """Send until all is sent or the socket takes no more."""
         unsent = self._unsent
         while unsent:
-            sent = self._taken(self._send_unsent)
-            if self._is_closed:
+            try:
+                sent = self._send_unsent()
+            except BlockingIOError:
+                return
+            except OSError:
+                self.close()  # the client is gone
                 return
             self._unsent_bytes -= sent
-            if not sent:
-                break
             while unsent and sent >= len(unsent[0]):
                 sent -= len(unsent.popleft())
             if sent:
                 unsent[0] = memoryview(unsent[0])[sent:]
-        self._write(bool(unsent))
 
     def _send_unsent(self) -> int:
         """Give the socket what it takes with one call."""
@@ -284,17 +300,3 @@ class Connection:
             if isinstance(part, memoryview) and isinstance(part.obj, Pages):
                 self._unsent[at] = buffers[at] = part.obj.again(len(part))
         return self._sock.sendmsg(buffers)
-
-    def _taken(self, send: Callable[[], int]) -> int:
-        """How many bytes `send` has given to the socket."""
-        try:
-            return send()
-        except BlockingIOError:
-            return 0
-        except OSError:
-            self.close()  # the client is gone
-            return 0
-
-    def _writable(self) -> None:
-        self._flush()
-        self._answer()

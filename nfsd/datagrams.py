@@ -7,7 +7,6 @@ again while it is under way, is dropped, and the client sends it again.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
 import struct
@@ -17,10 +16,12 @@ from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from nfsd.calls import Peer
+from nfsd.calls import Peer, accepted
 from nfsd.log import LOGGER, ONCE
+from nfsd.loop import READABLE, EventLoop
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Parts
+from nfsd.xdr.rpc import SYSTEM_ERR
 from overlay.errors import WouldBlock
 
 Address: TypeAlias = tuple[Any, ...]
@@ -73,6 +74,7 @@ class Datagrams:
         self,
         sock: socket.socket,
         dispatcher: Dispatcher,
+        loop: EventLoop,
         pool: Executor,
         answered: Callable[[], None],
     ) -> None:
@@ -81,10 +83,10 @@ class Datagrams:
         self._dispatcher = dispatcher
         self._pool = pool
         self._answered = answered
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._peers: dict[tuple[Address, str], Peer] = {}
         self._slow: set[tuple[Address, bytes]] = set()  # by address and xid
-        self._loop.add_reader(sock, self._readable)
+        loop.watch(sock.fileno(), READABLE, self._readable)
 
     @property
     def is_idle(self) -> bool:
@@ -93,9 +95,9 @@ class Datagrams:
 
     def finish(self) -> None:
         """Take no more."""
-        self._loop.remove_reader(self._sock)
+        self._loop.forget(self._sock.fileno())
 
-    def _readable(self) -> None:
+    def _readable(self, _: int) -> None:
         begun = monotonic_ns()
         for _ in range(_BATCH):
             try:
@@ -146,7 +148,7 @@ class Datagrams:
     ) -> None:
         """On the thread: have the reply sent on the event loop's."""
         try:
-            self._loop.call_soon_threadsafe(self._slow_done, call, source, future)
+            self._loop.call_soon_threadsafe(partial(self._slow_done, call, source, future))
         except RuntimeError:
             LOGGER.warning("%s: a reply came after the server had stopped", call[0][0])
 
@@ -165,10 +167,18 @@ class Datagrams:
         try:
             self._sock.sendmsg([reply], source, 0, address)
         except OSError as problem:
-            if problem.errno == errno.EMSGSIZE and ONCE.first("datagram", address[0]):
-                LOGGER.warning(
-                    "%s: a reply of %d bytes is too large for UDP", address[0], len(reply)
-                )
+            if problem.errno == errno.EMSGSIZE:
+                self._refuse(reply, address, source)
+
+    def _refuse(self, reply: bytes, address: Address, source: Ancillary) -> None:
+        """Say that there is no reply that fits: else the client would ask again and again."""
+        if ONCE.first("datagram", address[0]):
+            LOGGER.warning("%s: a reply of %d bytes is too large for UDP", address[0], len(reply))
+        refusal = accepted("", SYSTEM_ERR).reply(reply[:4])
+        try:
+            self._sock.sendmsg([refusal], source, 0, address)
+        except OSError:
+            return  # as any datagram, this one may be lost
 
 
 def _called(ancillary: Ancillary) -> tuple[str, Ancillary]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from nfsd.asyncio_loop import AsyncioLoop
 from nfsd.callbacks import Callbacks
 from nfsd.calls import Peer
 from nfsd.connection import Connection, Memory
@@ -148,7 +149,7 @@ class LockServer:
         for listener in self._offer.sockets.listeners:
             loop.add_reader(listener, self._accept, listener)
         for sock in self._offer.sockets.datagrams:
-            Datagrams(sock, self._dispatcher, self._pool, lambda: None)
+            Datagrams(sock, self._dispatcher, AsyncioLoop(), self._pool, lambda: None)
         forbid_blocking()
         try:
             return await done
@@ -179,7 +180,8 @@ class LockServer:
     def _connect(self, sock: socket.socket) -> None:
         try:
             connection = Connection(
-                sock, self._dispatcher, self._pool, self._memory, self._disconnected
+                *(sock, self._dispatcher, AsyncioLoop(), self._pool, self._memory),
+                self._disconnected,
             )
         except OSError:
             sock.close()  # the client is gone already

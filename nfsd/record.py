@@ -100,6 +100,14 @@ class RecordReader:
         records: list[Buffer] = []
         partial = self._partial
         if partial is None:
+            if count > 4 and not self._fragments:
+                (word,) = _MARK.unpack_from(self._shared)
+                if word == LAST_FRAGMENT | count - 4:
+                    return [bytes(self._shared[4:count])]
+                if LAST_FRAGMENT | count - 4 < word <= self._whole:
+                    self._last = True
+                    self._await(word & ~LAST_FRAGMENT, self._shared[4:count])
+                    return records
             self._split(bytes(self._shared[:count]), records)
             return records
         self._have += count
@@ -138,9 +146,10 @@ class RecordReader:
             self._in_mark = True
             self._await(4, chunk[at:])
 
-    def _await(self, size: int, begun: bytes | bytearray) -> None:
+    def _await(self, size: int, begun: Buffer) -> None:
         """Make room for a fragment or mark of `size` bytes, of which some have arrived."""
-        spare = self._spare.take(size) if size > _FIRST_BYTES and type(begun) is bytes else None
+        is_new = type(begun) is not bytearray
+        spare = self._spare.take(size) if size > _FIRST_BYTES and is_new else None
         self._partial = spare or bytearray(min(size, max(_FIRST_BYTES, 4 * len(begun))))
         self._partial[: len(begun)] = begun
         self._have, self._need = len(begun), size

@@ -50,15 +50,17 @@ _LOOK: Final = 0.02  # seconds, after which it looks whether another process has
 # order in which each process gave them, so that what is new lies together.
 _WAYS: Final = 8
 _HEAD: Final = struct.Struct("<16sQQQ")  # digest, process, time, and the word below
+_HEAD_BYTES: Final = _HEAD.size
 _PROCESS: Final = 2  # in words of 8 bytes, where in a head
 _WORD: Final = 4
-_COUNT: Final = _WAYS * _HEAD.size
+_COUNT: Final = _WAYS * _HEAD_BYTES
 _SET: Final = 512
 _SETS: Final = 2048
 _LOCKS: Final = 64  # each for as many sets
 _ANSWERS: Final = _SETS * _SET
 _ROOM: Final = 448  # bytes for an answer and, before it, the digest of its call
 _DIGEST: Final = 16
+_REPLY_MAX: Final = _ROOM - _DIGEST
 _ROOMS: Final = (SIZE - _ANSWERS) // _ROOM
 # State; the answer's length and the number of its room; and its check, which vouches
 # for it: in one word, so that it is written in one instant.
@@ -158,7 +160,7 @@ class ReplayCache:
         heads = group * _SET
         with self._locks[group % _LOCKS]:
             place = self._map.find(digest, heads, heads + _COUNT)
-            if place < 0 or (place - heads) % _HEAD.size:
+            if place < 0 or (place - heads) % _HEAD_BYTES:
                 return self._enter(digest, self._free_place(heads), Fate.NEW)
             return self._again(digest, place)
 
@@ -188,9 +190,10 @@ class ReplayCache:
         for _ in range(_WAYS):
             number = words[count]
             words[count] = number + 1
-            place = heads + number % _WAYS * _HEAD.size
-            head = place // 8
-            if words[head + _WORD] & _STATE != _BEGUN or words[head + _PROCESS] not in self._living:
+            place = heads + number % _WAYS * _HEAD_BYTES
+            if words[place // 8 + _WORD] & _STATE != _BEGUN:
+                return place
+            if words[place // 8 + _PROCESS] not in self._living:
                 return place
         return _NOWHERE
 
@@ -213,7 +216,7 @@ class ReplayCache:
     def finish(self, entry: Entry, reply: bytes) -> None:
         """Keep the answer to a call that was begun."""
         length = len(reply)
-        if length > _ROOM - _DIGEST:
+        if length > _REPLY_MAX:
             self.cancel(entry)
         elif entry.place != _NOWHERE:
             room, written = next(self._rooms), entry.digest + reply

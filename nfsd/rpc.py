@@ -195,7 +195,7 @@ class Dispatcher:
         record: Buffer,
     ) -> Made:
         """Make a call that must not be made twice (nfsd.replay)."""
-        entry = replays.begin(caller.address, record)
+        entry, run = replays.begin(caller.address, record), procedure.run
         if entry.fate is not Fate.NEW:
             if entry.fate is Fate.RUNNING:
                 may_block()
@@ -205,9 +205,8 @@ class Dispatcher:
                 return Made([entry.reply], *_STATUS.unpack_from(entry.reply, _STATUS_AT))
             if entry.fate is Fate.RUNNING:
                 return Made([])
-        run = procedure.run
-        if entry.fate is Fate.UNKNOWN and procedure.again is not None:
-            run = procedure.again
+            if entry.fate is Fate.UNKNOWN and procedure.again is not None:
+                run = procedure.again
         packed: Parts = [bytes(record[:4]), _SUCCESS]
         try:
             result = run(caller, arguments)

@@ -34,7 +34,7 @@ from nfsd.xdr.rpcbind import (
 LOCAL: Final = "/run/rpcbind.sock"  # where rpcbind is called by those of its own machine
 _SECONDS: Final = 2.0  # that one call may take
 _PROBE_SECONDS: Final = 0.5
-_AGAIN_SECONDS: Final = 10.0  # between two looks at whether all is still registered
+_AGAIN_SECONDS: Final = 5.0  # between two looks at whether all is still registered
 _PORTS: Final = range(665, 1024)  # of root, and none of IANA's better known ones
 _TRIES: Final = 20
 _FIRST_FD: Final = 3  # behind the standard ones
@@ -98,7 +98,7 @@ class _Rpcbind:
 
     def known(self) -> Mapping[Key, str]:
         rows = self._call(_DUMP)
-        return {(row.r_prog, row.r_vers, row.r_netid.decode()): row.r_addr.decode() for row in rows}
+        return {(row.r_prog, row.r_vers, _text(row.r_netid)): _text(row.r_addr) for row in rows}
 
     def address(self, registration: Registration) -> str | None:
         return universal(registration.host, registration.port)
@@ -109,6 +109,10 @@ class _Rpcbind:
 
     def unset(self, key: Key) -> bool:
         return bool(self._call(_UNSET, _rpcb(key, "")))
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
 
 
 def _rpcb(key: Key, address: str) -> rpcb:
@@ -161,8 +165,7 @@ class Registrar:
     def refresh(self) -> bool:
         """Register what is not; returns whether an rpcbind answers."""
         try:
-            with self._binder() as binder:
-                known = binder.known()
+            with self._binder() as (binder, known):
                 for each in self._wanted:
                     address = binder.address(each)
                     if address is not None and known.get(each.key) != address:
@@ -177,22 +180,22 @@ class Registrar:
 
     def withdraw(self) -> None:
         """Take out what is registered and ours."""
-        with contextlib.suppress(*_ERRORS), self._binder() as binder:
-            known = binder.known()
+        with contextlib.suppress(*_ERRORS), self._binder() as (binder, known):
             for each in self._wanted:
                 if each.key in known and known[each.key] == binder.address(each):
                     binder.unset(each.key)
 
     @contextmanager
-    def _binder(self) -> Iterator[_Binder]:
+    def _binder(self) -> Iterator[tuple[_Binder, Mapping[Key, str]]]:
+        """What rpcbind speaks, and what is registered with it."""
         with _connect(self._local) as sock:
+            binder: _Binder = _Rpcbind(sock)
             try:
-                rpcbind = _Rpcbind(sock)
-                rpcbind.known()
+                known = binder.known()
             except RefusedError:
-                yield _Portmapper(sock)
-            else:
-                yield rpcbind
+                binder = _Portmapper(sock)
+                known = binder.known()
+            yield binder, known
 
 
 def _register(binder: _Binder, wanted: Registration, known: str | None) -> None:

@@ -169,10 +169,10 @@ def configuration(options: argparse.Namespace) -> Config:
         listen or (_LISTEN,),
         workers,
         (export,),
-        options.metrics,
-        options.rpcbind,
-        options.udp,
-        lock_config(options, LockConfig()),
+        metrics=options.metrics,
+        rpcbind=options.rpcbind,
+        udp=options.udp,
+        locks=lock_config(options, LockConfig()),
     )
 
 

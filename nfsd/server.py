@@ -7,7 +7,6 @@ the worker.
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import gc
 import signal
@@ -16,12 +15,14 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from nfsd.connection import Connection, Memory
 from nfsd.datagrams import NO_DATAGRAMS, Datagrams, DatagramService
 from nfsd.handover import Given, give, take
-from nfsd.log import LOGGER, ONCE, log_exception_once
+from nfsd.log import LOGGER, ONCE
+from nfsd.loop import READABLE, Loop
 from nfsd.pulse import BEAT_SECONDS
 from nfsd.rpc import Dispatcher
 from overlay.blocking import allow_blocking, forbid_blocking
@@ -76,53 +77,47 @@ class Server:
         self._connections: dict[Connection, int] = {}  # with their places, the newest last
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
         self._memory = Memory()
-        self._done: asyncio.Event = asyncio.Event()
+        self._loop = Loop()
         self._is_stopping = self._is_leaving = False
         self._on_their_way = 0  # connections that the parent has not taken back yet
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         _tune()
-        try:
-            asyncio.run(self._run())
-        finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_log_unhandled)
         for number in _STOPS:
-            loop.add_signal_handler(number, self.stop)
-        loop.add_reader(self._channel, self._take)
+            self._loop.on_signal(number, self.stop)
+        self._loop.watch(self._channel.fileno(), READABLE, self._take)
         for overlay in self._overlays:
             self._listen(overlay)
         self._go_on()
         self._look_around()
         service = self._datagram_service
         for sock in service.sockets:
-            reader = Datagrams(sock, service.dispatcher, self._pool, self._stop_if_done)
+            reader = Datagrams(
+                *(sock, service.dispatcher, self._loop, self._pool, self._stop_if_done)
+            )
             self._datagrams.append(reader)
         forbid_blocking()
         try:
-            await self._done.wait()
+            self._loop.run()
         finally:
             allow_blocking()
             for connection in list(self._connections):
                 connection.close()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._loop.close()
 
     def stop(self) -> None:
         """Take and read no more, answer what was read, then let `run` return."""
         if self._is_stopping:
             return
         self._is_stopping = True
-        loop = asyncio.get_running_loop()
         for number in _STOPS:
             # Whoever signals all processes does so twice, here and by way of the parent.
-            loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
-        loop.remove_reader(self._channel)
+        self._loop.forget(self._channel.fileno())
         self._channel.close()
-        loop.call_later(_STOP_SECONDS, self._done.set)
+        self._loop.call_later(_STOP_SECONDS, self._loop.stop)
         for datagrams in self._datagrams:
             datagrams.finish()
         for connection in list(self._connections):
@@ -131,12 +126,12 @@ class Server:
 
     def _go_on(self) -> None:
         self._beat()
-        asyncio.get_running_loop().call_later(BEAT_SECONDS, self._go_on)
+        self._loop.call_later(BEAT_SECONDS, self._go_on)
 
     def _leave(self) -> None:
         """Take no more, give back what there is, then let `run` return."""
         self._is_leaving = True
-        asyncio.get_running_loop().remove_reader(self._channel)
+        self._loop.forget(self._channel.fileno())
         for datagrams in self._datagrams:
             datagrams.finish()
         for connection in list(self._connections):
@@ -150,8 +145,8 @@ class Server:
 
     def _try_to_give_back(self, connection: Given) -> None:
         if not self._is_stopping and not give(self._channel, connection):
-            loop = asyncio.get_running_loop()
-            loop.call_later(_MOMENT_SECONDS, self._try_to_give_back, connection)
+            again = partial(self._try_to_give_back, connection)
+            self._loop.call_later(_MOMENT_SECONDS, again)
             return
         connection.sock.close()
         self._on_their_way -= 1
@@ -161,9 +156,9 @@ class Server:
         is_ending = self._is_stopping or self._is_leaving
         is_idle = not self._on_their_way and all(each.is_idle for each in self._datagrams)
         if is_ending and is_idle and not self._connections:
-            self._done.set()
+            self._loop.stop()
 
-    def _take(self) -> None:
+    def _take(self, _: int) -> None:
         """Take the connections that the parent has given."""
         for _ in range(_TAKE_AT_ONCE):
             try:
@@ -189,7 +184,8 @@ class Server:
             return
         try:
             connection = Connection(
-                sock, self._dispatcher, self._pool, self._memory, self._disconnected, begun
+                *(sock, self._dispatcher, self._loop, self._pool, self._memory),
+                *(self._disconnected, begun),
             )
         except OSError:
             sock.close()  # the client is gone already
@@ -220,19 +216,18 @@ class Server:
             if connection.last_used >= since or not connection.is_idle
         }
         self._attend(active)
-        asyncio.get_running_loop().call_later(_ATTEND_SECONDS, self._look_around)
+        self._loop.call_later(_ATTEND_SECONDS, self._look_around)
 
     def _listen(self, overlay: Overlay) -> None:
         """Wait for an overlay's bell; but let it ring many times before it is heard again."""
         if overlay.bell is not None:
-            asyncio.get_running_loop().add_reader(overlay.bell, self._hear, overlay)
+            self._loop.watch(overlay.bell, READABLE, partial(self._hear, overlay))
 
-    def _hear(self, overlay: Overlay) -> None:
+    def _hear(self, overlay: Overlay, _: int) -> None:
         assert overlay.bell is not None
         overlay.hear()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(overlay.bell)
-        loop.call_later(_DEAF_SECONDS, self._listen, overlay)
+        self._loop.forget(overlay.bell)
+        self._loop.call_later(_DEAF_SECONDS, partial(self._listen, overlay))
 
 
 def _tune() -> None:
@@ -245,11 +240,3 @@ def _tune() -> None:
     if hasattr(libc, "mallopt"):  # glibc's
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
-def _log_unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    error = context.get("exception")
-    if error is None:
-        LOGGER.error("event loop: %s", context.get("message"))
-    else:
-        log_exception_once("event loop", error)

@@ -45,11 +45,12 @@ class Cache(Generic[V]):
     def put(self, key: bytes, value: V, weight: int) -> None:
         """Keep `value` in place of an older one."""
         with self._lock:
-            if weight == 1 and key in self._values and key not in self._weights:
-                self._values[key] = value
-                self._used.add(key)
-                return
-            self._forget(key)
+            if key in self._values:
+                if weight == 1 and key not in self._weights:
+                    self._values[key] = value
+                    self._used.add(key)
+                    return
+                self._forget(key)
             self._weight += weight
             while self._weight > self._budget and self._values:
                 self._evict()

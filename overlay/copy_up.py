@@ -21,17 +21,17 @@ from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
-from index.fd import Fd, components, open_dir, open_path, path_of
-from index.layers import Layer
+from index.fd import Fd, open_dir, open_path
 from index.syscalls import RENAME_NOREPLACE, handle_of, link_fd, rename
 from overlay import nlink
 from overlay.adopt import enter_dir
 from overlay.blocking import may_block
 from overlay.counts import Kind, copying
-from overlay.decode import from_lower, resolve
+from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import indexed_file
 from overlay.node import DirNode, FileNode, Node, Place, directory
+from overlay.place import find_place
 from overlay.redirect import lower_path
 from overlay.search import LowerFile, find_lower
 from overlay.transfer import copy_data, copy_metadata
@@ -234,38 +234,6 @@ def _in_upper(tree: Tree, place: Place) -> _Name | None:
         if problem.errno != errno.ESTALE:
             raise
         return None
-
-
-def find_place(tree: Tree, node: FileNode) -> Place | None:
-    """A name of a lower file that was opened by handle, if the kernel happens to know one.
-
-    A handle does not say which layer of its filesystem the file is in, and only by
-    way of that layer's mount has it a path.
-    """
-    if not node.layer.has_handles:
-        return _place_of(tree, node.layer, node.fd)
-    real = handle_of(node.fd)
-    for layer in tree.layers.lowers:
-        if layer.filesystem == node.layer.filesystem and layer.has_handles:
-            place = _place_of(tree, layer, layer.open_handle(real, os.O_PATH))
-            if place is not None:
-                return place
-    return None
-
-
-def _place_of(tree: Tree, layer: Layer, fd: Fd) -> Place | None:
-    names = components(path_of(fd))
-    if not names:
-        return None
-    st, real = os.fstat(fd), layer.root
-    try:
-        for name in names[:-1]:
-            real = open_dir(real, name)
-        found = os.stat(names[-1], dir_fd=real, follow_symlinks=False)
-        parent = from_lower(tree, layer, real) if os.path.samestat(st, found) else None
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # the path was of something else
-    return None if parent is None else Place(parent.handle, names[-1])
 
 
 def _make_aside(tree: Tree, node: FileNode) -> tuple[bytes | None, Fd]:

@@ -33,6 +33,7 @@ class Departures:
     def join(self, slot: int) -> None:
         """Be the process in this slot, 0 or more; what went before does not concern it."""
         self._slot = slot
+        self._others = self._bells[:slot] + self._bells[slot + 1 :]
         self._read, self._deaths = self._counts
 
     @property
@@ -46,9 +47,8 @@ class Departures:
         place = _HEAD + written % _PLACES * _PLACE
         self._map[place : place + 1 + len(handle)] = bytes((len(handle),)) + handle
         self._counts[0] = written + 1
-        for slot, bell in enumerate(self._bells):
-            if slot != self._slot:
-                os.eventfd_write(bell, 1)
+        for bell in self._others:
+            os.eventfd_write(bell, 1)
 
     def tell_of_death(self) -> None:
         """A process is gone, and what it did not tell will not be told."""

@@ -15,21 +15,22 @@ from overlay.blocking import may_block
 from overlay.mutex import mutexes
 
 _NOBODY: Final = 0
-# A change takes some 50 us.  To wait for it takes less time of all processors than to
-# give the call to a thread.
-_SHORT_SECONDS: Final = 200e-6
+# A change takes some 50 us, and more where its process has to wait for a processor.  To wait
+# for it takes less time of all processors than to give the call to a thread.
+_SHORT_SECONDS: Final = 2e-3
 
 
 class Namespace:
     """To be held by `with`; a thread that holds it may take it again.
 
     On an event loop's thread `WouldBlock` is raised rather than waited, but for the
-    moment that most changes take.
+    moment that most changes take; and that once, until whoever takes longer is done.
     """
 
     def __init__(self) -> None:
         (self._mutex,) = mutexes(1)
         self._depth = 0  # how often the thread that holds it has taken it
+        self._is_held_long = False
         self._inside = memoryview(mmap.mmap(-1, 8)).cast("Q")
         self._process = _NOBODY
 
@@ -41,14 +42,20 @@ class Namespace:
         self._process, self._take_over = process, take_over
 
     def __enter__(self) -> None:
-        if not self._mutex.acquire_at_once() and not self._mutex.acquire_within(_SHORT_SECONDS):
-            may_block()
-            self._mutex.acquire()
+        if not self._mutex.acquire_at_once():
+            self._wait()
         self._depth += 1
         if self._depth == 1:
             if self._inside[0]:
                 self._mend()
             self._inside[0] = self._process
+
+    def _wait(self) -> None:
+        if self._is_held_long or not self._mutex.acquire_within(_SHORT_SECONDS):
+            self._is_held_long = True
+            may_block()
+            self._mutex.acquire()
+        self._is_held_long = False
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1

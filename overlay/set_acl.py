@@ -36,6 +36,10 @@ def set_acls(
     Raises EPERM for anybody but the owner, EINVAL for what is no ACL, EACCES for a
     default ACL of what is no directory, EOPNOTSUPP where there are none.
     """
+    if not node.is_dir and not default:
+        if access is None:
+            return
+        default = None  # nothing is what it has
     _check(tree, node, cred, default)
     node = copy_up(tree, node)
     with tree.changing():
@@ -46,7 +50,7 @@ def set_acls(
             if access is not None:
                 _without_privilege(node, had, cred)
                 _put(node, ACCESS_ACL, access)
-            if default is not None and node.is_dir:
+            if default is not None:
                 _put(node, DEFAULT_ACL, default)
         finally:
             tree.changed_attributes(node.fileid)
@@ -57,10 +61,10 @@ def _check(tree: Tree, node: Node, cred: Credentials, default: Acl | None) -> At
     had = tree.attributes(node)
     if stat.S_ISLNK(had.mode):
         raise error(errno.EOPNOTSUPP)
-    if not cred.is_root and cred.uid != had.uid:
-        raise error(errno.EPERM)
     if default and not node.is_dir:
         raise error(errno.EACCES)
+    if not cred.is_root and cred.uid != had.uid:
+        raise error(errno.EPERM)
     return had
 
 

@@ -226,8 +226,7 @@ class Tree:
 
     def changed_object(self, fileid: int) -> None:
         """What an object is made of has changed: nodes of it are no longer true."""
-        self.objects.bump(fileid)
-        self.stats.bump(fileid)
+        self.objects.bump_with(self.stats, fileid)
 
     def gone(self, node: Node) -> None:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
@@ -252,8 +251,8 @@ class Tree:
 
     def changed_listing(self, directory: DirNode) -> Attributes:
         """What a directory's listing shows has changed; returns its attributes now."""
-        self.listings.bump(directory.identity.fileid)
-        return self.changed(directory)
+        generation = self.stats.bump_with(self.listings, directory.identity.fileid)
+        return self._ask(directory, generation)
 
     def forget_facts(self) -> None:
         """Nothing that any process has learnt so far counts any more."""

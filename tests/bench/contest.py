@@ -1,7 +1,8 @@
 """The run: every workload in every shape, on all servers in turn, round after round.
 
 Rule: within one workload and shape the servers alternate, and each round begins with another one;
-a server that fails a workload is told with its reason, and the run goes on.
+a server that fails a workload is told with its reason, and the run goes on.  Where caches are to be
+warm, a round that is not counted comes first.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Contest:
     def runs(self, workload: Workload) -> int:
         """How many runs a workload takes."""
         entrants = len(self._peers) + (workload.ceiling is not None)
-        return len(_shapes(workload)) * self._effort.rounds * entrants
+        return len(_shapes(workload)) * (self._effort.rounds + _warm_ups(workload)) * entrants
 
     def run(self, workload: Workload, done: Callable[[], None]) -> None:
         """Measure one workload; `done` is called after each of its runs."""
@@ -83,14 +84,15 @@ class Contest:
                     responder = Responder(self._generator, workload.ceiling)
                     stack.callback(responder.stop)
                     entrants.append((RESPONDER, responder))
-                for number in range(self._effort.rounds):
-                    if workload.ceiling:
+                for number in range(-_warm_ups(workload), self._effort.rounds):
+                    if workload.ceiling and number >= 0:
                         self._stream(shape)
                     first = number % len(entrants)
                     for name, server in entrants[first:] + entrants[:first]:
-                        self._sample(
-                            Key(workload.name, shape, name, workload.cold), workload, server
-                        )
+                        key = Key(workload.name, shape, name, workload.cold)
+                        found = self._sample(key, workload, server)
+                        if found is not None and number >= 0:
+                            self.results.samples[key].append(found)
                         done()
             for key in [*self._plans]:
                 self._plans.pop(key).unlink()
@@ -102,19 +104,20 @@ class Contest:
             self._ground.sync()
             self.results.large[name] = change_large(peer.wire())
 
-    def _sample(self, key: Key, workload: Workload, server: Process) -> None:
+    def _sample(self, key: Key, workload: Workload, server: Process) -> Sample | None:
+        """One round; None if it failed, or one before did."""
         if key in self.results.failures:
-            return
+            return None
         seconds = self._effort.seconds * (_COLD_SECONDS if key.cold else 1)
         try:
             plan = self._plan(key, workload)
             if key.cold:
                 self._restart(key.server)
             self._ground.sync()  # no run writes back what another one wrote
-            found = sample(self._generator, server, plan, key.shape, self._placement, seconds)
-            self.results.samples[key].append(found)
+            return sample(self._generator, server, plan, key.shape, self._placement, seconds)
         except _FAILURES as error:
             self.results.failures[key] = str(error) or type(error).__name__
+            return None
 
     def _plan(self, key: Key, workload: Workload) -> Path:
         if key not in self._plans or workload.fresh:
@@ -142,3 +145,8 @@ class Contest:
 
 def _shapes(workload: Workload) -> Sequence[Shape]:
     return (COLD_SHAPE,) if workload.cold else SHAPES
+
+
+def _warm_ups(workload: Workload) -> int:
+    """Rounds before those that count: where each round is to find what the last one left."""
+    return 0 if workload.cold or workload.fresh else 1

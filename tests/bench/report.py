@@ -98,7 +98,8 @@ def _heading(setting: Setting) -> str:
         "# Benchmarks\n",
         "Written by `make bench`, which runs all servers side by side and drives each in turn",
         "with one load generator. A figure is the median of "
-        f"{effort.rounds} rounds of {effort.seconds:g} s. Compare figures",
+        f"{effort.rounds} rounds of {effort.seconds:g} s,",
+        "after one that is not counted where caches are to be warm. Compare figures",
         "of one run only, and ratios rather than figures.\n",
         *(f"* {line}" for line in setting.machine),
         "",

@@ -27,7 +27,7 @@ from typing import Final, Self, TypeVar
 from tests.conformance.machine import UnavailableError, command, program
 
 T = TypeVar("T")
-_START_LIMIT = 30.0
+_START_LIMIT = 60.0
 _COMMAND_LIMIT = 60.0
 _CLONE_NEWNET = 0x40000000
 _READY = """

@@ -310,7 +310,21 @@ def test_what_cannot_be_reset_is_refused(site: Site) -> None:
         assert refused.stderr.count("\n") == 1
 
 
-def test_ipv6_and_mapped_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_place_for_clients_layers_is_checked(site: Site) -> None:
+    command = [sys.executable, "-m", "nfsd", "check-config", "--config", str(site.file)]
+    for move, status in ((None, 0), ("elsewhere", 2)):
+        if move is not None:
+            site.server.stop()
+            (site.place / "clients").rename(site.place / move)
+        checked = subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert checked.returncode == status
+    assert "export /root: upperdir: " in checked.stderr
+    assert "is not a directory: make it" in checked.stderr
+
+
+def test_ipv6_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An IPv6 client has its own; its address in canonical form names the directories."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     site = Site(tmp_path)

@@ -123,6 +123,30 @@ def test_a_client_is_made_once_and_not_beyond_the_limit(layers: OverlayConfig) -
     assert per_client.clients(layers) == ["a", "b"]
 
 
+class Killed(BaseException):
+    """In place of what a kill would keep from being done."""
+
+
+def killed(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("stop", ["_make_upper", "copy_metadata"])
+def test_making_that_is_cut_short_is_done_again(
+    layers: OverlayConfig, monkeypatch: pytest.MonkeyPatch, stop: str
+) -> None:
+    os.chmod(layers.lowerdirs[0], 0o1751)
+    overlays = overlays_of(layers)
+    with monkeypatch.context() as patch:
+        patch.setattr(per_client, stop, killed)
+        with pytest.raises(Killed):
+            overlays.mount(CLIENT)
+    assert not per_client.is_made(layers, CLIENT)
+    assert overlays.get(CLIENT) is None
+    overlay = mounted(overlays)
+    assert stat.S_IMODE(overlay.getattr(overlay.root).mode) == 0o1751
+
+
 @pytest.mark.parametrize("stop", ["discard", "begin", "upper", "rename", "metadata"])
 def test_a_reset_that_is_cut_short_leaves_no_old_index(
     layers: OverlayConfig, monkeypatch: pytest.MonkeyPatch, stop: str
@@ -136,12 +160,6 @@ def test_a_reset_that_is_cut_short_leaves_no_old_index(
     old_id = overlay.export_id
     overlay = None
     overlays.let_go((), time.monotonic() + IDLE_SECONDS)
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_: object) -> None:
-        raise Killed
 
     targets = {
         "discard": (per_client, "_discard"),

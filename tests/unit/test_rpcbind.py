@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from nfsd.rpcbind import host_and_port, universal
-from tests.conformance.network import Network
-from tests.conformance.server import PROJECT
+from tests.conformance.network import Network, wait_for
+from tests.conformance.server import PROJECT, Server, Stack
 
 _SCRIPT = """
 import sys
@@ -77,6 +78,40 @@ def test_what_is_registered_is_withdrawn(network: Network, local: tuple[str, ...
     registrar(network, "withdraw", 2049, *local)
     assert len(registered(network)) == 3
     registrar(network, "withdraw", 2050, *local)
+    assert registered(network) == set()
+    network.end(rpcbind)
+
+
+@pytest.fixture
+def server(network: Network, tmp_path: Path) -> Iterator[Server]:
+    """A server in the network, not started yet."""
+    lower = tmp_path / "lower"
+    lower.mkdir()
+    stack, log = Stack.over([lower], tmp_path), tmp_path / "log"
+    server = Server(stack, log, inside=network.inside, address=network.ADDRESS)
+    yield server
+    server.kill()
+
+
+def test_a_server_is_registered_while_it_runs(network: Network, server: Server) -> None:
+    server.start()
+    assert "rpcbind does not answer" in server.output()
+    rpcbind = network.rpcbind()
+    wanted = {("100003", "3"), ("100005", "1"), ("100005", "3"), ("100227", "3")}
+
+    def is_registered() -> bool:
+        return {row[:2] for row in registered(network)} == wanted
+
+    wait_for(is_registered, "registered with an rpcbind that came later")
+    network.end(rpcbind)
+    rpcbind = network.rpcbind()
+    wait_for(is_registered, "registered with another rpcbind")
+    server.kill()
+    server.port = 0
+    server.start()
+    address = universal(network.ADDRESS, server.port)
+    assert {row[3] for row in registered(network)} == {address}, "not the dead server's port"
+    server.stop()
     assert registered(network) == set()
     network.end(rpcbind)
 

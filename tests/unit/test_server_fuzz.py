@@ -50,13 +50,35 @@ from nfsd.xdr.nfs3 import (
     specdata3,
     symlinkdata3,
 )
+from nfsd.xdr.nfsacl import (
+    NFS_ACL_PROGRAM,
+    NFS_ACL_V3,
+    NFS_ACL_V3_SIGNATURES,
+    GETACL3args,
+    SETACL3args,
+    aclent,
+    secattr,
+)
+from nfsd.xdr.rpcbind import (
+    PMAPVERS,
+    PMAPVERS_SIGNATURES,
+    RPCBPROG,
+    RPCBVERS,
+    RPCBVERS4,
+    RPCBVERS4_SIGNATURES,
+    RPCBVERS_SIGNATURES,
+    mapping,
+    rpcb,
+)
 from tests.client import NFS, Client
+from tests.conformance.network import Network, wait_for
 from tests.conformance.server import Server, Stack
 from tests.unit.test_nfs3_attributes import SAME, made
 
 pytestmark = pytest.mark.torture
 
 RECORDS = 10_000
+DATAGRAMS = 3_000
 BATCH = 50  # damaged records on one connection
 WARM_UP = 2_000  # records after which memory is level
 GROWTH = 8 << 20  # bytes it may still grow
@@ -93,6 +115,28 @@ def valid_calls(client: Client, root: bytes, file: bytes) -> list[bytes]:
         for each in signatures:
             path = b"/" if each.number in (1, 3) else None
             calls.append(_message(client, MOUNT_PROGRAM, version, each, path))
+    entries = [aclent(1, 0, 6), aclent(4, 0, 4), aclent(32, 0, 4)]
+    acl = secattr(5, 3, entries, 3, entries)
+    for each, values in zip(
+        NFS_ACL_V3_SIGNATURES, (None, GETACL3args(file, 15), SETACL3args(file, acl)), strict=True
+    ):
+        calls.append(_message(client, NFS_ACL_PROGRAM, NFS_ACL_V3, each, values))
+    return calls
+
+
+def portmap_calls(client: Client) -> list[bytes]:
+    """One call of every procedure of every version of the port mapper."""
+    old = mapping(NFS_PROGRAM, NFS_V3, socket.IPPROTO_TCP, 0)
+    new = rpcb(NFS_PROGRAM, NFS_V3, b"tcp", b"0.0.0.0.8.1", b"owner")
+    calls = []
+    for version, signatures, arguments in (
+        (PMAPVERS, PMAPVERS_SIGNATURES, old),
+        (RPCBVERS, RPCBVERS_SIGNATURES, new),
+        (RPCBVERS4, RPCBVERS4_SIGNATURES, new),
+    ):
+        for each in signatures:
+            given = None if each.number in (0, 4) else arguments
+            calls.append(_message(client, RPCBPROG, version, each, given))
     return calls
 
 
@@ -236,3 +280,65 @@ def test_ten_thousand_damaged_records(server: Server) -> None:
         assert client.nfs("READDIR", READDIR3args(root, 0, bytes(8), 8192)).status == 0
     server.check_log()
     assert server.output().count("\n") < 100, "malformed input is logged once, not for each packet"
+
+
+@pytest.mark.timeout(600)
+def test_damaged_datagrams_and_calls_to_the_port_mapper(tmp_path: Path) -> None:
+    """All programs by UDP, and all on port 111; each datagram is dropped, or has one answer."""
+    seed = int(os.environ.get("FUZZ_SEED", "20240608"))
+    print(f"FUZZ_SEED={seed}")
+    chance = random.Random(seed)
+    lower = tmp_path / "lower"
+    lower.mkdir()
+    with Network() as network:
+        arguments = ["--rpcbind", "embedded", "--udp"]
+        stack, log = Stack.over([lower], tmp_path), tmp_path / "log"
+        server = Server(
+            stack, log, arguments=arguments, inside=network.inside, address=network.ADDRESS
+        )
+        server.start()
+        with network.entered():
+            client = Client(server.port, host=network.ADDRESS)
+            datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            stream = socket.create_connection((network.ADDRESS, 111), timeout=60)
+        with client, datagrams, stream:
+            root = client.mount("/")
+            calls = valid_calls(client, root, made(client, root, b"target"))
+            calls += portmap_calls(client)
+            datagrams.setblocking(False)
+            answered = 0
+            for _ in range(DATAGRAMS):
+                kind = chance.choice(IN_SYNC)
+                damaged = kind(chance, chance.choice(calls))[4:]
+                datagrams.sendto(damaged, (network.ADDRESS, chance.choice((server.port, 111))))
+                answered += _take(datagrams)
+            wait_for(lambda: _still_answers(datagrams, (network.ADDRESS, 111)), "an answer", 60.0)
+            assert answered > DATAGRAMS / 10
+            for _ in range(DATAGRAMS // 10):
+                kind = chance.choice(IN_SYNC)
+                stream.sendall(kind(chance, chance.choice(portmap_calls(client))))
+            assert client.nfs("GETATTR", root).status == 0
+        server.stop()
+
+
+def _take(sock: socket.socket) -> int:
+    """How many datagrams are there."""
+    count = 0
+    try:
+        while sock.recv(1 << 16):
+            count += 1
+    except BlockingIOError:
+        return count
+    return count
+
+
+def _still_answers(sock: socket.socket, address: tuple[str, int]) -> bool:
+    """Whether NULL of the port mapper is answered, behind what may still come."""
+    xid = b"last"
+    sock.sendto(xid + struct.pack(">9I", 0, 2, RPCBPROG, PMAPVERS, 0, 0, 0, 0, 0), address)
+    try:
+        while True:
+            if sock.recv(1 << 16)[:4] == xid:
+                return True
+    except BlockingIOError:
+        return False

@@ -1,0 +1,138 @@
+"""The event loop: one thread calls back whoever waits for a descriptor, a time or a thread.
+
+asyncio's would do the same, but a small call costs as much in it as in all the rest of
+the server: this one is a system call and a look into a dictionary.
+
+Rule: what is called back never waits, and what it raises is logged and ends nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Protocol, TypeAlias
+
+from nfsd.log import log_exception_once
+
+READABLE: Final = select.EPOLLIN
+WRITABLE: Final = select.EPOLLOUT
+
+Call: TypeAlias = Callable[[], None]
+_WAKE_BYTES: Final = 4096  # read at once of what others have written to wake the loop
+
+
+class EventLoop(Protocol):
+    """What connections and datagrams need of a loop."""
+
+    def watch(self, fd: int, events: int, watcher: Callable[[int], None]) -> None: ...
+
+    def forget(self, fd: int) -> None: ...
+
+    def call_soon(self, call: Call) -> None: ...
+
+    def call_soon_threadsafe(self, call: Call) -> None: ...
+
+
+class Loop:
+    """Made and run on the main thread; only `call_soon_threadsafe` is for others, too."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watchers: dict[int, Callable[[int], None]] = {}
+        self._soon: deque[Call] = deque()
+        self._due: list[tuple[float, int, Call]] = []  # a heap
+        self._order = itertools.count()  # of calls that are due at the same time
+        self._is_stopped = False
+        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.watch(self._wake, READABLE, self._woken)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+
+    def watch(self, fd: int, events: int, watcher: Callable[[int], None]) -> None:
+        """Call `watcher` with the events of epoll(7) whenever one of `events` has come.
+
+        An error or the other end's hanging up is always one.  It replaces what was
+        said of the descriptor before.
+        """
+        if fd in self._watchers:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._watchers[fd] = watcher
+
+    def forget(self, fd: int) -> None:
+        """Watch a descriptor no more, before it is closed."""
+        if self._watchers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def call_soon(self, call: Call) -> None:
+        """Have `call` called when others had their turn."""
+        self._soon.append(call)
+
+    def call_soon_threadsafe(self, call: Call) -> None:
+        """The same from any thread; raises RuntimeError if the loop has ended."""
+        if self._is_stopped:
+            raise RuntimeError
+        self._soon.append(call)
+        with suppress(OSError):  # a full pipe wakes it, too
+            os.write(self._waker, b"\0")
+
+    def call_later(self, seconds: float, call: Call) -> None:
+        """Have `call` called when so much time has passed."""
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), call))
+
+    def on_signal(self, number: int, call: Call) -> None:
+        """Have `call` called when the signal comes."""
+        signal.signal(number, lambda *_: self._soon.append(call))
+
+    def stop(self) -> None:
+        """Let `run` return."""
+        self._is_stopped = True
+
+    def run(self) -> None:
+        """Call back until told to stop."""
+        poll, watchers = self._epoll.poll, self._watchers
+        while not self._is_stopped:
+            wait = self._patience() if self._soon or self._due else None
+            for fd, events in poll(wait):
+                # It may have been forgotten by one that was called before it.
+                watcher = watchers.get(fd)
+                if watcher is not None:
+                    try:
+                        watcher(events)
+                    except Exception as error:
+                        log_exception_once("event loop", error)
+            if self._soon or self._due:
+                self._call_back()
+
+    def _patience(self) -> float:
+        """Seconds until something is to be called whatever happens."""
+        return 0 if self._soon else max(0.0, self._due[0][0] - time.monotonic())
+
+    def _call_back(self) -> None:
+        """Call what is to be called by now, but not what is added meanwhile."""
+        calls = [self._soon.popleft() for _ in range(len(self._soon))]
+        now = time.monotonic()
+        while self._due and self._due[0][0] <= now:
+            calls.append(heapq.heappop(self._due)[2])
+        for call in calls:
+            try:
+                call()
+            except Exception as error:
+                log_exception_once("event loop", error)
+
+    def _woken(self, _: int) -> None:
+        os.read(self._wake, _WAKE_BYTES)
+
+    def close(self) -> None:
+        """Let go of its descriptors; it is not running any more."""
+        signal.set_wakeup_fd(-1)
+        self._epoll.close()
+        os.close(self._wake)
+        os.close(self._waker)

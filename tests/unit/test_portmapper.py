@@ -1,0 +1,236 @@
+"""The port mapper of our own, and calls by UDP, on a network of the test's own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nfsd.rpc_client import RefusedError, call, header
+from nfsd.xdr.codec import encode
+from nfsd.xdr.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
+from nfsd.xdr.nfs3 import (
+    NFS_PROGRAM,
+    NFS_V3,
+    NFS_V3_SIGNATURES,
+    MKDIR3args,
+    READ3args,
+    READDIR3args,
+    diropargs3,
+)
+from nfsd.xdr.nfsacl import NFS_ACL_PROGRAM
+from nfsd.xdr.rpcbind import (
+    PMAPVERS,
+    PMAPVERS_SIGNATURES,
+    RPCBPROG,
+    RPCBVERS,
+    RPCBVERS4,
+    RPCBVERS4_SIGNATURES,
+    mapping,
+    rpcb,
+)
+from tests.client import auth_sys
+from tests.conformance.network import Network
+from tests.conformance.server import Server, Stack
+from tests.unit.test_nfs3_attributes import SAME
+
+PORT = 2049
+SECONDS = 60.0
+DIRECTORIES = 400
+NAME = b"directory%0200d"
+UDP, TCP = socket.IPPROTO_UDP, socket.IPPROTO_TCP
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    with Network() as network:
+        yield network
+
+
+@pytest.fixture(scope="module")
+def server(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    place = tmp_path_factory.mktemp("portmapper")
+    lower = place / "lower"
+    (lower / "many").mkdir(parents=True)
+    (lower / "file").write_bytes(bytes(range(256)) * 1000)
+    for number in range(DIRECTORIES):
+        (lower / "long" / os.fsdecode(NAME % number)).mkdir(parents=True)
+    for number in range(2000):
+        (lower / "many" / f"entry{number:028}").touch()
+    server = Server(
+        Stack.over([lower], place),
+        place / "log",
+        arguments=["--listen", f"[::]:{PORT}", "--rpcbind", "embedded", "--udp"],
+        inside=network.inside,
+        address="0.0.0.0",
+    )
+    server.port = PORT
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["tcp", "udp", "tcp6", "udp6"])
+def netid(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+def connected(network: Network, netid: str, port: int, source: str = "") -> socket.socket:
+    """A socket of the network that has the server's address for its peer."""
+    six = netid.endswith("6")
+    family = socket.AF_INET6 if six else socket.AF_INET
+    kind = socket.SOCK_DGRAM if netid.startswith("udp") else socket.SOCK_STREAM
+    with network.entered():
+        sock = socket.socket(family, kind)
+    try:
+        sock.settimeout(SECONDS)
+        if source:
+            sock.bind((source, 0))
+        sock.connect((network.ADDRESS6 if six else network.ADDRESS, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def portmap(sock: socket.socket, number: int, arguments: mapping | None = None) -> Any:  # noqa: ANN401
+    return call(sock, RPCBPROG, PMAPVERS, PMAPVERS_SIGNATURES[number], arguments, SECONDS)
+
+
+def rpcbind(sock: socket.socket, number: int, arguments: rpcb | None = None) -> Any:  # noqa: ANN401
+    (signature,) = (each for each in RPCBVERS4_SIGNATURES if each.number == number)
+    return call(sock, RPCBPROG, RPCBVERS4, signature, arguments, SECONDS)
+
+
+def nfs(sock: socket.socket, name: str, arguments: object) -> Any:  # noqa: ANN401
+    (signature,) = (each for each in NFS_V3_SIGNATURES if each.name == f"NFSPROC3_{name}")
+    return call(sock, NFS_PROGRAM, NFS_V3, signature, arguments, SECONDS)
+
+
+@pytest.mark.usefixtures("server")
+def test_ports(network: Network, netid: str) -> None:
+    with connected(network, netid, 111) as sock:
+        assert portmap(sock, 0) is None
+        for program, version in ((NFS_PROGRAM, 3), (MOUNT_PROGRAM, 3), (MOUNT_PROGRAM, 1)):
+            for protocol in (TCP, UDP):
+                assert portmap(sock, 3, mapping(program, version, protocol, 0)) == PORT
+        assert portmap(sock, 3, mapping(RPCBPROG, PMAPVERS, UDP, 0)) == 111
+        # Of another version there is one, which says which.
+        assert portmap(sock, 3, mapping(NFS_PROGRAM, 2, TCP, 0)) == PORT
+        assert portmap(sock, 3, mapping(100021, 4, TCP, 0)) == 0
+        assert portmap(sock, 3, mapping(NFS_PROGRAM, 3, 99, 0)) == 0
+        listed = portmap(sock, 4)
+        assert mapping(NFS_ACL_PROGRAM, 3, TCP, PORT) in listed
+        assert mapping(RPCBPROG, PMAPVERS, TCP, 111) in listed
+
+
+@pytest.mark.usefixtures("server")
+def test_universal_addresses(network: Network, netid: str) -> None:
+    ours = {"": f"{network.ADDRESS}.8.1", "6": f"{network.ADDRESS6}.8.1"}
+    family = "6" if netid.endswith("6") else ""
+    with connected(network, netid, 111) as sock:
+        found = rpcbind(sock, 3, rpcb(NFS_PROGRAM, NFS_V3, netid.encode(), b"", b""))
+        assert found.decode() == ours[family]
+        # Without a netid the call's own transport is meant.
+        assert rpcbind(sock, 3, rpcb(NFS_PROGRAM, NFS_V3, b"", b"", b"")) == found
+        assert rpcbind(sock, 3, rpcb(100021, 4, netid.encode(), b"", b"")) == b""
+        assert rpcbind(sock, 9, rpcb(NFS_PROGRAM, 2, netid.encode(), b"", b"")) == b""
+        assert rpcbind(sock, 9, rpcb(NFS_PROGRAM, 3, netid.encode(), b"", b"")) == found
+        listed = {(row.r_prog, row.r_vers, row.r_netid) for row in rpcbind(sock, 4)}
+        assert (NFS_ACL_PROGRAM, 3, netid.encode()) in listed
+        assert (RPCBPROG, RPCBVERS, netid.encode()) in listed
+
+
+@pytest.mark.usefixtures("server")
+def test_nobody_registers_or_calls_through_it(network: Network, netid: str) -> None:
+    with connected(network, netid, 111) as sock:
+        before = portmap(sock, 4)
+        assert portmap(sock, 1, mapping(100021, 4, TCP, 999)) is False
+        assert portmap(sock, 2, mapping(NFS_PROGRAM, 3, TCP, 0)) is False
+        assert rpcbind(sock, 1, rpcb(100021, 4, b"tcp", b"0.0.0.0.8.1", b"0")) is False
+        assert rpcbind(sock, 2, rpcb(NFS_PROGRAM, 3, b"tcp", b"", b"0")) is False
+        assert portmap(sock, 4) == before
+        callit = PMAPVERS_SIGNATURES[0]._replace(number=5)
+        with pytest.raises(RefusedError, match="PROC_UNAVAIL"):
+            call(sock, RPCBPROG, PMAPVERS, callit, None, SECONDS)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_datagram_is_never_too_small(network: Network) -> None:
+    with connected(network, "udp", PORT, network.CLIENT) as sock:
+        mnt = MOUNT_V3_SIGNATURES[1]
+        root = call(sock, MOUNT_PROGRAM, MOUNT_V3, mnt, b"/", SECONDS).mountinfo.fhandle
+        sizes = nfs(sock, "FSINFO", root).resok
+        assert {sizes.rtmax, sizes.wtmax, sizes.dtpref} == {32 << 10}
+        file = nfs(sock, "LOOKUP", diropargs3(root, b"file")).resok.object
+        read = nfs(sock, "READ", READ3args(file, 256, 1 << 20)).resok
+        assert bytes(read.data) == bytes(range(256)) * 128
+        many = nfs(sock, "LOOKUP", diropargs3(root, b"many")).resok.object
+        listed = nfs(sock, "READDIR", READDIR3args(many, 0, bytes(8), 1 << 20)).resok.reply
+        assert 300 < len(listed.entries) < 700
+        assert not listed.eof
+
+
+@pytest.mark.usefixtures("server")
+def test_what_fits_into_no_datagram_is_refused(network: Network) -> None:
+    mnt, dump, _, umntall = MOUNT_V3_SIGNATURES[1:5]
+    with connected(network, "tcp", PORT) as stream, connected(network, "udp", PORT) as sock:
+        for number in range(DIRECTORIES):
+            path = b"/long/" + NAME % number
+            status = call(stream, MOUNT_PROGRAM, MOUNT_V3, mnt, path, SECONDS).fhs_status
+            assert status == MNT3_OK
+        listed = call(stream, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)
+        assert len(listed) >= DIRECTORIES
+        with pytest.raises(RefusedError, match="SYSTEM_ERR"):
+            call(sock, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)
+        call(stream, MOUNT_PROGRAM, MOUNT_V3, umntall, None, SECONDS)
+        assert len(call(sock, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)) < DIRECTORIES
+
+
+@pytest.mark.usefixtures("server")
+def test_a_repeated_datagram_gets_its_first_answer(network: Network) -> None:
+    with connected(network, "udp", PORT) as sock:
+        mnt = MOUNT_V3_SIGNATURES[1]
+        root = call(sock, MOUNT_PROGRAM, MOUNT_V3, mnt, b"/", SECONDS).mountinfo.fhandle
+        signature = next(each for each in NFS_V3_SIGNATURES if each.name == "NFSPROC3_MKDIR")
+        wanted = MKDIR3args(diropargs3(root, b"once"), SAME)
+        head = header(NFS_PROGRAM, NFS_V3, signature.number, auth_sys())
+        message = b"once" + head + encode(signature.pack_arguments, wanted)
+        replies = []
+        for _ in range(3):
+            sock.send(message)
+            replies.append(sock.recv(1 << 16))
+        assert replies[0][:4] == message[:4]
+        assert replies == [replies[0]] * 3
+        assert int.from_bytes(replies[0][24:28], "big") == 0, "MKDIR succeeded once"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--rpcbind", "off"]])
+def test_nfs_by_udp_is_only_there_when_wanted(
+    network: Network, tmp_path: Path, arguments: list[str]
+) -> None:
+    lower = tmp_path / "lower"
+    lower.mkdir()
+    stack, log = Stack.over([lower], tmp_path), tmp_path / "log"
+    server = Server(stack, log, arguments=arguments, inside=network.inside, address=network.CLIENT)
+    server.start()
+    with network.entered():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.settimeout(SECONDS)
+        sock.connect((network.CLIENT, server.port))
+        if arguments == ["--rpcbind", "off"]:
+            with pytest.raises(ConnectionRefusedError):
+                nfs(sock, "NULL", None)
+        else:
+            assert (
+                call(sock, MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES[0], None, SECONDS) is None
+            )
+            with pytest.raises(RefusedError, match="PROG_UNAVAIL"):
+                nfs(sock, "NULL", None)
+    server.stop()
