@@ -270,7 +270,7 @@ class LockManager:
         with self._lock:
             return self._is_open(grant)
 
-    def idle_clients(self, among: set[Client]) -> set[Client]:
+    def idle_clients(self, among: frozenset[Client]) -> frozenset[Client]:
         """Those that have no lock, and wait for none."""
         with self._lock:
             return among - self._table.clients()

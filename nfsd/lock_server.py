@@ -47,6 +47,7 @@ _CONNECTIONS_MAX: Final = 1000
 _AT_ONCE: Final = 64  # connections, before others have their turn
 _THREADS: Final = 4
 _LOOK_SECONDS: Final = 1.0
+_DEAF_SECONDS: Final = 1.0
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_NAME: Final = 15
 
@@ -150,8 +151,7 @@ class LockServer:
         if self._saved:
             self._manager.restore(self._saved)
         for overlay in self._offer.overlays:
-            if overlay.bell is not None:
-                loop.add_reader(overlay.bell, overlay.hear)
+            self._listen(overlay)
         for listener in self._offer.sockets.listeners:
             loop.add_reader(listener, self._accept, listener)
         for sock in self._offer.sockets.datagrams:
@@ -166,6 +166,19 @@ class LockServer:
             allow_blocking()
             for connection in list(self._connections):
                 connection.close()
+
+    def _listen(self, overlay: Overlay) -> None:
+        """Wait for an overlay's bell, which rings whenever something is removed."""
+        if overlay.bell is not None:
+            asyncio.get_running_loop().add_reader(overlay.bell, self._hear, overlay)
+
+    def _hear(self, overlay: Overlay) -> None:
+        """Let go of what was removed, now and then: few files are locked."""
+        assert overlay.bell is not None
+        overlay.hear()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(overlay.bell)
+        loop.call_later(_DEAF_SECONDS, self._listen, overlay)
 
     def _go_on(self) -> None:
         self._beat()
