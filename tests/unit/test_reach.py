@@ -22,7 +22,7 @@ HERE, HERE6 = ("127.0.0.1", 2049), ("::1", 2049)
 
 
 def config(rpcbind: str | None = None, udp: bool = False) -> Config:
-    return Config((), 1, (), rpcbind, udp)
+    return Config((), 1, (), rpcbind=rpcbind, udp=udp)
 
 
 @pytest.mark.parametrize(
