@@ -71,9 +71,8 @@ def test_each_transport_has_one_address() -> None:
 )
 def test_the_file_says_so(tmp_path: Path, setting: str, said: str) -> None:
     path = tmp_path / "overlay-nfsd.toml"
-    path.write_text(
-        f'[server]\n{setting}\n[[export]]\npath = "/"\nlowerdir = "/srv"\nclients = {{}}\n'
-    )
+    export = '[[export]]\npath = "/"\nlowerdir = "/srv"\nclients = { "*" = "ro" }\n'
+    path.write_text(f"[server]\n{setting}\n{export}")
     if said:
         with pytest.raises(ConfigFileError, match=f":2: {re.escape(said)}"):
             load(str(path))
