@@ -16,7 +16,7 @@ from typing import Any, Final
 from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
-from nfsd.lock_options import GRACE_MAX, PORT_MAX, LockConfig
+from nfsd.lock_options import GRACE_MAX, LOCKS, PORT_MAX, LockConfig
 from nfsd.settings import EXPORT, SERVER
 from overlay.config import OverlayConfig
 from overlay.per_client import PLACEHOLDER, is_per_client
@@ -213,7 +213,7 @@ class _Table:
 def _locks(server: _Table) -> LockConfig:
     port = server.number("lock_port", 0, PORT_MAX)
     grace = server.number("grace", 0, GRACE_MAX)
-    return LockConfig().changed(server.choice("locks", ("on", "off")), port, grace)
+    return LockConfig().changed(server.choice("locks", LOCKS), port, grace)
 
 
 def _export(table: _Table) -> ExportConfig:

@@ -211,6 +211,19 @@ class Exports:
             is_retired = is_retired or handle[_EXPORT_ID] in overlay.retired_ids
         raise error(errno.ESTALE if is_retired else errno.EBADF)
 
+    def open_upper(self, handle: bytes) -> int | None:
+        """The upper inode of a file that all workers have, opened; None if there is none.
+
+        None, too, where it would have to be waited for.
+        """
+        position = self._position.get(handle[_EXPORT_ID])
+        overlay = None if position is None else self.all[position].overlay
+        if not isinstance(overlay, Overlay):
+            return None
+        with suppress(OSError, WouldBlock):
+            return overlay.open_upper(overlay.resolve(handle))
+        return None
+
     def is_own(self, caller: Caller, handle: bytes) -> bool:
         """Whether a handle can only be of an overlay that the caller alone has."""
         export = handle[_EXPORT_ID]

@@ -31,43 +31,46 @@ class LockClients:
         last, self.before = _parsed(contents)
         self.state = (last + 2 | 1) & _STATE_MASK if is_new else last
         self._write = write
-        self._lock = threading.Lock()
-        self._clients = set(self.before)
+        self._writing = threading.Lock()  # who has it may wait for the disk
+        self._lock = threading.Lock()  # on what is below; taken after the other, for a moment
+        self._clients = self.before
         self._used: set[Client] = set()  # since the last time that others were dropped
         if is_new:
-            self._save()
+            self._save(self.before)
 
     def add(self, client: Client) -> bool:
-        """Have a client on the list; whether there is room for it."""
+        """Have a client on the list; whether there is room for it.  Raises OSError."""
         with self._lock:
             self._used.add(client)
             if client in self._clients:
                 return True
         may_block()
-        with self._lock:
+        with self._writing:
             if len(self._clients) >= CLIENTS_MAX:
                 return False
-            self._clients.add(client)
-            self._save()
-            return True
+            clients = self._clients | {client}
+            self._save(clients)
+            with self._lock:
+                self._clients = clients
+        return True
 
     def drop(self, idle: Collection[Client]) -> None:
         """Take clients off the list, but for those that were added since the last time."""
         may_block()
-        with self._lock:
-            gone = self._clients & set(idle) - self._used
-            self._used.clear()
-            if gone:
+        with self._writing:
+            with self._lock:
+                gone = self._clients & set(idle) - self._used
+                self._used.clear()
                 self._clients -= gone
-                self._save()
+            if gone:
+                self._save(self._clients)
 
-    def all(self) -> set[Client]:
+    def all(self) -> frozenset[Client]:
         """Who is on the list."""
-        with self._lock:
-            return set(self._clients)
+        return self._clients
 
-    def _save(self) -> None:
-        rows = sorted((address, name.decode(_BYTES)) for address, name in self._clients)
+    def _save(self, clients: Collection[Client]) -> None:
+        rows = sorted((address, name.decode(_BYTES)) for address, name in clients)
         self._write(json.dumps({"state": self.state, "clients": rows}, indent=1).encode())
 
 

@@ -21,7 +21,8 @@ from typing import Final, NamedTuple
 from nfsd.exports import Exports
 from nfsd.lock_clients import LockClients
 from nfsd.lock_shares import Share, Sharer, Shares
-from nfsd.lock_table import Client, Lock, LockTable, Outcome
+from nfsd.lock_table import NOBODY, Client, Lock, LockTable, Outcome, Outside
+from nfsd.log import LOGGER, ONCE
 from nfsd.program import Caller
 from nfsd.xdr.nlm4 import (
     NLM4_BLOCKED,
@@ -81,14 +82,15 @@ class LockManager:
         clients: LockClients,
         granted: Callable[[Grant], None],
         grace: float,
+        outside: Outside = NOBODY,
     ) -> None:
-        """`grace`: for how many seconds."""
+        """`grace`: for how many seconds; `outside`: who else locks the files."""
         self._exports = exports
         self._clients = clients
         self._tell = granted
         self._grace_ends = time.monotonic() + grace
         self._lock = threading.Lock()  # on all below; nothing that waits is done under it
-        self._table = LockTable(self._granted)
+        self._table = LockTable(self._granted, outside=outside)
         self._shares = Shares()
         self._grants: dict[tuple[bytes, Lock], Grant] = {}
         self._cookies = itertools.count(1)
@@ -239,6 +241,8 @@ class LockManager:
                         self._states.clear()
                     self._states[client] = state
                     self._free(client)
+                    if ONCE.first(client, "anew"):
+                        LOGGER.info("%s has started anew: its locks are freed", client.address)
 
     def answered(self, address: str, cookie: bytes, status: int) -> None:
         """A client has answered the message that it has its lock."""
@@ -266,10 +270,15 @@ class LockManager:
         with self._lock:
             return self._is_open(grant)
 
-    def idle_clients(self, among: set[Client]) -> set[Client]:
+    def idle_clients(self, among: frozenset[Client]) -> frozenset[Client]:
         """Those that have no lock, and wait for none."""
         with self._lock:
             return among - self._table.clients()
+
+    def look_outside(self) -> None:
+        """Give who waits for others what they have let go."""
+        with self._lock:
+            self._table.look_outside()
 
     def lets_in(self, caller: Caller) -> bool:
         """Whether a caller's machine may use any export at all."""

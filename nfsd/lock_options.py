@@ -11,6 +11,7 @@ from nfsd.options import Refusal
 
 GRACE_MAX: Final = 3600  # seconds
 PORT_MAX: Final = 65535
+LOCKS: Final = ("on", "off", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +19,15 @@ class LockConfig:
     """The settings."""
 
     served: bool = True
+    local: bool = False  # whether processes of the server's machine see the locks
     port: int = 0  # of TCP and UDP; 0: any
     grace: int = 50  # seconds after a restart; as long as the kernel's server waits
 
     def changed(self, locks: str | None, port: int | None, grace: int | None) -> LockConfig:
-        """The settings with those that are given in place of these; `locks` is on or off."""
+        """The settings with those that are given in place of these; `locks` is one of LOCKS."""
         return LockConfig(
-            self.served if locks is None else locks == "on",
+            self.served if locks is None else locks != "off",
+            self.local if locks is None else locks == "local",
             self.port if port is None else port,
             self.grace if grace is None else grace,
         )
@@ -34,8 +37,9 @@ def add_lock_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to a subcommand that serves."""
     parser.add_argument(
         "--locks",
-        choices=("on", "off"),
-        help="whether clients can lock (default: the file's, or on)",
+        choices=LOCKS,
+        help="whether clients can lock; local: processes of this machine see their locks on upper "
+        "files, and they see theirs (default: the file's, or on)",
     )
     parser.add_argument(
         "--lock-port",

@@ -24,12 +24,13 @@ from nfsd.calls import Peer
 from nfsd.connection import Connection, Memory
 from nfsd.datagrams import Datagrams
 from nfsd.exports import Exports
+from nfsd.local_locks import LocalLocks
 from nfsd.lock_clients import LockClients
 from nfsd.lock_handover import LockHandover
 from nfsd.lock_manager import LockManager
 from nfsd.lock_messenger import LockMessenger
 from nfsd.lock_sockets import LockSockets
-from nfsd.lock_table import Client
+from nfsd.lock_table import NOBODY, Client
 from nfsd.log import LOGGER, ONCE
 from nfsd.nlm import LockProgram
 from nfsd.nsm import StatusProgram
@@ -46,6 +47,8 @@ PROCESS_NAME: Final = b"overlay-locks"
 _CONNECTIONS_MAX: Final = 1000
 _AT_ONCE: Final = 64  # connections, before others have their turn
 _THREADS: Final = 4
+_LOOK_SECONDS: Final = 1.0
+_DEAF_SECONDS: Final = 1.0
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_NAME: Final = 15
 
@@ -60,6 +63,7 @@ class LockOffer:
     handover: LockHandover
     grace: float  # seconds
     store: Overlay | None  # where the list of clients is kept
+    local: bool  # whether processes of this machine see the locks
 
     def clients(self, *, is_new: bool) -> LockClients:
         """The list; `is_new` if all locks are lost."""
@@ -115,7 +119,15 @@ class LockServer:
         self._callbacks = Callbacks(offer.sockets.datagrams)
         self._messenger = LockMessenger(self._callbacks)
         grace = offer.grace if self._clients.before else 0.0
-        self._manager = LockManager(offer.exports, self._clients, self._messenger.grant, grace)
+        if grace and not left:
+            LOGGER.info(
+                "locks are lost: %d clients are told, and have %g s to take them back",
+                *(len(self._clients.before), grace),
+            )
+        outside = LocalLocks(offer.exports.open_upper) if offer.local else NOBODY
+        self._manager = LockManager(
+            *(offer.exports, self._clients, self._messenger.grant, grace, outside)
+        )
         programs = (
             LockProgram(self._manager, self._messenger).program(),
             StatusProgram(self._manager, self._clients.state).program(),
@@ -147,23 +159,44 @@ class LockServer:
         if self._saved:
             self._manager.restore(self._saved)
         for overlay in self._offer.overlays:
-            if overlay.bell is not None:
-                loop.add_reader(overlay.bell, overlay.hear)
+            self._listen(overlay)
         for listener in self._offer.sockets.listeners:
             loop.add_reader(listener, self._accept, listener)
         for sock in self._offer.sockets.datagrams:
             Datagrams(sock, self._dispatcher, AsyncioLoop(), self._pool, lambda: None)
+        looking = loop.create_task(self._look_outside()) if self._offer.local else None
         forbid_blocking()
         try:
             return await done
         finally:
+            if looking is not None:
+                looking.cancel()
             allow_blocking()
             for connection in list(self._connections):
                 connection.close()
 
+    def _listen(self, overlay: Overlay) -> None:
+        """Wait for an overlay's bell, which rings whenever something is removed."""
+        if overlay.bell is not None:
+            asyncio.get_running_loop().add_reader(overlay.bell, self._hear, overlay)
+
+    def _hear(self, overlay: Overlay) -> None:
+        """Let go of what was removed, now and then: few files are locked."""
+        assert overlay.bell is not None
+        overlay.hear()
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(overlay.bell)
+        loop.call_later(_DEAF_SECONDS, self._listen, overlay)
+
     def _go_on(self) -> None:
         self._beat()
         asyncio.get_running_loop().call_later(BEAT_SECONDS, self._go_on)
+
+    async def _look_outside(self) -> None:
+        """Nobody says when a process of this machine lets go of a lock: ask again and again."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.to_thread(self._manager.look_outside)
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_AT_ONCE):

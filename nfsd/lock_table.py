@@ -12,7 +12,7 @@ import enum
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 END: Final = 1 << 64  # behind the last byte that a lock can cover
 LOCKS_MAX: Final = 1 << 18  # held and waited for, of all files
@@ -64,6 +64,47 @@ class Outcome(enum.Enum):
     FULL = enum.auto()
 
 
+class Outside(Protocol):
+    """Others who lock the same files, and see the locks of the table as one owner's."""
+
+    def is_open(self, key: bytes) -> bool:
+        """Whether they see the locks of a file."""
+
+    def take(self, key: bytes, lock: Lock) -> bool:
+        """Lock as the table does; whether none of them is in the way."""
+
+    def give(self, key: bytes, begin: int, end: int) -> None:
+        """Unlock what nobody in the table has any more."""
+
+    def holder(self, key: bytes, wanted: Lock) -> Lock | None:
+        """The lock of one of them that is in the way."""
+
+    def drop(self, key: bytes) -> None:
+        """There are no locks on this file any more."""
+
+
+class _Nobody:
+    """There are no others."""
+
+    def is_open(self, key: bytes) -> bool:
+        return True
+
+    def take(self, key: bytes, lock: Lock) -> bool:
+        return True
+
+    def give(self, key: bytes, begin: int, end: int) -> None:
+        return
+
+    def holder(self, key: bytes, wanted: Lock) -> Lock | None:
+        return None
+
+    def drop(self, key: bytes) -> None:
+        return
+
+
+NOBODY: Final[Outside] = _Nobody()
+
+
 @dataclass(slots=True, eq=False)
 class _File:
     """The locks on one file: the owners' own do not overlap and are in their order."""
@@ -89,6 +130,17 @@ class _File:
         if not locks:
             del self.held[new.owner]
         return len(locks) - before
+
+    def free_parts(self, lock: Lock) -> Iterable[tuple[int, int]]:
+        """Begin and end of the parts of a lock's bytes that nobody holds."""
+        near = [each for locks in self.held.values() for each in locks[_near(locks, lock)]]
+        at = lock.begin
+        for each in sorted(near, key=lambda each: each.begin):
+            if each.begin > at:
+                yield at, min(each.begin, lock.end)
+            at = max(at, each.end)
+        if at < lock.end:
+            yield at, lock.end
 
 
 def _near(locks: list[Lock], other: Lock) -> slice:
@@ -125,8 +177,14 @@ class LockTable:
     `granted` is told file and lock when somebody who waits is given his.
     """
 
-    def __init__(self, granted: Callable[[bytes, Lock], None], locks_max: int = LOCKS_MAX) -> None:
+    def __init__(
+        self,
+        granted: Callable[[bytes, Lock], None],
+        locks_max: int = LOCKS_MAX,
+        outside: Outside = NOBODY,
+    ) -> None:
         self._granted = granted
+        self._outside = outside
         self._locks_max = locks_max
         self._files: dict[bytes, _File] = {}
         self._waits: dict[Owner, list[tuple[_File, Lock]]] = {}  # the same as in the files
@@ -135,7 +193,12 @@ class LockTable:
     def test(self, key: bytes, wanted: Lock) -> Lock | None:
         """A lock that is in the way, if there is one."""
         file = self._files.get(key)
-        return None if file is None else next(iter(file.in_the_way_of(wanted)), None)
+        found = None if file is None else next(iter(file.in_the_way_of(wanted)), None)
+        if found is None:
+            found = self._outside.holder(key, wanted)
+            if file is None:
+                self._outside.drop(key)
+        return found
 
     def lock(self, key: bytes, wanted: Lock, *, wait: bool) -> Outcome:
         """Lock, or wait in the queue for it; asked again by who waits, he keeps his place."""
@@ -143,12 +206,13 @@ class LockTable:
             return Outcome.FULL
         file = self._files.setdefault(key, _File())
         holders = {lock.owner for lock in file.in_the_way_of(wanted)}
-        if not holders:
+        if not holders and self._outside.take(key, wanted):
             self._forget_waiting(file, wanted)
             self._count += file.put(wanted, holds=True)
             self._wake(key, file)
             return Outcome.GRANTED
         if not wait:
+            self._drop_if_empty(key, file)
             return Outcome.DENIED
         if wanted in file.waiting:
             return Outcome.WAITS
@@ -173,6 +237,7 @@ class LockTable:
         file = self._files.get(key)
         if file is not None:
             self._count += file.put(lock, holds=False)
+            self._give(key, file, (lock,))
             self._wake(key, file)
 
     def cancel(self, key: bytes, wanted: Lock) -> bool:
@@ -188,9 +253,21 @@ class LockTable:
         for key, file in list(self._files.items()):
             for lock in [each for each in file.waiting if each.owner.client == client]:
                 self._forget_waiting(file, lock)
+            gone: list[Lock] = []
             for owner in [each for each in file.held if each.client == client]:
-                self._count -= len(file.held.pop(owner))
+                gone += file.held.pop(owner)
+            self._count -= len(gone)
+            self._give(key, file, gone)
             self._wake(key, file)
+
+    def look_outside(self) -> None:
+        """Have others see what they did not, and give who waits for them what they have let go."""
+        for key, file in list(self._files.items()):
+            if not self._outside.is_open(key):
+                for lock in [each for locks in file.held.values() for each in locks]:
+                    self._outside.take(key, lock)
+            if file.waiting:
+                self._wake(key, file)
 
     def all(self) -> Iterator[tuple[bytes, Lock]]:
         """Every lock with its file: those of a file that are held, then who waits, in order."""
@@ -218,10 +295,18 @@ class LockTable:
         self._count -= 1
         return True
 
+    def _give(self, key: bytes, file: _File, gone: Iterable[Lock]) -> None:
+        for lock in gone:
+            for begin, end in file.free_parts(lock):
+                self._outside.give(key, begin, end)
+
+    def _is_free(self, key: bytes, file: _File, lock: Lock) -> bool:
+        return not any(file.in_the_way_of(lock)) and self._outside.take(key, lock)
+
     def _wake(self, key: bytes, file: _File) -> None:
         """Give their locks to those who need not wait any longer."""
         while True:
-            free = (lock for lock in file.waiting if not any(file.in_the_way_of(lock)))
+            free = (lock for lock in file.waiting if self._is_free(key, file, lock))
             lock = next(free, None)
             if lock is None:
                 break
@@ -233,6 +318,7 @@ class LockTable:
     def _drop_if_empty(self, key: bytes, file: _File) -> None:
         if not file.held and not file.waiting:
             del self._files[key]
+            self._outside.drop(key)
 
     def _wait_for(self, holders: set[Owner], owner: Owner) -> bool:
         """Whether one of the holders waits for something that `owner` has, or others who do."""

@@ -59,8 +59,8 @@ class Locking:
         # The list of clients is kept where changes are, as the replies are.
         stores = sorted(overlays, key=lambda overlay: overlay.read_only)
         store = stores[0] if stores else None
-        grace = self._config.grace
-        return LockOffer(exports, overlays, self._sockets, self._handover, grace, store)
+        grace, local = self._config.grace, self._config.local
+        return LockOffer(exports, overlays, self._sockets, self._handover, grace, store, local)
 
     def close(self) -> None:
         """Close the sockets in this process."""

@@ -19,6 +19,7 @@ from nfsd.listeners import bound_to, listen
 from nfsd.lock_options import LockConfig, add_lock_options, lock_config
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
+from nfsd.reach import rpcbind_mode
 from nfsd.reloading import Reloading
 from nfsd.service import Service
 from nfsd.systemd import Notifier, passed_sockets
@@ -203,16 +204,19 @@ def banner(config: Config, bound: list[tuple[str, int]]) -> str:
             lines.append(f"  work   {os.fsdecode(layers.workdir)}")
         else:
             lines.append("  read-only: no upper layer")
-    lines += ["mount it with", f"  {mount_command(config.exports[0].path, *bound[0])}"]
+    # Whoever does not find the port of the locks waits for minutes, unless told not to look.
+    locks = config.locks.served and rpcbind_mode(config, bound) != "off"
+    command = mount_command(config.exports[0].path, *bound[0], locks=locks)
+    lines += ["mount it with", f"  {command}"]
     return "\n".join(lines)
 
 
-def mount_command(path: bytes, host: str, port: int) -> str:
+def mount_command(path: bytes, host: str, port: int, *, locks: bool = False) -> str:
     """The command that mounts the export on a Linux client."""
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     proto = "tcp6" if ":" in host else "tcp"
-    options = f"vers=3,proto={proto},port={port},mountport={port},nolock"
+    options = f"vers=3,proto={proto},port={port},mountport={port}" + ("" if locks else ",nolock")
     return f"mount -t nfs -o {options} {_host(host)}:{os.fsdecode(path)} /mnt"
 
 

@@ -18,7 +18,9 @@ SERVER: Final[dict[str, str]] = {
     '"embedded", from this server on port 111; "off", from their mount options. The default is '
     '"system", unless only this machine is served.',
     "udp": "Whether NFS is served by UDP, too. The default is false.",
-    "locks": 'Whether files can be locked (NLM and NSM): "on", the default, or "off".',
+    "locks": 'Whether files can be locked (NLM and NSM): "on", the default; "off"; or '
+    '"local": processes of this machine see the locks of clients on files of the upper layer, and '
+    "clients see theirs.",
     "lock_port": "The port of NLM and NSM. The default is one that is free.",
     "grace": "Seconds after a start in which clients take back the locks that they had, and nobody "
     "gets a new one. The default is 50.",

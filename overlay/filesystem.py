@@ -15,7 +15,7 @@ import stat
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from index.fd import Fd
+from index.fd import Fd, reopen
 from overlay import (
     create,
     data,
@@ -224,6 +224,13 @@ class Overlay:
         if name == b"..":
             return parent_of(self._tree, parent)
         return lookup(self._tree, parent, name)
+
+    def open_upper(self, node: Node) -> Fd | None:
+        """A non-directory's upper inode, opened to read and write; None if it has none."""
+        node = current(self._tree, node)
+        if isinstance(node, FileNode) and node.is_upper:
+            return reopen(node.fd, os.O_RDWR)
+        return None
 
     def readlink(self, node: Node, cred: Credentials) -> bytes:
         """The target of a symbolic link; raises EINVAL for anything else."""

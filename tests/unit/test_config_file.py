@@ -39,7 +39,7 @@ def test_what_a_file_means(tmp_path: Path) -> None:
     config = load(written(tmp_path, GOOD))
     assert config.listen == ("0.0.0.0:2049", "[::]:2049")
     assert config.workers == 2
-    assert config.locks == LockConfig(True, 0, 50)
+    assert config.locks == LockConfig(port=0, grace=50)
     debian, root = config.exports
     assert debian.path == b"/debian"
     assert debian.layers.lowerdirs == (b"/srv/layers/app", b"/srv/layers/debian-12")
@@ -73,7 +73,7 @@ WRONG = [
     ('[[export]]\npath = "/debian/"', '[export]\npath = "/debian/"', 12, "not TOML"),
     ('[[export]]\npath = "/"', '[[exports]]\npath = "/"', 15, "not TOML"),
     ("workers = 2", "workers = 0", 3, "workers: give a number from 1 to 64"),
-    ("workers = 2", "locks = true", 3, 'locks: give "on" or "off"'),
+    ("workers = 2", "locks = true", 3, 'locks: give "on" or "off" or "local"'),
     ("workers = 2", "lock_port = 65536", 3, "lock_port: give a number from 0 to 65535"),
     ("workers = 2", "grace = -1", 3, "grace: give a number from 0 to 3600"),
     ("workers = 2", "workers = 65", 3, "workers: give a number from 1 to 64"),
@@ -417,4 +417,4 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 def test_how_clients_lock(tmp_path: Path) -> None:
     settings = 'workers = 2\nlocks = "off"\nlock_port = 32803\ngrace = 0'
     config = load(written(tmp_path, GOOD.replace("workers = 2", settings)))
-    assert config.locks == LockConfig(False, 32803, 0)
+    assert config.locks == LockConfig(served=False, port=32803, grace=0)

@@ -7,12 +7,15 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from index.fd import Fd
+from nfsd.local_locks import LocalLocks
 from nfsd.lock_shares import Share, Sharer, Shares
 from nfsd.lock_table import END, Client, Lock, LockTable, Outcome, Owner
 
@@ -350,3 +353,92 @@ def test_shares() -> None:
     assert shares.share(FILE, first, Share(3, 3)), "in place of its own"
     shares.free(ALPHA)
     assert shares.share(FILE, second, Share(3, 3))
+
+
+class Pair:
+    """A table whose locks are seen on a file, and a process that locks the same file."""
+
+    def __init__(self, place: Path) -> None:
+        # Of each pair another file: what is left of one may still have locks on its own.
+        file, path = tempfile.mkstemp(dir=place)
+        self.fd, self.path = Fd(file), path
+        self.is_upper = True
+        self.granted: list[Lock] = []
+        self.local = LocalLocks(self.opened)
+        self.table = LockTable(lambda _, lock: self.granted.append(lock), outside=self.local)
+
+    def opened(self, key: bytes) -> int | None:
+        return Fd(os.open(self.path, os.O_RDWR)) if self.is_upper else None
+
+    def call(self, command: int, kind: int, begin: int = 0, end: int = END) -> tuple[int, ...]:
+        length = 0 if end == END else end - begin
+        packed = KernelLocks.FLOCK.pack(kind, os.SEEK_SET, begin, length, 0)
+        return KernelLocks.FLOCK.unpack(fcntl.fcntl(self.fd, command, packed))
+
+    def held(self) -> list[str]:
+        """How each byte is locked, as the process sees it."""
+        found = []
+        for byte in range(BYTES):
+            end = END if byte == BYTES - 1 else byte + 1
+            kinds = (fcntl.F_RDLCK, fcntl.F_WRLCK)
+            free = [self.call(fcntl.F_OFD_GETLK, kind, byte, end)[0] for kind in kinds]
+            found.append("wr-"[sum(kind == fcntl.F_UNLCK for kind in free)])
+        return found
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sequence=st.lists(steps, max_size=25))
+def test_processes_of_the_machine_see_all_locks(
+    tmp_path: Path, sequence: list[tuple[str, Any]]
+) -> None:
+    pair, model = Pair(tmp_path), Model()
+    for verb, what in sequence:
+        match verb:
+            case "lock" | "wait":
+                pair.table.lock(FILE, what, wait=verb == "wait")
+                model.lock(what, verb == "wait")
+            case "unlock":
+                pair.table.unlock(FILE, what)
+                model.unlock(what)
+            case "cancel":
+                pair.table.cancel(FILE, what)
+                model.waiting = [lock for lock in model.waiting if lock != what]
+            case "free":
+                pair.table.free(what)
+                model.free(what)
+        expected = ["-" if not byte else "w" if any(byte.values()) else "r" for byte in model.bytes]
+        assert pair.held() == expected
+
+
+def test_the_locks_of_processes_of_the_machine_count(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.call(fcntl.F_OFD_SETLK, fcntl.F_WRLCK, 3, 6)
+    holder = pair.table.test(FILE, read(A))
+    assert holder is not None
+    assert holder[1:] == (3, 6, True)
+    assert pair.table.lock(FILE, read(A, 0, 4), wait=False) is Outcome.DENIED
+    assert pair.table.lock(FILE, write(A, 0, 3), wait=False) is Outcome.GRANTED
+    assert pair.table.lock(FILE, write(B, 4, 9), wait=True) is Outcome.WAITS
+    pair.table.look_outside()
+    assert pair.granted == []
+    pair.call(fcntl.F_OFD_SETLK, fcntl.F_UNLCK)
+    pair.table.look_outside()
+    assert pair.granted == [write(B, 4, 9)]
+    with pytest.raises(BlockingIOError):
+        pair.call(fcntl.F_OFD_SETLK, fcntl.F_RDLCK, 8, 9)
+    assert pair.table.lock(FILE, write(C, 1 << 63, END), wait=False) is Outcome.GRANTED
+    pair.table.free(ALPHA)
+    pair.table.free(BETA)
+    assert not pair.local.is_open(FILE)
+
+
+def test_a_file_that_comes_to_the_upper_layer_while_it_is_locked(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.is_upper = False
+    assert pair.table.lock(FILE, write(A, 0, 3), wait=False) is Outcome.GRANTED
+    assert "w" not in pair.held()
+    pair.is_upper = True
+    pair.table.look_outside()
+    assert pair.held()[:4] == ["w", "w", "w", "-"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -281,6 +283,20 @@ def test_who_asks_again_knows(server: Server, alpha: LockClient, file: bytes) ->
         assert unreachable.lock(file, block=True) == NLM4_GRANTED
         assert unreachable.unlock(file) == NLM4_GRANTED
         assert alpha.lock(file) == NLM4_GRANTED
+
+
+def test_who_asks_again_is_told_no_more(server: Server, alpha: LockClient, file: bytes) -> None:
+    with LockClient(server, name=b"asking", reply=lambda: None) as asking:
+        alpha.lock(file)
+        asking.lock(file, block=True)
+        alpha.unlock(file)
+        asking.wait_for("GRANTED", 2)
+        assert asking.lock(file, block=True) == NLM4_GRANTED
+        time.sleep(0.5)  # one may be on its way
+        told = len(asking.told("GRANTED"))
+        time.sleep(4.5)  # the next pauses are of two seconds and of four
+        assert len(asking.told("GRANTED")) == told
+        asking.free_all()
 
 
 def test_cancel_after_it_was_given(server: Server, alpha: LockClient, file: bytes) -> None:
@@ -629,3 +645,40 @@ def test_an_overlay_of_ones_own(tmp_path: Path) -> None:
         server.stop()
     finally:
         server.kill()
+
+
+def test_processes_of_the_servers_machine(tmp_path: Path) -> None:
+    server = files(tmp_path, "--locks", "local", "--workers", "1")
+    server.start()
+    try:
+        wire = Wire(server.port)
+        handle = wire.lookup("a")
+        with LockClient(server, name=b"alpha") as alpha:
+            assert alpha.lock(handle, 0, 10) == NLM4_GRANTED
+            wire.write(handle, b"copied up")
+            with open(tmp_path / "upper" / "a", "r+b") as file:
+                # Copied up, it is locked there as soon as the owner has looked.
+                until(lambda: not can_lock(file, 0, 10))
+                assert can_lock(file, 20, 10)
+                fcntl.lockf(file, fcntl.LOCK_EX, 10, 30)
+                holder = alpha.test(handle, 35, 1).holder
+                assert holder is not None
+                assert (holder.exclusive, holder.l_offset, holder.l_len) == (True, 30, 10)
+                assert alpha.lock(handle, 30, 1, block=True) == NLM4_BLOCKED
+            alpha.wait_for("GRANTED")
+            assert alpha.unlock(handle) == NLM4_GRANTED
+            with open(tmp_path / "upper" / "a", "r+b") as file:
+                assert can_lock(file, 0, 0)
+        wire.close()
+        server.stop()
+    finally:
+        server.kill()
+
+
+def can_lock(file: BinaryIO, offset: int, length: int) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, offset)
+    except BlockingIOError:
+        return False
+    fcntl.lockf(file, fcntl.LOCK_UN, length, offset)
+    return True

@@ -75,6 +75,7 @@ def test_mount_command() -> None:
     assert mount_command(b"/debian", "192.0.2.1", 2049) == (
         "mount -t nfs -o vers=3,proto=tcp,port=2049,mountport=2049,nolock 192.0.2.1:/debian /mnt"
     )
+    assert "nolock" not in mount_command(b"/", "192.0.2.1", 2049, locks=True)
     assert "proto=tcp6" in mount_command(b"/", "::1", 2049)
     assert "[::1]:/" in mount_command(b"/", "::1", 2049)
     assert socket.gethostname() in mount_command(b"/", "0.0.0.0", 2049)
