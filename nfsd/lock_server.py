@@ -64,6 +64,7 @@ class LockOffer:
     grace: float  # seconds
     store: Overlay | None  # where the list of clients is kept
     local: bool  # whether processes of this machine see the locks
+    tally: Tally
 
     def clients(self, *, is_new: bool) -> LockClients:
         """The list; `is_new` if all locks are lost."""
@@ -97,13 +98,7 @@ class LockServer:
     """Serves until it is told to stop, or the parent's end of `channel` says that it retires."""
 
     def __init__(
-        self,
-        offer: LockOffer,
-        tally: Tally,
-        channel: socket.socket,
-        beat: Callable[[], None],
-        *,
-        trace: bool,
+        self, offer: LockOffer, channel: socket.socket, beat: Callable[[], None], *, trace: bool
     ) -> None:
         """Wait until any process before this one is gone, and begin where it was."""
         ctypes.CDLL(None).prctl(_PR_SET_NAME, PROCESS_NAME, 0, 0, 0)
@@ -132,7 +127,9 @@ class LockServer:
             LockProgram(self._manager, self._messenger).program(),
             StatusProgram(self._manager, self._clients.state).program(),
         )
-        self._dispatcher = _Answering(self._callbacks, programs, offer.exports.standing, tally)
+        self._dispatcher = _Answering(
+            *(self._callbacks, programs, offer.exports.standing, offer.tally)
+        )
         self._dispatcher.trace = trace
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="locks")
         self._memory = Memory()

@@ -15,6 +15,7 @@ from nfsd.lock_server import LockOffer
 from nfsd.lock_sockets import LockSockets
 from nfsd.options import Refusal
 from nfsd.rpcbind import Registration
+from nfsd.tally import Tally
 from overlay.filesystem import Overlay
 
 
@@ -52,7 +53,9 @@ class Locking:
         """What rpcbind is to be told."""
         return [] if self._sockets is None else self._sockets.registrations()
 
-    def offer(self, exports: Exports, overlays: Sequence[Overlay]) -> LockOffer | None:
+    def offer(
+        self, exports: Exports, overlays: Sequence[Overlay], tally: Tally
+    ) -> LockOffer | None:
         """What such a process serves; all workers have these overlays open, as it has."""
         if self._sockets is None:
             return None
@@ -60,7 +63,9 @@ class Locking:
         stores = sorted(overlays, key=lambda overlay: overlay.read_only)
         store = stores[0] if stores else None
         grace, local = self._config.grace, self._config.local
-        return LockOffer(exports, overlays, self._sockets, self._handover, grace, store, local)
+        return LockOffer(
+            *(exports, overlays, self._sockets, self._handover, grace, store, local, tally)
+        )
 
     def close(self) -> None:
         """Close the sockets in this process."""

@@ -58,7 +58,7 @@ def _own_locks(offer: Offer, post: Post) -> None:
     assert offer.locks is not None
     trace = offer.dispatcher.trace
     try:
-        LockServer(offer.locks, offer.tally, post.channel, post.beat, trace=trace).run()
+        LockServer(offer.locks, post.channel, post.beat, trace=trace).run()
     finally:
         for overlay in offer.overlays:
             overlay.leave()

@@ -231,7 +231,7 @@ class Service:
         by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
         return Offer(
             *(exports, overlays, answering(streamed), by_udp, self._tally, self._replays),
-            self.locking.offer(exports, overlays),
+            self.locking.offer(exports, overlays, self._tally),
         )
 
     def _dispatcher(self, exports: Exports, programs: Iterable[Program]) -> Dispatcher:
