@@ -17,7 +17,7 @@ from nfsd.pulse import BEAT_SECONDS
 from nfsd.systemd import Notifier
 from nfsd.workers import Workers
 
-_LOOK_SECONDS: Final = 5.0
+_LOOK_SECONDS: Final = 2.0
 _LOOKS: Final = 5  # in the time that the watchdog has
 _PATIENCE_SECONDS: Final = 4 * BEAT_SECONDS  # at least, with a worker
 

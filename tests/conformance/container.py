@@ -7,6 +7,7 @@ clients are out here. Nothing that this machine starts at boot is started there.
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tests.conformance.machine import UnavailableError, command, program
-from tests.conformance.server import PROJECT, STOP_LIMIT
+from tests.conformance.server import PROJECT, STOP_LIMIT, await_end
 
 T = TypeVar("T")
 LIMIT = 60.0
@@ -68,21 +69,27 @@ class Container:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process is not None:
-            self._process.kill()  # with it goes all that it has started
-            self._process.wait(timeout=STOP_LIMIT)
+        self._end()
         self._clean()
+
+    def _end(self) -> None:
+        """End the processes: with its init all of a container's are gone."""
+        if self._process is None:
+            return
+        leader = self._leader or self._find_leader()
+        if leader:
+            os.kill(leader, signal.SIGKILL)
+            await_end([leader])
+        self._process.kill()
+        self._process.wait(timeout=STOP_LIMIT)
+        self._process = None
 
     def _clean(self) -> None:
         for mount in (self.root, self._top):
             if mount.is_mount():
                 await_(partial(_unmounted, mount), "its files are in use")
         for group in GROUPS:
-            for each in sorted((group / self._group).rglob("*/"), reverse=True):
-                with suppress(OSError):
-                    each.rmdir()
-            with suppress(OSError):
-                (group / self._group).rmdir()
+            await_(partial(_removed, group / self._group), "its group is in use")
 
     def write(self, path: str, text: str) -> None:
         """A file in the container."""
@@ -129,16 +136,21 @@ class Container:
                 stderr=log,
             )
         try:
-            self._leader = await_(self._find_leader, "it has no init")
+            self._leader = await_(self._await_leader, "it has no init")
             await_(lambda: self.try_("systemctl", "is-active", "bare.target")[0] == 0, "no boot")
         except AssertionError as error:
             printed = self._log.read_text(errors="replace")[-4000:]
+            self._end()
             raise UnavailableError(f"systemd-nspawn: {error}: {printed}") from error
+
+    def _await_leader(self) -> int:
+        assert self._process is not None
+        assert self._process.poll() is None, "it has ended"
+        return self._find_leader()
 
     def _find_leader(self) -> int:
         """The process that is number 1 in there."""
         assert self._process is not None
-        assert self._process.poll() is None, "systemd-nspawn has ended"
         pending = [self._process.pid]
         while pending:
             pid = pending.pop()
@@ -186,6 +198,14 @@ def await_(what: Callable[[], T], complaint: str) -> T:
         assert time.monotonic() < deadline, complaint
         time.sleep(0.02)
     return found
+
+
+def _removed(group: Path) -> bool:
+    """Whether a group is gone, with those in it, once their processes are."""
+    for directory, _, _ in os.walk(group, topdown=False):
+        with suppress(OSError):
+            os.rmdir(directory)
+    return not group.exists()
 
 
 def _unmounted(mount: Path) -> bool:

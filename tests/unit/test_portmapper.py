@@ -40,6 +40,7 @@ from tests.unit.test_nfs3_attributes import SAME
 
 PORT = 2049
 SECONDS = 60.0
+UNKNOWN = 0x20000000  # the first program number that is anybody's
 DIRECTORIES = 400
 NAME = b"directory%0200d"
 UDP, TCP = socket.IPPROTO_UDP, socket.IPPROTO_TCP
@@ -122,7 +123,7 @@ def test_ports(network: Network, netid: str) -> None:
         assert portmap(sock, 3, mapping(RPCBPROG, PMAPVERS, UDP, 0)) == 111
         # Of another version there is one, which says which.
         assert portmap(sock, 3, mapping(NFS_PROGRAM, 2, TCP, 0)) == PORT
-        assert portmap(sock, 3, mapping(100021, 4, TCP, 0)) == 0
+        assert portmap(sock, 3, mapping(UNKNOWN, 4, TCP, 0)) == 0
         assert portmap(sock, 3, mapping(NFS_PROGRAM, 3, 99, 0)) == 0
         listed = portmap(sock, 4)
         assert mapping(NFS_ACL_PROGRAM, 3, TCP, PORT) in listed
@@ -138,7 +139,7 @@ def test_universal_addresses(network: Network, netid: str) -> None:
         assert found.decode() == ours[family]
         # Without a netid the call's own transport is meant.
         assert rpcbind(sock, 3, rpcb(NFS_PROGRAM, NFS_V3, b"", b"", b"")) == found
-        assert rpcbind(sock, 3, rpcb(100021, 4, netid.encode(), b"", b"")) == b""
+        assert rpcbind(sock, 3, rpcb(UNKNOWN, 4, netid.encode(), b"", b"")) == b""
         assert rpcbind(sock, 9, rpcb(NFS_PROGRAM, 2, netid.encode(), b"", b"")) == b""
         assert rpcbind(sock, 9, rpcb(NFS_PROGRAM, 3, netid.encode(), b"", b"")) == found
         listed = {(row.r_prog, row.r_vers, row.r_netid) for row in rpcbind(sock, 4)}
@@ -150,9 +151,9 @@ def test_universal_addresses(network: Network, netid: str) -> None:
 def test_nobody_registers_or_calls_through_it(network: Network, netid: str) -> None:
     with connected(network, netid, 111) as sock:
         before = portmap(sock, 4)
-        assert portmap(sock, 1, mapping(100021, 4, TCP, 999)) is False
+        assert portmap(sock, 1, mapping(UNKNOWN, 4, TCP, 999)) is False
         assert portmap(sock, 2, mapping(NFS_PROGRAM, 3, TCP, 0)) is False
-        assert rpcbind(sock, 1, rpcb(100021, 4, b"tcp", b"0.0.0.0.8.1", b"0")) is False
+        assert rpcbind(sock, 1, rpcb(UNKNOWN, 4, b"tcp", b"0.0.0.0.8.1", b"0")) is False
         assert rpcbind(sock, 2, rpcb(NFS_PROGRAM, 3, b"tcp", b"", b"0")) is False
         assert portmap(sock, 4) == before
         callit = PMAPVERS_SIGNATURES[0]._replace(number=5)
