@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from nfsd.callbacks import CallbackError, Callbacks
 from nfsd.lock_clients import LockClients
@@ -29,7 +29,9 @@ from nfsd.xdr.nlm4 import (
 )
 from nfsd.xdr.nsm import stat_chge
 
-_TASKS_MAX: Final = 4096  # under way; what is more is dropped, as a datagram may be
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+_TASKS_MAX: Final = 4096  # under way; a result that is more is lost, as a datagram may be
 _RESULT_SECONDS: Final = 5.0  # for a result, which is sent once
 # Until an answer comes, a call is made again, each time after twice as long.
 _FIRST_PAUSE: Final = 1.0
@@ -65,21 +67,23 @@ class LockMessenger:
 
     def grant(self, grant: Grant) -> None:
         """Tell a client of its lock until it says that it knows."""
-        self._spawn(partial(self._tell, grant))
+        self._spawn(self._start, partial(self._tell, grant))
 
     def send_result(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
         """Send the result of a message, once."""
-        self._spawn(partial(self._send_result, client, procedure, result))
+        self._spawn(self._start_if_possible, partial(self._send_result, client, procedure, result))
 
-    def _spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _spawn(self, start: Callable[[Work], None], work: Work) -> None:
         assert self._loop is not None, "nobody has called yet"
-        self._loop.call_soon_threadsafe(self._start, work)
+        self._loop.call_soon_threadsafe(start, work)
 
-    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        if len(self._tasks) >= _TASKS_MAX:
-            if ONCE.first("lock messages"):
-                LOGGER.warning("more than %d calls to clients: some are not made", _TASKS_MAX)
-            return
+    def _start_if_possible(self, work: Work) -> None:
+        if len(self._tasks) < _TASKS_MAX:
+            self._start(work)
+        elif ONCE.first("lock messages"):
+            LOGGER.warning("more than %d calls to clients: results are lost", _TASKS_MAX)
+
+    def _start(self, work: Work) -> None:
         task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._ended)

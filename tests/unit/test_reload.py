@@ -148,9 +148,9 @@ def test_the_parent_keeps_nothing(configured: Configured, exports: list[Export])
         return len(list(process.joinpath("fd").iterdir())), shared
 
     def reload(some: Sequence[Export]) -> None:
-        before = configured.server.workers
+        before = set(configured.server.processes)  # who owns the locks, too
         configured.change(some)
-        configured.await_leaving(before)
+        until(lambda: "" if before & set(configured.server.processes) else "gone")
 
     reload(exports[:1])
     before = kept()
