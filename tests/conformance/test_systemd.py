@@ -48,6 +48,14 @@ path = "/second"
 lowerdir = ["/srv/second"]
 clients = { "*" = "ro,insecure" }
 """
+MOUNTED = """
+[[export]]
+path = "/mounted"
+lowerdir = ["/srv/second"]
+upperdir = "/srv/mounted/upper"
+workdir = "/srv/mounted/work"
+clients = { "*" = "rw,insecure,no_root_squash" }
+"""
 
 
 class Service:
@@ -272,6 +280,26 @@ def test_reload(service: Service) -> None:
         go_on(clients)
         assert service.main == main
     assert [client.client.reconnections for client in clients] == [0] * len(clients)
+
+
+def test_layers_that_are_mounted_while_it_runs(service: Service) -> None:
+    """A reload serves them, for all that the service has mounts of its own, and lets them go."""
+    run = service.container.run
+    run("mkdir", "-p", "/srv/mounted")
+    run("mount", "-t", "tmpfs", "tmpfs", "/srv/mounted")
+    run("mkdir", "/srv/mounted/upper", "/srv/mounted/work")
+    service.configure(service.config + MOUNTED)
+    service.control("reload")
+    await_(lambda: service.status.startswith("serving /debian, /mounted"), "no word")
+    wire = Wire(service.port, "/mounted")
+    wire.create("made", b"data")
+    assert sorted(wire.names(wire.root)) == [b"file", b"made"]
+    wire.close()
+    service.configure(service.config)
+    service.control("reload")
+    await_(lambda: service.status.startswith("serving /debian;"), "no word")
+    unmount = ("umount", "/srv/mounted")
+    await_(lambda: service.container.try_(*unmount)[0] == 0, "a worker that has left holds it")
 
 
 def test_what_it_may_not_write_it_says(service: Service) -> None:

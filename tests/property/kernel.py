@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 from overlay.attributes import Now
 from overlay.credentials import ROOT, Credentials
 from tests.property import syscalls
-from tests.property.side import Path, When
+from tests.property.side import Path, When, rights_needed
 from tests.property.stack import Stack
 from tests.property.trees import Entry, Tree, past, public_xattrs
 
@@ -195,8 +195,8 @@ class KernelSide:
 
     def access(self, path: Path, cred: Credentials) -> int:
         def work(fd: int) -> int:
-            rights = (os.R_OK, os.W_OK, os.X_OK)
-            return sum(bit for bit in rights if os.access(proc(fd), bit, effective_ids=True))
+            needs = rights_needed(stat.S_ISDIR(os.fstat(fd).st_mode))
+            return sum(bit for bit, need in needs if os.access(proc(fd), need, effective_ids=True))
 
         return self._run(path, cred, work)
 

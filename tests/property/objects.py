@@ -6,8 +6,6 @@ Handles are all that is kept between calls, as a client does.
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import Protocol
 
 from overlay.attributes import Attributes, Changes
@@ -15,6 +13,8 @@ from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
 from overlay.data import Stable
 from overlay.filesystem import Overlay
+from overlay.permission import permits
+from tests.property.side import rights_needed
 from tests.property.trees import public_xattrs
 
 Handle = bytes
@@ -89,9 +89,10 @@ class InProcess:
         self.overlay.setattr(self.overlay.resolve(handle), cred, changes)
 
     def access(self, handle: Handle, cred: Credentials) -> int:
-        return functools.reduce(
-            operator.or_, self.overlay.access(self.overlay.resolve(handle), cred)
-        )
+        node = self.overlay.resolve(handle)
+        rights = self.overlay.access(node, cred)
+        needs = rights_needed(node.is_dir)
+        return sum(bit for bit, need in needs if permits(rights, need))
 
     def readlink(self, handle: Handle, cred: Credentials) -> bytes:
         return self.overlay.readlink(self.overlay.resolve(handle), cred)

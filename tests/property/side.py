@@ -8,6 +8,7 @@ special files are not opened.
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 from overlay.attributes import Now
@@ -16,6 +17,12 @@ from tests.property.trees import Tree
 
 Path = tuple[bytes, ...]
 When = int | Now | None
+
+
+def rights_needed(is_dir: bool) -> tuple[tuple[int, int], ...]:
+    """What each right takes: ACCESS knows no changing of a directory that cannot be searched."""
+    change = os.W_OK | os.X_OK if is_dir else os.W_OK
+    return (os.R_OK, os.R_OK), (os.W_OK, change), (os.X_OK, os.X_OK)
 
 
 class Side(Protocol):
