@@ -152,7 +152,8 @@ class LockClient:
                 signature = _NAMES[call.prog, call.vers][call.proc]
                 results = self._answer(signature, message.xid, record[at:])
             if results is not None:
-                sock.sendto(record[:4] + _SUCCESS + results, address)
+                with suppress(BrokenPipeError):  # closed meanwhile
+                    sock.sendto(record[:4] + _SUCCESS + results, address)
 
     def _where(self, version: int) -> bytes:
         """What the client's rpcbind says of any of its programs."""
