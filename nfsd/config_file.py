@@ -16,10 +16,12 @@ from typing import Any, Final
 from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
+from nfsd.size import SizeError, size_of
 from overlay.config import OverlayConfig
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)")
+CACHE_BYTES: Final = 512 << 20  # where nothing else is said
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
 
@@ -49,6 +51,7 @@ class Config:
     listen: tuple[str, ...]
     workers: int | None
     exports: tuple[ExportConfig, ...]
+    cache_bytes: int = CACHE_BYTES  # of memory for what is kept, by all workers together
 
 
 def load(path: str) -> Config:
@@ -81,7 +84,7 @@ class _Reader:
     def config(self, tables: Mapping[str, Any]) -> Config:
         self._known(tables, ("server", "export"), 0)
         server = _Table(self, tables.get("server", {}), self._line_of_table("server", 0))
-        server.known(("listen", "workers"))
+        server.known(("listen", "workers", "cache_size"))
         found = tables.get("export", [])
         if not isinstance(found, list) or not found:
             raise self.error(0, "nothing is exported: write at least one [[export]]")
@@ -92,7 +95,8 @@ class _Reader:
             if exports[-1].path in [export.path for export in exports[:-1]]:
                 raise table.error("path", "is exported twice: give each export a path of its own")
         listen = server.texts("listen", ["0.0.0.0:2049", "[::]:2049"])
-        return Config(listen, server.number("workers", 1, 64), tuple(exports))
+        workers, cache_bytes = server.number("workers", 1, 64), server.size("cache_size")
+        return Config(listen, workers, tuple(exports), cache_bytes or CACHE_BYTES)
 
     def error(self, line: int, text: str) -> ConfigFileError:
         return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")
@@ -158,6 +162,13 @@ class _Table:
         if type(value) is not int or not smallest <= value <= largest:
             raise self.error(name, f"give a number from {smallest} to {largest}")
         return value
+
+    def size(self, name: str) -> int | None:
+        value = self._values.get(name)
+        try:
+            return None if value is None else size_of(value if isinstance(value, str) else "")
+        except SizeError as problem:
+            raise self.error(name, str(problem)) from None
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name, False)

@@ -31,6 +31,7 @@ from nfsd.replay import Fate, ReplayCache
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode
 from nfsd.xdr.rpc import AUTH_NONE, GARBAGE_ARGS, MSG_ACCEPTED, REPLY, SYSTEM_ERR
 from overlay.blocking import may_block
+from overlay.cache import Room
 from overlay.errors import WouldBlock
 from overlay.generations import watched
 
@@ -39,7 +40,7 @@ _SUCCESS: Final = struct.pack(">5I", REPLY, MSG_ACCEPTED, AUTH_NONE, 0, 0)
 
 
 class Dispatcher:
-    """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes.
+    """Answers calls to any of `programs`; replies are kept in `room`.
 
     `standing` is what a caller's machine may do (nfsd.calls).
     """
@@ -48,12 +49,12 @@ class Dispatcher:
         self,
         programs: Iterable[Program],
         replays: ReplayCache | None = None,
-        room: int = 0,
+        room: Room | None = None,
         standing: Callable[[Caller], Hashable] = lambda _: None,
     ) -> None:
         self._switchboard = Switchboard(programs, standing)
         self._replays = replays
-        self._kept = KeptReplies(room)
+        self._kept = KeptReplies(room or Room(0))
         self.trace = False
 
     def answer(self, record: Buffer, peer: Peer, parts: Parts) -> int:
@@ -134,7 +135,7 @@ class Dispatcher:
         procedure.pack(result, packed)
         body = b"".join(packed)
         if procedure.is_lasting(result):
-            self._kept.put((route.questioner, record[at:]), body, basis)
+            self._kept.keep((route.questioner, record[at:]), body, basis)
         return [record[:4], body]
 
     def _make_once(

@@ -9,12 +9,13 @@ import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from nfsd.clients import Pattern
-from nfsd.config_file import DEFAULT_PATH, Config, ExportConfig, load
+from nfsd.config_file import CACHE_BYTES, DEFAULT_PATH, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.service import Service
+from nfsd.size import SizeError, size_of
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -66,6 +67,12 @@ def add_to(commands: Commands) -> None:
         help="processes that serve clients (default: the file's, or one for each processor, "
         f"here {_processors()})",
     )
+    parser.add_argument(
+        "--cache-size",
+        metavar="SIZE",
+        help="memory for what is kept, of all workers together, like 256M "
+        f"(default: the file's, or {CACHE_BYTES >> 20}M)",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log every call")
     parser.set_defaults(command=_serve)
 
@@ -98,16 +105,22 @@ def configuration(options: argparse.Namespace) -> Config:
     """What is to be served; raises Refusal or ConfigFileError."""
     listen = tuple(options.listen or ())
     workers = None if options.workers is None else workers_number(options.workers)
+    cache_bytes = None if options.cache_size is None else cache_size(options.cache_size)
     if options.lowerdir is None:
         for name in ("upperdir", "workdir", "export"):
             if getattr(options, name) is not None:
                 raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
         config = load(options.config or DEFAULT_PATH)
-        return Config(listen or config.listen, workers or config.workers, config.exports)
+        return Config(
+            listen or config.listen,
+            workers or config.workers,
+            config.exports,
+            cache_bytes or config.cache_bytes,
+        )
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
-    return Config(listen or (_LISTEN,), workers, (export,))
+    return Config(listen or (_LISTEN,), workers, (export,), cache_bytes or CACHE_BYTES)
 
 
 def _processors() -> int:
@@ -119,6 +132,14 @@ def workers_number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _WORKERS_MAX:
         raise Refusal(f"--workers {text}: give a number from 1 to {_WORKERS_MAX}")
     return int(text)
+
+
+def cache_size(text: str) -> int:
+    """Bytes of memory for what is kept; raises Refusal."""
+    try:
+        return size_of(text)
+    except SizeError as problem:
+        raise Refusal(f"--cache-size {text}: {problem}") from None
 
 
 def export_path(text: str) -> bytes:

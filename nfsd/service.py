@@ -15,11 +15,13 @@ from nfsd.replay import ReplayCache
 from nfsd.rpc import Dispatcher
 from nfsd.server import Server
 from nfsd.workers import Post, Workers
+from overlay.cache import Room
+from overlay.caches import Caches
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
+from overlay.generations import COUNTERS_BYTES
 
 _REPLIES: Final = b"replies"
-_KEPT_BYTES: Final = 128 << 20  # of replies, in each worker
 
 
 class Service:
@@ -30,9 +32,11 @@ class Service:
     ) -> None:
         """Open all exports; raises ConfigError, with nothing left open."""
         _raise_descriptor_limit()
+        room = Room((config.cache_bytes - COUNTERS_BYTES) // workers)  # of each worker
+        caches = Caches(room)
         self._overlays: list[Overlay] = []
         try:
-            exports = Exports(self._open(config.exports, progress))
+            exports = Exports(self._open(config.exports, progress, caches))
             for overlay in self._overlays:
                 overlay.share(workers)
         except BaseException:
@@ -45,18 +49,18 @@ class Service:
             state, epoch = writable[0].open_state(_REPLIES), writable[0].write_verifier
             self._replays = ReplayCache(state, workers, epoch)
         programs = [nfs3.program(exports), *mount.MountService(exports).programs()]
-        self._dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing)
+        self._dispatcher = Dispatcher(programs, self._replays, room, exports.standing)
         self._dispatcher.trace = trace
         self.workers = Workers(workers, self._work, self._ended)
 
     def _open(
-        self, configs: Sequence[ExportConfig], progress: Callable[[int], None]
+        self, configs: Sequence[ExportConfig], progress: Callable[[int], None], caches: Caches
     ) -> list[Export]:
         resolver = Resolver()
         exports = []
         for config in configs:
             try:
-                overlay = Overlay.open(config.layers, progress, fsid=config.fsid)
+                overlay = Overlay.open(config.layers, progress, fsid=config.fsid, caches=caches)
             except ConfigError as problem:
                 raise ConfigError(f"export {os.fsdecode(config.path)}: {problem}") from problem
             self._overlays.append(overlay)

@@ -29,6 +29,7 @@ from overlay import (
     settle,
 )
 from overlay.attributes import Attributes, Change, Changes
+from overlay.caches import Caches
 from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
 from overlay.data import Buffer, Extent, Stable
@@ -64,13 +65,15 @@ class Overlay:
         progress: Progress = lambda _: None,
         *,
         fsid: int | None = None,
+        caches: Caches | None = None,
     ) -> Overlay:
         """Open the layers, own the upper one, mend what a crash, a copy or a kernel mount left.
 
         `fsid`: the number of the filesystem for clients, if it is not to be our own.
+        `caches`: what it is to share with other overlays of this process.
         Raises ConfigError.
         """
-        tree = open_tree(config, progress=progress)
+        tree = open_tree(config, progress=progress, caches=caches)
         recover(tree)
         mend_kernel_work(tree)
         return cls(tree, fsid)

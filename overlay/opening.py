@@ -26,6 +26,7 @@ from index.syscalls import (
     open_by_handle,
 )
 from index.workdir import Workdir
+from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.moved import Progress, mend_copied
 from overlay.tree import Layers, Tree
@@ -35,7 +36,11 @@ STATE_DIRECTORY: Final = Path("/var/lib/overlay-nfsd")
 
 
 def open_tree(
-    config: OverlayConfig, *, mend: bool = True, progress: Progress = lambda _: None
+    config: OverlayConfig,
+    *,
+    mend: bool = True,
+    progress: Progress = lambda _: None,
+    caches: Caches | None = None,
 ) -> Tree:
     """Open the layers and the work directory, held until the tree is dropped.
 
@@ -43,13 +48,7 @@ def open_tree(
     is refused without `mend`.  Raises ConfigError, a line that says what is wrong and
     how to mend it.
     """
-    _check_rights()
-    if not config.lowerdirs:
-        raise ConfigError("no lower layer given: name at least one with --lowerdir")
-    if (config.upperdir is None) != (config.workdir is None):
-        raise ConfigError(
-            "--upperdir and --workdir go together: give both, or none to serve read-only"
-        )
+    _check(config)
     opened, workdir = _open_directories(config)
     first_data = len(opened) - len(config.datadirs)
     seal = open_seal(workdir.identity)
@@ -66,7 +65,7 @@ def open_tree(
     top = 0 if config.upperdir is None else 1
     upper, lowers, data = layers[:top], layers[top:first_data], layers[first_data:]
     stack = Layers(upper[0] if upper else None, tuple(lowers), tuple(data), seal)
-    tree = _make_tree(config, stack, workdir, recognised.record)
+    tree = _make_tree(config, stack, workdir, recognised.record, caches or Caches())
     # Nothing is known of data-only layers but paths, which stay.
     copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
     if copied:
@@ -91,12 +90,14 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
     return opened, workdir
 
 
-def _make_tree(config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record) -> Tree:
+def _make_tree(
+    config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record, caches: Caches
+) -> Tree:
     keep_capabilities()
     os.umask(0)  # the client has applied its own
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    return Tree(layers, workdir, Index(workdir), signer, kernel, record)
+    return Tree(layers, workdir, Index(workdir), signer, kernel, record, caches)
 
 
 def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress) -> None:
@@ -108,9 +109,15 @@ def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progres
         raise
 
 
-def _check_rights() -> None:
+def _check(config: OverlayConfig) -> None:
     if os.geteuid() != 0:
         raise ConfigError("must run as root, to open files by handle and to act for any user")
+    if not config.lowerdirs:
+        raise ConfigError("no lower layer given: name at least one with --lowerdir")
+    if (config.upperdir is None) != (config.workdir is None):
+        raise ConfigError(
+            "--upperdir and --workdir go together: give both, or none to serve read-only"
+        )
 
 
 def _real(option: str, path: bytes) -> bytes:

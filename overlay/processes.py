@@ -21,7 +21,7 @@ def share(tree: Tree, processes: int) -> None:
     """Prepare for so many processes at a time, before the first is forked."""
     if processes > 1:
         tree.departures = Departures(processes)
-    tree.cache.clear()  # nobody would ever tell this process that one of them is gone
+    tree.caches.nodes.clear()  # nobody would ever tell this process that one of them is gone
 
 
 def join(tree: Tree, slot: int, number: int) -> None:
@@ -53,7 +53,7 @@ def hear(tree: Tree) -> None:
     assert tree.departures is not None
     handles = tree.departures.hear()
     if handles is None:
-        tree.cache.clear()
+        tree.caches.nodes.clear()
         return
     for handle in handles:
-        tree.cache.forget(handle)
+        tree.caches.nodes.forget(handle)

@@ -27,6 +27,7 @@ from index import xattrs
 from index.fd import Fd, is_whiteout, open_path, proc_path
 from index.layers import INO_BITS, MAX_FOLDED
 from overlay.blocking import may_block
+from overlay.caches import Listed
 from overlay.decode import parent_of, resolve
 from overlay.listing import Listing
 from overlay.lookup import lookup
@@ -50,14 +51,14 @@ _UNSURE: Final = -2  # the entry's own inode may not be the object's origin
 def readdir(tree: Tree, node: DirNode) -> Listing:
     """All entries of a directory, `.` and `..` first."""
     generation = tree.listings.of(node.fileid)
-    kept = tree.kept_listings.get(node.handle)
-    if kept is not None and kept[0] == generation:
-        return kept[1]
+    kept = tree.caches.listings.get(node.handle)
+    if kept is not None and kept.generation == generation:
+        return kept.listing
     node = directory(resolve(tree, node.handle))  # as it is since the counter was read
     if sum(os.fstat(fd).st_size for fd in _stack(node)) > _QUICK_BYTES:
         may_block()
     listing = _ordered(tree, node, _merge(tree, node))
-    tree.kept_listings.put(node.handle, (generation, listing), listing.size)
+    tree.caches.listings.put(node.handle, Listed(generation, listing))
     return listing
 
 

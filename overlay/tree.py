@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from index import xattrs
 from index.entries import Index
@@ -33,19 +33,16 @@ from index.syscalls import (
 )
 from index.workdir import Workdir
 from overlay.attributes import Attributes
-from overlay.cache import Cache, descriptor_budget
+from overlay.caches import Caches, Known
 from overlay.departures import Departures
 from overlay.errors import error
 from overlay.generations import Generations, bump_all, last_change
 from overlay.jobs import Jobs
-from overlay.listing import Listing
 from overlay.namespace import Namespace
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.verifier import WriteVerifier
 
 _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
-_KNOWN_NAMES: Final = 100_000  # about 300 bytes each
-_KEPT_LISTINGS: Final = 64 << 20  # bytes of listings held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +76,6 @@ class Layers:
         return self.lowers if self.upper is None else (self.upper, *self.lowers)
 
 
-class Known(NamedTuple):
-    """What a name in a directory was found to be, while its counter stood so."""
-
-    generation: int
-    handle: bytes | None  # None: there is no such name
-
-
 class Tree:
     """One overlay, opened."""
 
@@ -97,6 +87,7 @@ class Tree:
         signer: Signer,
         kernel: xattrs.Kernel,
         record: Record,
+        caches: Caches,
     ) -> None:
         self.layers = layers
         self.workdir = workdir
@@ -107,9 +98,7 @@ class Tree:
         self.sealed = record.sealed
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
-        self.cache: Cache[Node] = Cache(descriptor_budget())
-        self.known_names: Cache[Known] = Cache(_KNOWN_NAMES)  # by parent's handle and name
-        self.kept_listings: Cache[tuple[int, Listing]] = Cache(_KEPT_LISTINGS)
+        self.caches = caches
         self.objects = Generations(0)  # where an object is, what it is made of
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name
@@ -132,7 +121,7 @@ class Tree:
     def finish(self) -> None:
         """Wait for copy-ups under way, let go of everything."""
         self.copy_ups.close()
-        self.cache.clear()
+        self.caches.nodes.clear()
         if self.layers.seal is not None:
             self.layers.seal.close()
 
@@ -153,7 +142,7 @@ class Tree:
 
     def cached(self, handle: bytes) -> Node | None:
         """The node of a handle, if one is at hand and still true."""
-        node = self.cache.get(handle)
+        node = self.caches.nodes.get(handle)
         if node is not None and self.objects.of(node.identity.fileid) == node.generation:
             return node
         return self.root if handle == self.root.handle else None
@@ -189,7 +178,7 @@ class Tree:
             data=data,
             was_copied=was_copied,
         )
-        self.cache.put(handle, node, 1)
+        self.caches.nodes.put(handle, node)
         return node
 
     def add_dir(
@@ -213,7 +202,7 @@ class Tree:
             lowers=lowers,
             was_copied=was_copied,
         )
-        self.cache.put(handle, node, len(lowers) + 1)
+        self.caches.nodes.put(handle, node)
         return node
 
     def changed_object(self, fileid: int) -> None:
@@ -223,7 +212,7 @@ class Tree:
 
     def gone(self, node: Node) -> None:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
-        self.cache.forget(node.handle)
+        self.caches.nodes.forget(node.handle)
         self.changed_object(node.fileid)
         if self.departures is not None:
             self.departures.tell(node.handle)
@@ -237,7 +226,7 @@ class Tree:
         self.changed_listing(directory)
         key = directory.handle + name
         handle = None if now is None else now.handle
-        self.known_names.put(key, Known(self.names.bump(hash(key)), handle), 1)
+        self.caches.names.put(key, Known(self.names.bump(hash(key)), handle))
 
     def changed_listing(self, directory: DirNode) -> None:
         """What a directory's listing shows has changed."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.config_file import ConfigFileError, load
+from nfsd.config_file import CACHE_BYTES, ConfigFileError, load
 
 GOOD = """\
 [server]
@@ -53,12 +53,26 @@ def test_what_a_file_means(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "size"),
+    [("64M", 64 << 20), ("256M", 256 << 20), ("67108864", 64 << 20), ("1T", 1 << 40)],
+)
+def test_the_memory_for_what_is_kept(tmp_path: Path, text: str, size: int) -> None:
+    assert load(written(tmp_path, GOOD)).cache_bytes == CACHE_BYTES
+    said = GOOD.replace("workers = 2", f'cache_size = "{text}"')
+    assert load(written(tmp_path, said)).cache_bytes == size
+
+
+@pytest.mark.parametrize(
     ("old", "new", "line", "said"),
     [
         ("workers = 2", "workers = ", 3, "Invalid value"),
         ("workers = 2", "workers = 0", 3, "workers: give a number from 1"),
         ("workers = 2", 'workers = "2"', 3, "workers: give a number from 1"),
         ("workers = 2", "workers = true", 3, "workers: give a number from 1"),
+        ("workers = 2", "cache_size = 268435456", 3, "cache_size: give a size"),
+        ("workers = 2", 'cache_size = "256"', 3, "cache_size: give a size from 64M to 1T"),
+        ("workers = 2", 'cache_size = "256 M"', 3, "cache_size: give a size from 64M to 1T"),
+        ("workers = 2", 'cache_size = "1025G"', 3, "cache_size: give a size from 64M to 1T"),
         ("workers", "worker", 3, "worker: no such setting; is 'workers' meant?"),
         ("[server]", "[servers]", 1, "servers: no such setting; is 'server' meant?"),
         ("lowerdir = [", "lower = [", 7, "lower: no such setting"),
