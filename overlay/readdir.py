@@ -17,10 +17,9 @@ import os
 import sys
 from array import array
 from collections.abc import Sequence
-from functools import partial
 from hashlib import blake2b
 from itertools import accumulate, islice
-from operator import eq, methodcaller
+from operator import eq
 from typing import Final
 
 from index import xattrs
@@ -64,10 +63,14 @@ def readdir(tree: Tree, node: DirNode) -> Listing:
 
 def name_hashes(key: bytes, names: Sequence[bytes]) -> array[int]:
     """A number below 2**63 for each name."""
-    numbers = array("Q")
+    numbers, keyed = array("Q"), blake2b(digest_size=8, key=key).copy
     for begin in range(0, len(names), _STEP):
-        hashed = map(partial(blake2b, digest_size=8, key=key), names[begin : begin + _STEP])
-        numbers.frombytes(b"".join(map(methodcaller("digest"), hashed)))
+        digests = []
+        for name in names[begin : begin + _STEP]:
+            hashed = keyed()  # costs less than to take in the key each time
+            hashed.update(name)
+            digests.append(hashed.digest())
+        numbers.frombytes(b"".join(digests))
     if sys.byteorder == "little":
         numbers.byteswap()
     return array("Q", [each >> 1 for each in numbers])
@@ -143,7 +146,7 @@ def _scan(
     is_plain = layer.seal is None and layer.filesystem <= MAX_FOLDED
     first, limit = layer.filesystem << INO_BITS, 1 << INO_BITS if is_plain else 0
     with os.scandir(proc_path(own)) as scan:
-        for item in [each for each in scan if each.name not in seen] if seen else scan:
+        for item in (each for each in scan if each.name not in seen) if seen else scan:
             if item.is_file(follow_symlinks=False) and not real.xwhiteouts:
                 is_sure = sure
             elif item.is_dir(follow_symlinks=False):
