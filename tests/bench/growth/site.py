@@ -62,15 +62,24 @@ class GrowthSite:
             server.kill()
 
     def run(
-        self, server: Server, plan: Plan, shape: Shape, seconds: float
+        self,
+        server: Server,
+        plan: Plan,
+        shape: Shape,
+        seconds: float,
+        *,
+        placed: Shape | None = None,
     ) -> tuple[Outcome, float]:
-        """Make a plan's calls; what was found, and CPU seconds of the server for each of them."""
+        """Make a plan's calls; what was found, and CPU seconds of the server for each of them.
+
+        The two ends run where those of `placed` would.
+        """
         path = self.disk.at / "plan"
         write_plan(plan, shape, path)
         processes = family(server.pid)
-        pin(processes, self.placement.server(shape))
+        pin(processes, self.placement.server(placed or shape))
         begun = cpu_seconds(processes)
-        cpus = self.placement.generator(shape)
+        cpus = self.placement.generator(placed or shape)
         outcome = self.generator.run(server.port, path, seconds, cpus)
         return outcome, (cpu_seconds(processes) - begun) / outcome.made
 
