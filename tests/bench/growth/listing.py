@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,13 +53,13 @@ def measure(site: GrowthSite) -> str:
     return "## Directories\n\n" + _TEXT + table(head, rows)
 
 
-def list_plus(server: Server, path: str) -> Listed:
-    """List a directory with attributes."""
+def list_plus(server: Server, path: str, over: Callable[[], bool] = lambda: False) -> Listed:
+    """List a directory with attributes, or what of it comes before it is over."""
     wire = Wire(server.port)
     handle = wire.lookup(path)
     replies, entries, cookie, eof = [], 0, 0, False
     begun = time.perf_counter()
-    while not eof:
+    while not eof and not over():
         asked = time.perf_counter()
         arguments = READDIRPLUS3args(handle, cookie, bytes(8), _COUNT, _COUNT)
         reply = wire.call("READDIRPLUS", arguments).reply

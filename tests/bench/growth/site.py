@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ class GrowthSite:
     def __init__(self, disk: Disk, effort: Effort) -> None:
         self.disk = disk
         self.effort = effort
-        self.generator = Generator(disk.at)
+        # In memory: not even to begin has it to wait for the disk.
+        self._beside = Path(tempfile.mkdtemp(dir="/run"))
+        self.generator = Generator(self._beside)
         self.placement = Placement(frozenset(os.sched_getaffinity(0)))
         self._stacks = 0
 
@@ -74,7 +77,7 @@ class GrowthSite:
 
         The two ends run where those of `placed` would.
         """
-        path = self.disk.at / "plan"
+        path = self._beside / "plan"
         write_plan(plan, shape, path)
         processes = family(server.pid)
         pin(processes, self.placement.server(placed or shape))
