@@ -15,15 +15,15 @@ from tests.conformance.server import Server
 from tests.wire import Wire
 
 _DIRECTORIES: Final = 1000
-_BUDGETS: Final = ("256M", "64M")
+_BUDGETS: Final = ("256M",)
 _SHAPE: Final = Shape(8, 8)
 _LOOKED_UP: Final = 100_000  # files
 _LIMIT: Final = 600.0
 _TEXT: Final = """\
 A tree of {names:,} files in {directories:,} directories, all listed once with READDIRPLUS, one call
-at a time, and then {looked_up:,} of them looked up, 64 calls at a time. MiB: what the workers together
-hold more than before the walk, at most, under the budget on the left (`--cache-size`). Descriptors:
-of the worker that has the most open.
+at a time, and then {looked_up:,} of them looked up, 64 calls at a time. MiB: what the workers
+together hold more than before the walk, at most, under the budget on the left (`--cache-size`).
+Descriptors: of the worker that has the most open.
 
 """
 
