@@ -114,6 +114,13 @@ class Cache(Generic[K, V]):
         with self._room.lock:
             self._forget(key)
 
+    def forget_all(self, is_meant: Callable[[K], bool]) -> None:
+        """Keep nothing for such keys."""
+        with self._room.lock:
+            for key in [*self._young, *self._between, *self._old]:
+                if is_meant(key):
+                    self._forget(key)
+
     def clear(self) -> None:
         """Forget everything; nothing but speed is lost."""
         with self._room.lock:

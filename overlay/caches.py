@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 from typing import Final, NamedTuple
 
+from index.identity import Signer
 from overlay.cache import PLACE_BYTES, Cache, Room
 from overlay.listing import Listing
 from overlay.node import DirNode, Node
@@ -53,6 +54,11 @@ class Caches:
         )
         self.names: Cache[bytes, Known] = Cache(room, _NAMES, _known_bytes)
         self.listings: Cache[bytes, Listed] = Cache(room, _LISTINGS, _listed_bytes)
+
+    def forget(self, signer: Signer) -> None:
+        """Keep nothing of one export, whose handles begin the keys."""
+        for cache in (self.nodes, self.names, self.listings):
+            cache.forget_all(signer.is_of)
 
 
 def _descriptor_budget() -> int:

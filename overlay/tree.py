@@ -121,7 +121,7 @@ class Tree:
     def finish(self) -> None:
         """Wait for copy-ups under way, let go of everything."""
         self.copy_ups.close()
-        self.caches.nodes.clear()
+        self.caches.forget(self.signer)
         if self.layers.seal is not None:
             self.layers.seal.close()
 

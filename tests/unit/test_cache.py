@@ -166,3 +166,18 @@ def test_descriptors_are_bounded_for_all_overlays_together(tmp_path: Path) -> No
     assert len(os.listdir("/proc/self/fd")) - before <= 256
     for overlay in opened:
         overlay.close()
+
+
+def test_what_is_kept_of_one_overlay_goes_with_it(tmp_path: Path) -> None:
+    caches, opened = Caches(), []
+    for at in ("one", "two"):
+        (tmp_path / at).mkdir()
+        opened.append(Overlay.open(make_dirs(tmp_path / at).config, caches=caches))
+        directory = opened[-1].lookup(opened[-1].root, b"d", ROOT)
+        opened[-1].readdir(directory, ROOT)
+        assert len(caches.nodes) == len(caches.names) == len(caches.listings) == len(opened)
+    opened[0].close()
+    assert len(caches.nodes) == len(caches.names) == len(caches.listings) == 1
+    assert caches.nodes.get(directory.handle) is not None
+    opened[1].close()
+    assert len(caches.nodes) == len(caches.names) == len(caches.listings) == 0
