@@ -40,11 +40,20 @@ _LAST_HASH: Final = (1 << 63) - 256  # greater ones count as this, with room for
 _STEP: Final = 4096  # names that are worked on without a pause
 # A directory whose own inode is larger is read on a thread that may wait.
 _QUICK_BYTES: Final = 64 << 10
+_ONES: Final = int.from_bytes((b"\x7f" + b"\xff" * 7) * _STEP)
 
 
-# Of a name found in a layer, in place of the number of its object:
-_WHITEOUT: Final = -1
-_UNSURE: Final = -2  # the entry's own inode may not be the object's origin
+class _Found:
+    """What the layers scanned so far have: names, each once, and the numbers of their objects."""
+
+    def __init__(self) -> None:
+        self.names: list[bytes] = []
+        self.numbers = array("Q")
+        self.seen: set[bytes] = set()  # the names again, but for those of the layer being scanned
+        # Places of names that are not to be seen, and of those whose entry's own inode
+        # may not be the object's origin.
+        self.whiteouts: list[int] = []
+        self.unsure: list[int] = []
 
 
 def readdir(tree: Tree, node: DirNode) -> Listing:
@@ -70,19 +79,20 @@ def name_hashes(key: bytes, names: Sequence[bytes]) -> array[int]:
             hashed = keyed()  # costs less than to take in the key each time
             hashed.update(name)
             digests.append(hashed.digest())
-        numbers.frombytes(b"".join(digests))
+        size = 8 * len(digests)
+        halved = int.from_bytes(b"".join(digests)) >> 1 & _ONES  # all at once
+        numbers.frombytes(halved.to_bytes(size))
     if sys.byteorder == "little":
         numbers.byteswap()
-    return array("Q", [each >> 1 for each in numbers])
+    return numbers
 
 
-def _ordered(tree: Tree, node: DirNode, entries: dict[bytes, int]) -> Listing:
-    """Names with the numbers of their objects as a listing; takes them out of `entries`."""
+def _ordered(tree: Tree, node: DirNode, found: _Found) -> Listing:
+    """What is to be seen as a listing; `found` is used up."""
     above = parent_of(tree, node).fileid
-    names = [b".", b"..", *entries]
-    fileids = array("Q", [node.fileid, above, *entries.values()])
-    entries.clear()  # what a million entries take is not to be held twice
-    hashes = array("Q", (DOT_COOKIE, DOTDOT_COOKIE)) + name_hashes(tree.cookie_key, names[2:])
+    names, fileids = found.names, array("Q", (node.fileid, above)) + found.numbers
+    hashes = array("Q", (DOT_COOKIE, DOTDOT_COOKIE)) + name_hashes(tree.cookie_key, names)
+    names[:0] = b".", b".."
     order = _order(hashes)
     cookies = array("Q", [hashes[each] for each in order])
     are_distinct = not any(map(eq, cookies, islice(cookies, 1, None)))
@@ -115,29 +125,33 @@ def _stack(node: DirNode) -> list[Fd]:
     return ([] if node.upper is None else [node.upper]) + [lower.fd for lower in node.lowers]
 
 
-def _merge(tree: Tree, node: DirNode) -> dict[bytes, int]:
+def _merge(tree: Tree, node: DirNode) -> _Found:
     """The visible names with the numbers of their objects."""
-    seen: dict[bytes, int] = {}
+    found = _Found()
     if node.upper is not None:
         assert tree.layers.upper is not None
         impure = tree.kernel.get(node.upper, xattrs.IMPURE) is not None
         merges = impure or bool(node.lowers)
-        _scan(tree, seen, LowerDir(tree.layers.upper, node.upper), impure, merges=merges)
+        _scan(tree, found, LowerDir(tree.layers.upper, node.upper), impure, merges=merges)
     bottom = tree.layers.lowers[-1]
     for lower in node.lowers:
-        _scan(tree, seen, lower, False, merges=lower.layer is not bottom)
-    for name in [name for name, fileid in seen.items() if fileid < 0]:
-        found = None if seen[name] == _WHITEOUT else lookup(tree, node, name)
-        if found is None:
-            del seen[name]
+        _scan(tree, found, lower, False, merges=lower.layer is not bottom)
+    found.seen.clear()
+    gone = set(found.whiteouts)
+    for at in found.unsure:
+        child = lookup(tree, node, found.names[at])
+        if child is None:
+            gone.add(at)
         else:
-            seen[name] = found.fileid
-    return seen
+            found.numbers[at] = child.fileid
+    if gone:
+        left = [at for at in range(len(found.names)) if at not in gone]
+        found.names = [found.names[at] for at in left]
+        found.numbers = array("Q", [found.numbers[at] for at in left])
+    return found
 
 
-def _scan(
-    tree: Tree, seen: dict[bytes, int], real: LowerDir, impure: bool, *, merges: bool
-) -> None:
+def _scan(tree: Tree, found: _Found, real: LowerDir, impure: bool, *, merges: bool) -> None:
     """Add what one layer has; a directory may have another origin if the layer `merges`."""
     layer = real.layer
     own = Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=real.fd))
@@ -145,6 +159,8 @@ def _scan(
     sure, sure_dirs = certain and not impure, certain and not merges
     is_plain = layer.seal is None and layer.filesystem <= MAX_FOLDED
     first, limit = layer.filesystem << INO_BITS, 1 << INO_BITS if is_plain else 0
+    names, numbers, seen = found.names, found.numbers, found.seen
+    seen.update(names[len(seen) :])
     with os.scandir(proc_path(own)) as scan:
         for item in (each for each in scan if each.name not in seen) if seen else scan:
             if item.is_file(follow_symlinks=False) and not real.xwhiteouts:
@@ -152,15 +168,15 @@ def _scan(
             elif item.is_dir(follow_symlinks=False):
                 is_sure = sure_dirs
             elif _is_whiteout(item) or (real.xwhiteouts and _has_mark(tree, own, item.name)):
-                seen[item.name] = _WHITEOUT
-                continue
+                found.whiteouts.append(len(names))
+                is_sure = True
             else:
                 is_sure = sure
-            number = item.inode()
             if not is_sure:
-                seen[item.name] = _UNSURE
-            else:  # for most what Layer.number does, but a million times
-                seen[item.name] = first | number if number < limit else layer.number(number)
+                found.unsure.append(len(names))
+            names.append(item.name)
+            number = item.inode()  # for most what Layer.number does, but a million times
+            numbers.append(first | number if number < limit else layer.number(number))
 
 
 def _has_mark(tree: Tree, directory: Fd, name: bytes) -> bool:
