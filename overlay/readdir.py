@@ -94,16 +94,17 @@ def _ordered(tree: Tree, node: DirNode, found: _Found) -> Listing:
     hashes = array("Q", (DOT_COOKIE, DOTDOT_COOKIE)) + name_hashes(tree.cookie_key, names)
     names[:0] = b".", b".."
     order = _order(hashes)
-    cookies = array("Q", [hashes[each] for each in order])
+    cookies = array("Q", map(hashes.__getitem__, order))
     are_distinct = not any(map(eq, cookies, islice(cookies, 1, None)))
-    if not are_distinct or order[:2] != [0, 1] or cookies[-1] > _LAST_HASH:
-        order.sort(key=lambda at: (at > 1, min(hashes[at], _LAST_HASH), names[at]))
+    if not are_distinct or tuple(order[:2]) != (0, 1) or cookies[-1] > _LAST_HASH:
+        by_name = sorted(order, key=lambda at: (at > 1, min(hashes[at], _LAST_HASH), names[at]))
+        order = array("L", by_name)
         hashed = (min(hashes[at], _LAST_HASH) for at in order)
         cookies = array("Q", accumulate(hashed, lambda before, own: max(before + 1, own)))
     return Listing(cookies, order, names, fileids)
 
 
-def _order(hashes: array[int]) -> list[int]:
+def _order(hashes: array[int]) -> array[int]:
     """The places of hashes in their order.
 
     They are shared out by their first bits and then sorted in small parts, as no
@@ -114,10 +115,10 @@ def _order(hashes: array[int]) -> list[int]:
     parts: list[list[int]] = [[] for _ in range(1 << bits)]
     for at, each in enumerate(hashes):
         parts[each >> shift].append(at)
-    order: list[int] = []
+    order = array("L")
     for part in parts:
         part.sort(key=hashes.__getitem__)
-        order += part
+        order.extend(part)
     return order
 
 
