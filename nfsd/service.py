@@ -22,6 +22,8 @@ from overlay.filesystem import Overlay
 from overlay.generations import COUNTERS_BYTES
 
 _REPLIES: Final = b"replies"
+# Of the memory for what is kept; the rest lies between what is kept, or is worked with.
+_COUNTED: Final = 3 / 4
 
 
 class Service:
@@ -32,7 +34,7 @@ class Service:
     ) -> None:
         """Open all exports; raises ConfigError, with nothing left open."""
         _raise_descriptor_limit()
-        room = Room((config.cache_bytes - COUNTERS_BYTES) // workers)  # of each worker
+        room = Room(int((config.cache_bytes - COUNTERS_BYTES) * _COUNTED) // workers)  # of each
         caches = Caches(room)
         self._overlays: list[Overlay] = []
         try:

@@ -119,7 +119,7 @@ def _order(hashes: array[int]) -> array[int]:
     for part in parts:
         part.sort(key=hashes.__getitem__)
         order.extend(part)
-    return order
+    return order[:]  # without room to grow
 
 
 def _stack(node: DirNode) -> list[Fd]:
