@@ -62,6 +62,8 @@ def test_one_is_closed_when_it_is_idle_and_nobody_uses_it(layers: OverlayConfig)
     assert overlays.get(CLIENT) is used
     overlays.let_go((), now + 2 * IDLE_SECONDS)
     assert not list(overlays.all())
+    assert used is not None
+    used.getattr(used.lookup(used.root, b"file", ROOT))
     assert is_open(layers), "a call that is under way still uses it"
     used = None
     assert not is_open(layers)
