@@ -116,6 +116,10 @@ class Signer:
         body = identity.pack(self.export)
         return body + self._mac(body)
 
+    def is_of(self, handle: bytes) -> bool:
+        """Whether what begins like a handle names this export; it may be forged."""
+        return handle[_EXPORT] == self._export_bytes
+
     def decode(self, handle: bytes) -> Identity:
         """The identity in a wire handle; raises EBADF unless this export signed it."""
         body = handle[:-MAC_SIZE]

@@ -20,6 +20,7 @@ from typing import Final
 from nfsd.log import LOGGER, ONCE
 from overlay import per_client
 from overlay.blocking import may_block
+from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
@@ -51,7 +52,12 @@ class ClientOverlays:
         self._limit = limit
         self._open: dict[str, _Open] = {}
         self._lock = threading.Lock()
+        self._caches = Caches()
         per_client.prepare(layers)
+
+    def keep_in(self, caches: Caches) -> None:
+        """Have what is opened from now on share these with other overlays."""
+        self._caches = caches
 
     def get(self, client: str) -> Overlay | None:
         """A client's overlay; None if it has none.
@@ -98,7 +104,7 @@ class ClientOverlays:
     def _opened(self, client: str) -> _Open | None:
         try:
             overlay = per_client.open_overlay(
-                self._layers, client, fsid=self._fsid, share=self._limit
+                self._layers, client, fsid=self._fsid, caches=self._caches
             )
         except ConfigError as problem:
             if ONCE.first("client", self._path, client, str(problem)):

@@ -18,6 +18,7 @@ from nfsd.export_options import ExportOptions, OptionError
 from nfsd.exports import components
 from nfsd.lock_options import GRACE_MAX, LOCKS, PORT_MAX, LockConfig
 from nfsd.settings import EXPORT, SERVER
+from nfsd.size import SizeError, size_of
 from overlay.config import OverlayConfig
 from overlay.per_client import PLACEHOLDER, is_per_client
 
@@ -28,6 +29,7 @@ _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of d
 _ADDRESS: Final = re.compile(r"(?:\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})")
 _PORT_MAX: Final = 65535
 MAX_CLIENTS: Final = 64
+CACHE_BYTES: Final = 512 << 20  # where nothing else is said
 _PLACEHOLDER: Final = os.fsdecode(PLACEHOLDER)
 _TOML: Final = (
     'write name = value, each name once, texts in quotes, like workers = 2 or path = "/x"'
@@ -66,6 +68,7 @@ class Config:
     rpcbind: str | None = None  # one of RPCBIND, if it is said
     udp: bool = False
     locks: LockConfig = field(default_factory=LockConfig)
+    cache_bytes: int = CACHE_BYTES  # of memory for what is kept, by all workers together
 
 
 def load(path: str) -> Config:
@@ -120,6 +123,7 @@ class _Reader:
             server.choice("rpcbind", RPCBIND),
             server.flag("udp"),
             _locks(server),
+            server.size("cache_size") or CACHE_BYTES,
         )
 
     def error(self, line: int, text: str) -> ConfigFileError:
@@ -192,6 +196,13 @@ class _Table:
         if value is not None and value not in words:
             raise self.error(name, "give " + " or ".join(f'"{word}"' for word in words))
         return None if value is None else str(value)
+
+    def size(self, name: str) -> int | None:
+        value = self._values.get(name)
+        try:
+            return None if value is None else size_of(value if isinstance(value, str) else "")
+        except SizeError as problem:
+            raise self.error(name, str(problem)) from None
 
     def flag(self, name: str) -> bool:
         value = self._values.get(name, False)

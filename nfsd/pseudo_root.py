@@ -125,7 +125,7 @@ class SeenRoot:
         names = sorted(below, key=_cookie)
         numbers = [_number(path), _number(path[:-1]), *(_number((*path, name)) for name in names)]
         cookies = array("Q", [1, 2, *map(_cookie, names)])
-        order = range(len(cookies))
+        order = array("L", range(len(cookies)))
         return Listing(cookies, order, [b".", b"..", *names], array("Q", numbers))
 
     def readlink(self, node: Node, cred: Credentials) -> bytes:

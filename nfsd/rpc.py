@@ -32,6 +32,7 @@ from nfsd.tally import Tally, kept_outcome, status_name
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode
 from nfsd.xdr.rpc import AUTH_NONE, GARBAGE_ARGS, MSG_ACCEPTED, REPLY, SYSTEM_ERR
 from overlay.blocking import may_block
+from overlay.cache import Room
 from overlay.errors import WouldBlock
 from overlay.generations import watched
 
@@ -51,7 +52,7 @@ class Made(NamedTuple):
 
 
 class Dispatcher:
-    """Answers calls to any of `programs`; `room` is what kept replies may take, in bytes.
+    """Answers calls to any of `programs`; replies are kept in `room`.
 
     `standing` is what a caller's machine may do (nfsd.calls); `tally` counts the calls.
     """
@@ -60,7 +61,7 @@ class Dispatcher:
         self,
         programs: Iterable[Program],
         replays: ReplayCache | None = None,
-        room: int = 0,
+        room: Room | None = None,
         standing: Callable[[Caller], Hashable] = lambda _: None,
         tally: Tally | None = None,
     ) -> None:
@@ -70,7 +71,7 @@ class Dispatcher:
         self.answered = self._tally.loop.batch
         self._switchboard = Switchboard(programs, standing)
         self._replays = replays
-        self._kept = KeptReplies(room)
+        self._kept = KeptReplies(room or Room(0))
         self.trace = False
 
     def answer(self, record: Buffer, peer: Peer, parts: Parts) -> int:
@@ -183,7 +184,7 @@ class Dispatcher:
         status = procedure.status(result)
         if procedure.is_lasting(result):
             outcome = kept_outcome(route.first, status)
-            self._kept.put((route.questioner, record[at:]), body, basis, outcome)
+            self._kept.keep((route.questioner, record[at:]), body, basis, outcome)
         return Made([record[:4], body], status)
 
     def _make_once(

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nfsd.clients import Pattern
-from nfsd.config_file import DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
+from nfsd.config_file import CACHE_BYTES, DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
 from nfsd.listeners import bound_to, listen
@@ -22,6 +22,7 @@ from nfsd.progress import Progress
 from nfsd.reach import rpcbind_mode
 from nfsd.reloading import Reloading
 from nfsd.service import Service
+from nfsd.size import SizeError, size_of
 from nfsd.systemd import Notifier, passed_sockets
 from nfsd.watch import Watch
 from nfsd.workers import WORKERS_MAX
@@ -88,6 +89,12 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         help="processes that serve clients (default: the file's, or one for each processor)",
     )
     parser.add_argument(
+        "--cache-size",
+        metavar="SIZE",
+        help="memory for what is kept, of all workers together, like 256M "
+        f"(default: the file's, or {CACHE_BYTES >> 20}M)",
+    )
+    parser.add_argument(
         "--metrics",
         metavar="ADDR:PORT",
         help="answer GET /metrics there, for Prometheus and `overlay-nfsd top` "
@@ -148,6 +155,7 @@ def configuration(options: argparse.Namespace) -> Config:
     """What is to be served; raises Refusal or ConfigFileError."""
     listen = tuple(options.listen or ())
     workers = None if options.workers is None else workers_number(options.workers)
+    cache_bytes = None if options.cache_size is None else cache_size(options.cache_size)
     if options.lowerdir is None:
         for name in ("upperdir", "workdir", "export"):
             if getattr(options, name) is not None:
@@ -157,6 +165,7 @@ def configuration(options: argparse.Namespace) -> Config:
             config,
             listen=listen or config.listen,
             workers=workers or config.workers,
+            cache_bytes=cache_bytes or config.cache_bytes,
             metrics=options.metrics or config.metrics,
             rpcbind=options.rpcbind or config.rpcbind,
             udp=options.udp or config.udp,
@@ -169,6 +178,7 @@ def configuration(options: argparse.Namespace) -> Config:
         listen or (_LISTEN,),
         workers,
         (export,),
+        cache_bytes=cache_bytes or CACHE_BYTES,
         metrics=options.metrics,
         rpcbind=options.rpcbind,
         udp=options.udp,
@@ -181,6 +191,14 @@ def workers_number(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= WORKERS_MAX:
         raise Refusal(f"--workers {text}: give a number from 1 to {WORKERS_MAX}")
     return int(text)
+
+
+def cache_size(text: str) -> int:
+    """Bytes of memory for what is kept; raises Refusal."""
+    try:
+        return size_of(text)
+    except SizeError as problem:
+        raise Refusal(f"--cache-size {text}: {problem}") from None
 
 
 def export_path(text: str) -> bytes:

@@ -36,11 +36,15 @@ from nfsd.tally import Tally
 from nfsd.workers import SLOTS, WORKERS_MAX, Workers
 from nfsd.xdr.rpcbind import RPCBPROG
 from overlay import per_client
+from overlay.cache import Room
+from overlay.caches import Caches
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
+from overlay.generations import COUNTERS_BYTES
 
 _REPLIES: Final = b"replies"
-_KEPT_BYTES: Final = 128 << 20  # of replies, in each worker
+# Of the memory for what is kept; the rest lies between what is kept, or is worked with.
+_COUNTED: Final = 3 / 4
 _SHOWN: Final = 8  # exports in the status
 
 
@@ -194,9 +198,15 @@ class Service:
             if each.serves(export)
         ]
         overlays = tuple(overlay for _, each in served for overlay in each.shared)
-        for overlay in overlays:
-            # A single one, too, is one of two for as long as those before it have not left.
-            overlay.share(max(number + others, 2))
+        # Of each worker, which begins with it empty: this process keeps nothing.
+        room = Room(int((config.cache_bytes - COUNTERS_BYTES) * _COUNTED) // number)
+        caches = Caches(room)
+        for _, each in served:
+            if isinstance(each.overlay, ClientOverlays):
+                each.overlay.keep_in(caches)
+            else:
+                # A single one, too, is one of two for as long as those before it have not left.
+                each.overlay.share(max(number + others, 2), caches)
         self._keep_replies([each for _, each in served])
         resolver = Resolver()
         exports = Exports(
@@ -207,11 +217,11 @@ class Service:
             self._tally.stale,
         )
         self.workers.listen((*self.listeners.values(), *self._reach.streams.values()))
-        offer = self._offer(exports, overlays)
+        offer = self._offer(exports, overlays, room)
         by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
         self.workers.begin(number, partial(work, offer), by_client=by_client, others=others)
 
-    def _offer(self, exports: Exports, overlays: tuple[Overlay, ...]) -> Offer:
+    def _offer(self, exports: Exports, overlays: tuple[Overlay, ...], room: Room) -> Offer:
         """What workers serve, and who is told of it."""
         config, bound = self._config, bound_to(self.listeners)
         mode = rpcbind_mode(config, bound)
@@ -227,15 +237,15 @@ class Service:
         known = registrations(bound, streamed, datagrams) + self.locking.registrations()
         portmapper.know(known)
         self._registering.want(known if mode == "system" else ())
-        answering = partial(self._dispatcher, exports)
+        answering = partial(self._dispatcher, exports, room)
         by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
         return Offer(
             *(exports, overlays, answering(streamed), by_udp, self._tally, self._replays),
             self.locking.offer(exports, overlays, self._tally),
         )
 
-    def _dispatcher(self, exports: Exports, programs: Iterable[Program]) -> Dispatcher:
-        dispatcher = Dispatcher(programs, self._replays, _KEPT_BYTES, exports.standing, self._tally)
+    def _dispatcher(self, exports: Exports, room: Room, programs: Iterable[Program]) -> Dispatcher:
+        dispatcher = Dispatcher(programs, self._replays, room, exports.standing, self._tally)
         dispatcher.trace = self._trace
         return dispatcher
 

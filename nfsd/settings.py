@@ -12,6 +12,8 @@ SERVER: Final[dict[str, str]] = {
     "listen": "A list of ADDR:PORT to serve on, NFS and MOUNT on the same port; an IPv6 address, "
     'in brackets, is for IPv6 alone. The default is ["0.0.0.0:2049", "[::]:2049"].',
     "workers": "How many processes serve clients. The default is one for each processor.",
+    "cache_size": "How much memory replies, names, listings and objects that are kept to be quick "
+    "may take, in all workers together: from 64M to 1T, with K, M, G or T. The default is 512M.",
     "metrics": "ADDR:PORT where GET /metrics is answered, for Prometheus and for `overlay-nfsd "
     "top`. Without it, nowhere. Whoever can connect can read the addresses of clients there.",
     "rpcbind": 'How clients learn the ports: "system", from the rpcbind of this machine; '

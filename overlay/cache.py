@@ -1,90 +1,164 @@
-"""Bounded dictionaries of what was learnt about objects, by handle.
+"""What is kept in memory because it was of use lately: bounded dictionaries in a common room.
 
-Second-chance replacement: a hit costs one dictionary lookup and one flag; room
-is made by taking out what was not used since the last round.  A node taken out
-while somebody works with it stays whole: its descriptors close with the last
-reference (index.fd).
+What is new is young.  When room is needed old entries go, the oldest first.  When
+none is left, those between become old and the young ones become those between.
+Whatever is asked for is young again, so that what is asked for while it is between
+never gets old.  Each step is short, however much is kept.
+
+All caches of a process lie in one `Room`: each takes what the others leave, and
+who has most beyond his share gives way.  An entry is counted with all that it
+takes: `size_of` says how much, from key and value, and must say the same whenever
+it is asked.  A value taken out while somebody works with it stays whole: a node's
+descriptors close with the last reference (index.fd).
 """
 
 from __future__ import annotations
 
-import resource
 import threading
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
 
+K = TypeVar("K")
 V = TypeVar("V")
 
-# Of the process's descriptors, what is left to connections and to work in progress.
-_RESERVED: Final = 2048
-_DESCRIPTORS_PER_WEIGHT: Final = 3  # a file's own, its reader and its writer
+# Bytes that an entry's place takes: in a dictionary that may just have been
+# enlarged, in the row of those that are old.
+PLACE_BYTES: Final = 128
 
 
-def descriptor_budget(share: int = 1) -> int:
-    """How much weight of nodes the process's descriptor limit allows each of `share` caches."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(256, (soft - _RESERVED) // _DESCRIPTORS_PER_WEIGHT // share)
+class Room:
+    """Memory for caches: `size` bytes together, but for the newest entry if that alone is more."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+        self.lock = threading.Lock()
+        self._caches: list[Cache[Any, Any]] = []
+
+    def add(self, cache: Cache[Any, Any]) -> None:
+        """Let a cache take part."""
+        self._caches.append(cache)
+
+    def make(self, wanted: int, wanting: Cache[Any, Any]) -> None:
+        """Have room for an entry of `wanted` bytes of a cache; the lock is held."""
+        while self.taken + wanted > self.size:
+            fullest, most = None, 0
+            for cache in self._caches:
+                beyond = cache.taken - cache.share + (wanted if cache is wanting else 0)
+                if len(cache) and (fullest is None or beyond > most):
+                    fullest, most = cache, beyond
+            if fullest is None or most <= 0:
+                return
+            fullest.evict()
 
 
-class Cache(Generic[V]):
-    """A dictionary whose values weigh no more than `budget` together, but for the newest."""
+class Cache(Generic[K, V]):
+    """A dictionary in a room, of which `share` is its own.
 
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._values: dict[bytes, V] = {}
-        self._weights: dict[bytes, int] = {}  # of those that do not weigh 1
-        self._used: set[bytes] = set()
+    Besides, the values weigh no more than `limit` together, but for the newest.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        share: float,
+        size_of: Callable[[K, V], int],
+        *,
+        limit: int | None = None,
+        weight_of: Callable[[V], int] = lambda _: 0,
+    ) -> None:
+        self.share = int(room.size * share)
+        self.taken = 0  # bytes
+        self._room = room
+        self._size_of = size_of
+        self._limit = limit
+        self._weight_of = weight_of
         self._weight = 0
-        self._lock = threading.Lock()
+        self._young: dict[K, V] = {}
+        self._between: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+        self._row: list[K] = []  # the old ones, the oldest last
+        room.add(self)
 
-    def get(self, key: bytes) -> V | None:
-        value = self._values.get(key)
+    def get(self, key: K) -> V | None:
+        value = self._young.get(key)
         if value is not None:
-            self._used.add(key)
-        return value
+            return value
+        for older in (self._between, self._old):
+            if key in older:
+                with self._room.lock:
+                    value = older.pop(key, None)
+                    if value is not None:
+                        self._young[key] = value
+                return value
+        return None
 
-    def put(self, key: bytes, value: V, weight: int) -> None:
+    def put(self, key: K, value: V) -> None:
         """Keep `value` in place of an older one."""
-        with self._lock:
-            if key in self._values:
-                if weight == 1 and key not in self._weights:
-                    self._values[key] = value
-                    self._used.add(key)
-                    return
-                self._forget(key)
-            self._weight += weight
-            while self._weight > self._budget and self._values:
-                self._evict()
-            self._values[key] = value
-            if weight != 1:
-                self._weights[key] = weight
-
-    def forget(self, key: bytes) -> None:
-        """Keep nothing for `key`."""
-        with self._lock:
+        size = self._size_of(key, value)
+        room = self._room
+        with room.lock:
             self._forget(key)
+            if room.taken + size > room.size:
+                room.make(size, self)
+            if self._limit is not None:
+                self._weight += self._weight_of(value)
+                while self._weight > self._limit and len(self):
+                    self.evict()
+            self._young[key] = value
+            self.taken += size
+            room.taken += size
+
+    def forget(self, key: K) -> None:
+        """Keep nothing for `key`."""
+        with self._room.lock:
+            self._forget(key)
+
+    def forget_all(self, is_meant: Callable[[K], bool]) -> None:
+        """Keep nothing for such keys."""
+        with self._room.lock:
+            for key in [*self._young, *self._between, *self._old]:
+                if is_meant(key):
+                    self._forget(key)
 
     def clear(self) -> None:
         """Forget everything; nothing but speed is lost."""
-        with self._lock:
-            self._values.clear()
-            self._weights.clear()
-            self._used.clear()
-            self._weight = 0
+        with self._room.lock:
+            self._young, self._between, self._old, self._row = {}, {}, {}, []
+            self._room.taken -= self.taken
+            self.taken = self._weight = 0
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._young) + len(self._between) + len(self._old)
 
-    def _evict(self) -> None:
-        oldest = next(iter(self._values))
-        value = self._values.pop(oldest)
-        if oldest in self._used:
-            self._used.discard(oldest)
-            self._values[oldest] = value
-        else:
-            self._weight -= self._weights.pop(oldest, 1)
+    def evict(self) -> None:
+        """Let go of the oldest; there is one, and the lock is held."""
+        while True:
+            if not self._row:
+                self._age()
+            key = self._row.pop()
+            if key in self._old:
+                self._left(key, self._old.pop(key))
+                return
 
-    def _forget(self, key: bytes) -> None:
-        if key in self._values:
-            del self._values[key]
-            self._weight -= self._weights.pop(key, 1)
-            self._used.discard(key)
+    def _age(self) -> None:
+        if not self._between:  # the first time: the older half
+            entries = list(self._young.items())
+            half = (len(entries) + 1) // 2
+            self._between, self._young = dict(entries[:half]), dict(entries[half:])
+        self._old, self._between, self._young = self._between, self._young, {}
+        self._row = list(reversed(self._old))
+
+    def _forget(self, key: K) -> None:
+        for entries in (self._young, self._between, self._old):
+            value = entries.pop(key, None)
+            if value is not None:
+                self._left(key, value)
+                return
+
+    def _left(self, key: K, value: V) -> None:
+        size = self._size_of(key, value)
+        self.taken -= size
+        self._room.taken -= size
+        if self._limit is not None:
+            self._weight -= self._weight_of(value)

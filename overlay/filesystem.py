@@ -31,6 +31,7 @@ from overlay import (
 )
 from overlay.acl import Acl
 from overlay.attributes import Attributes, Change, Changes
+from overlay.caches import Caches
 from overlay.config import OverlayConfig
 from overlay.credentials import Credentials
 from overlay.data import Buffer, Stable
@@ -71,14 +72,15 @@ class Overlay:
         progress: Progress = lambda _: None,
         *,
         fsid: int | None = None,
-        share: int = 1,
+        caches: Caches | None = None,
     ) -> Overlay:
         """Open the layers, own the upper one, mend what a crash, a copy or a kernel mount left.
 
         `fsid`: the number of the filesystem for clients, if it is not to be our own.
-        `share`: how many such overlays the process may have open.  Raises ConfigError.
+        `caches`: what it is to share with other overlays of this process.
+        Raises ConfigError.
         """
-        tree = open_tree(config, progress=progress, share=share)
+        tree = open_tree(config, progress=progress, caches=caches)
         recover(tree)
         mend_kernel_work(tree)
         return cls(tree, fsid)
@@ -87,14 +89,15 @@ class Overlay:
         """Wait for copy-ups under way and let go of the layers; nothing may be called after."""
         self._tree.close()
 
-    def share(self, number: int) -> None:
+    def share(self, number: int, caches: Caches | None = None) -> None:
         """Prepare for so many processes at a time, forked from this one (overlay.processes).
 
+        `caches`: what each of them is to keep things in, for other overlays, too.
         This one then calls nothing but `died`, and `close` when there are none any more,
         or `leave` to let those that there are still go on.  Called again, it prepares for
         others, while those that there are go on as long as they will.
         """
-        processes.share(self._tree, number)
+        processes.share(self._tree, number, Caches() if caches is None else caches)
 
     def join(self, slot: int, number: int) -> None:
         """Be a process, just forked: in this slot, from 0, and of a number, from 1, of its own."""
@@ -115,6 +118,7 @@ class Overlay:
     def let_go(self) -> None:
         """This process uses it no more: it is closed with the last reference to it."""
         self._tree.objects.bump(self.root.fileid)
+        self._tree.keep_apart()
 
     @property
     def bell(self) -> int | None:

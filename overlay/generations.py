@@ -39,11 +39,15 @@ _PROCESS_SHIFT: Final = 48  # below: what one process can count, 89 years of 100
 _PROCESSES: Final = 1 << 16
 
 
+# Bytes of shared memory that the counters take, sooner or later.
+COUNTERS_BYTES: Final = (1 + _KINDS * _SLOTS) * 8
+
+
 class _Counters:
     """The counters of every overlay that this process and those forked from it serve."""
 
     def __init__(self) -> None:
-        self.words = memoryview(mmap.mmap(-1, (1 + _KINDS * _SLOTS) * 8)).cast("Q")
+        self.words = memoryview(mmap.mmap(-1, COUNTERS_BYTES)).cast("Q")
         self.next = itertools.count(2, 2).__next__
         self.noted: dict[int, int] | None = None  # while something is watched
 

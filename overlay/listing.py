@@ -74,14 +74,13 @@ class Listing:
     def __init__(
         self,
         cookies: array[int],
-        order: Sequence[int],
+        order: array[int],
         names: Sequence[bytes],
         fileids: array[int],
     ) -> None:
         """`cookies` are in order; `order` says at which place of the others theirs are."""
-        packed = array("L", order)
         self.cookies: Sequence[int] = cookies
         packed_names = _Names(names)
-        self.names: Sequence[bytes] = _Ordered(packed_names, packed)
-        self.fileids: Sequence[int] = _Ordered(fileids, packed)
-        self.size = 1024 + 24 * len(packed) + packed_names.size  # bytes of memory, about
+        self.names: Sequence[bytes] = _Ordered(packed_names, order)
+        self.fileids: Sequence[int] = _Ordered(fileids, order)
+        self.size = 1024 + 24 * len(order) + packed_names.size  # bytes of memory, about

@@ -18,11 +18,12 @@ from index.identity import Identity
 from index.syscalls import open_rare_name
 from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file, is_copy, own_identity
+from overlay.caches import Known
 from overlay.generations import NEVER, last_change
 from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.search import LowerFile, find_lower, is_opaque, redirect_of, search
-from overlay.tree import Known, Tree
+from overlay.tree import Tree
 
 
 def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
@@ -32,7 +33,7 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
     """
     key = parent.handle + name
     generation = tree.names.of(hash(key))
-    known = tree.known_names.get(key)
+    known = tree.caches.names.get(key)
     if known is not None and known.generation == generation:
         if known.handle is None:
             return None
@@ -41,7 +42,7 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
             return node
     node = _look(tree, parent, name)
     if tree.is_true(parent):
-        tree.known_names.put(key, Known(generation, node.handle if node else None), 1)
+        tree.caches.names.put(key, Known(generation, node.handle if node else None))
     return node
 
 

@@ -75,8 +75,8 @@ def mend_copied(
                 "with `overlay-nfsd index seal` before layers are copied",
                 walk.unmarked,
             )
-    tree.cache.clear()
-    tree.known_names.clear()
+    tree.caches.nodes.clear()
+    tree.caches.names.clear()
 
 
 def _told(layer: Layer, walked: Walked) -> None:

@@ -27,6 +27,7 @@ from index.syscalls import (
     open_by_handle,
 )
 from index.workdir import Workdir
+from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.moved import Progress, mend_copied
 from overlay.tree import Layers, Tree
@@ -54,7 +55,7 @@ def open_tree(
     *,
     mend: bool = True,
     progress: Progress = lambda _: None,
-    share: int = 1,
+    caches: Caches | None = None,
 ) -> Tree:
     """Open the layers and the work directory, held until the tree is dropped.
 
@@ -80,7 +81,7 @@ def open_tree(
     top = 0 if config.upperdir is None else 1
     upper, lowers, data = layers[:top], layers[top:first_data], layers[first_data:]
     stack = Layers(upper[0] if upper else None, tuple(lowers), tuple(data), seal)
-    tree = _make_tree(config, stack, workdir, recognised.record, share)
+    tree = _make_tree(config, stack, workdir, recognised.record, caches or Caches())
     # Nothing is known of data-only layers but paths, which stay.
     copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
     if copied:
@@ -121,11 +122,11 @@ def prepare_process() -> None:
 
 
 def _make_tree(
-    config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record, share: int
+    config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record, caches: Caches
 ) -> Tree:
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    return Tree(layers, workdir, Index(workdir), signer, kernel, record, share)
+    return Tree(layers, workdir, Index(workdir), signer, kernel, record, caches)
 
 
 def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress) -> None:

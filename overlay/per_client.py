@@ -25,6 +25,7 @@ from index.fd import DIR_FLAGS, Fd, open_dir, open_path
 from index.layers import load_record
 from index.locks import hold
 from index.workdir import Workdir
+from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
@@ -132,13 +133,13 @@ def make(config: OverlayConfig, client: str, limit: int) -> bool:
 
 
 def open_overlay(
-    config: OverlayConfig, client: str, *, fsid: int | None, share: int
+    config: OverlayConfig, client: str, *, fsid: int | None, caches: Caches
 ) -> Overlay | None:
     """A client's overlay (see Overlay.open); None if it has none.  Raises ConfigError."""
     with _locked(config, fcntl.LOCK_SH):  # none is reset meanwhile
         if not is_made(config, client):
             return None
-        return Overlay.open(of_client(config, client), fsid=fsid, share=share)
+        return Overlay.open(of_client(config, client), fsid=fsid, caches=caches)
 
 
 def note_use(overlay: Overlay) -> None:

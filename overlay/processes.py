@@ -11,20 +11,23 @@ from __future__ import annotations
 from functools import partial
 
 from overlay import generations
+from overlay.caches import Caches
 from overlay.departures import Departures
 from overlay.recovery import take_over
 from overlay.tree import Tree
 
 
-def share(tree: Tree, processes: int) -> None:
+def share(tree: Tree, processes: int, caches: Caches) -> None:
     """Prepare for so many processes at a time, before the first of them is forked.
 
+    Each keeps what it learns in `caches`, which are empty, and stay so in this process:
+    nobody would ever tell it that something is gone.
     Those that were forked before do not tell these what they remove, but that they
     have ended (`died`).
     """
     if processes > 1:
         tree.departures = Departures(processes)
-    tree.cache.clear()  # nobody would ever tell this process that one of them is gone
+    tree.caches = caches
 
 
 def join(tree: Tree, slot: int, number: int) -> None:
@@ -54,7 +57,7 @@ def hear(tree: Tree) -> None:
     assert tree.departures is not None
     handles = tree.departures.hear()
     if handles is None:
-        tree.cache.clear()
+        tree.caches.nodes.clear()
         return
     for handle in handles:
-        tree.cache.forget(handle)
+        tree.caches.nodes.forget(handle)

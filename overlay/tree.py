@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from index import xattrs
 from index.entries import Index
@@ -33,22 +33,17 @@ from index.syscalls import (
 )
 from index.workdir import Workdir
 from overlay.attributes import Attributes
-from overlay.cache import Cache, descriptor_budget
+from overlay.cache import Room
+from overlay.caches import Caches, Known
 from overlay.departures import Departures
 from overlay.errors import error
 from overlay.generations import Generations, bump_all, last_change
 from overlay.jobs import Jobs
-from overlay.listing import Listing
 from overlay.namespace import Namespace
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.verifier import WriteVerifier
 
 _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
-_KNOWN_NAMES: Final = 100_000  # about 300 bytes each
-_KEPT_LISTINGS: Final = 64 << 20  # bytes of listings held in memory
-# The least of both for each of many overlays.
-_FEW_NAMES: Final = 4096
-_FEW_LISTINGS: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +77,6 @@ class Layers:
         return self.lowers if self.upper is None else (self.upper, *self.lowers)
 
 
-class Known(NamedTuple):
-    """What a name in a directory was found to be, while its counter stood so."""
-
-    generation: int
-    handle: bytes | None  # None: there is no such name
-
-
 class Tree:
     """One overlay, opened."""
 
@@ -100,9 +88,8 @@ class Tree:
         signer: Signer,
         kernel: xattrs.Kernel,
         record: Record,
-        share: int = 1,
+        caches: Caches,
     ) -> None:
-        """`share`: how many such trees have the process's memory and descriptors between them."""
         self.layers = layers
         self.workdir = workdir
         self.index = index
@@ -112,12 +99,7 @@ class Tree:
         self.sealed = record.sealed
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
-        self.cache: Cache[Node] = Cache(descriptor_budget(share))
-        # By the parent's handle and the name.
-        self.known_names: Cache[Known] = Cache(max(_KNOWN_NAMES // share, _FEW_NAMES))
-        self.kept_listings: Cache[tuple[int, Listing]] = Cache(
-            max(_KEPT_LISTINGS // share, _FEW_LISTINGS)
-        )
+        self.caches = caches
         self.objects = Generations(0)  # where an object is, what it is made of
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name
@@ -137,10 +119,15 @@ class Tree:
         top = upper.root if upper else None
         return DirNode(identity, handle, 0, None, upper=top, lowers=lowers)
 
+    def keep_apart(self) -> None:
+        """Leave the common caches: what is kept from now on goes with the tree."""
+        common, self.caches = self.caches, Caches(Room(0))
+        common.forget(self.signer)
+
     def finish(self) -> None:
         """Wait for copy-ups under way, let go of everything."""
         self.copy_ups.close()
-        self.cache.clear()
+        self.caches.forget(self.signer)
         if self.layers.seal is not None:
             self.layers.seal.close()
 
@@ -161,7 +148,7 @@ class Tree:
 
     def cached(self, handle: bytes) -> Node | None:
         """The node of a handle, if one is at hand and still true."""
-        node = self.cache.get(handle)
+        node = self.caches.nodes.get(handle)
         if node is not None and self.objects.of(node.identity.fileid) == node.generation:
             return node
         return self.root if handle == self.root.handle else None
@@ -197,7 +184,7 @@ class Tree:
             data=data,
             was_copied=was_copied,
         )
-        self.cache.put(handle, node, 1)
+        self.caches.nodes.put(handle, node)
         return node
 
     def add_dir(
@@ -221,7 +208,7 @@ class Tree:
             lowers=lowers,
             was_copied=was_copied,
         )
-        self.cache.put(handle, node, len(lowers) + 1)
+        self.caches.nodes.put(handle, node)
         return node
 
     def changed_object(self, fileid: int) -> None:
@@ -230,7 +217,7 @@ class Tree:
 
     def gone(self, node: Node) -> None:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
-        self.cache.forget(node.handle)
+        self.caches.nodes.forget(node.handle)
         self.changed_object(node.fileid)
         if self.departures is not None:
             self.departures.tell(node.handle)
@@ -247,7 +234,7 @@ class Tree:
         """A name in a directory is another object's now, or nobody's; `changed_listing` follows."""
         key = directory.handle + name
         handle = None if now is None else now.handle
-        self.known_names.put(key, Known(self.names.bump(hash(key)), handle), 1)
+        self.caches.names.put(key, Known(self.names.bump(hash(key)), handle))
 
     def changed_listing(self, directory: DirNode) -> Attributes:
         """What a directory's listing shows has changed; returns its attributes now."""

@@ -85,8 +85,8 @@ def check_tree(
     else:
         doubtful = {one.fileid for one in staged if one.fileid is not None}
         yield from _look(tree, progress, kinds, doubtful)
-    tree.cache.clear()
-    tree.known_names.clear()
+    tree.caches.nodes.clear()
+    tree.caches.names.clear()
     tree.changed_object(tree.root.fileid)
 
 

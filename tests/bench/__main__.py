@@ -41,7 +41,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("tests.bench: servers open files by handle, which only root may", file=sys.stderr)
         return 2
-    isolation.enter()
+    isolation.enter("tests.bench")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with ExitStack() as stack:

@@ -20,18 +20,35 @@ _DROP_ALL: Final = "3"  # pages, directory entries and inodes
 KERNEL_OPTIONS: Final = "index=on,nfs_export=on,redirect_dir=on"
 
 
-class Ground:
-    """A filesystem mounted at `at`, and trees on it."""
+class Disk:
+    """A filesystem of its own, mounted at `at`; `inodes` is how many it is to have room for."""
 
-    def __init__(self, at: Path, scratch: Path | None, small_files: int) -> None:
+    def __init__(self, at: Path, scratch: Path | None, inodes: int | None = None) -> None:
         self.at = at
         self.at.mkdir()
         with tempfile.NamedTemporaryFile(prefix="overlay-nfsd-bench.", dir=scratch) as image:
             image.truncate(_IMAGE_BYTES)
-            command([program("mkfs.ext4", "e2fsprogs"), "-q", "-F", image.name], timeout=60)
+            room = [] if inodes is None else ["-N", str(inodes)]
+            command([program("mkfs.ext4", "e2fsprogs"), "-q", "-F", *room, image.name], timeout=60)
             # What mkfs left to do is not done while servers are measured.
             options = "loop,noinit_itable"
             command(["mount", "-o", options, image.name, self.at], timeout=60)
+
+    def sync(self) -> None:
+        """Wait until all of it is on disk."""
+        command(["sync", "--file-system", self.at], timeout=300)
+
+    def chill(self) -> None:
+        """Have the kernel forget all that it has cached."""
+        self.sync()
+        Path("/proc/sys/vm/drop_caches").write_text(_DROP_ALL)
+
+
+class Ground(Disk):
+    """The trees that servers are measured on, on a disk of their own."""
+
+    def __init__(self, at: Path, scratch: Path | None, small_files: int) -> None:
+        super().__init__(at, scratch)
         self._lowers = self.at / "top", self.at / "bottom"
         for each in self._lowers:
             each.mkdir()
@@ -61,12 +78,3 @@ class Ground:
             shutil.copytree(source, copy, symlinks=True, ignore=without, dirs_exist_ok=True)
         self.sync()
         return copy
-
-    def sync(self) -> None:
-        """Wait until all of it is on disk."""
-        command(["sync", "--file-system", self.at], timeout=300)
-
-    def chill(self) -> None:
-        """Have the kernel forget all that it has cached."""
-        self.sync()
-        Path("/proc/sys/vm/drop_caches").write_text(_DROP_ALL)

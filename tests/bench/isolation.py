@@ -12,8 +12,8 @@ from tests.conformance.machine import command, program
 _INSIDE: Final = "OVERLAY_NFSD_BENCH_INSIDE"
 
 
-def enter() -> None:
-    """Go on in namespaces of our own: this command is run again in them, by exec, unless it was."""
+def enter(module: str) -> None:
+    """Go on in namespaces of our own: `python -m module` is run again in them, unless it was."""
     if os.environ.get(_INSIDE):
         command([program("ip", "iproute2"), "link", "set", "lo", "up"], timeout=10)
         # Sockets and pid files of the daemons go there.
@@ -23,5 +23,5 @@ def enter() -> None:
         return
     unshare = program("unshare", "util-linux")
     words = [unshare, "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-    again = [sys.executable, "-m", "tests.bench", *sys.argv[1:]]
+    again = [sys.executable, "-m", module, *sys.argv[1:]]
     os.execve(unshare, [*words, "--", *again], {**os.environ, _INSIDE: "1"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Final, TypeAlias
 Cpus: TypeAlias = frozenset[int]
 
 _PROC: Final = Path("/proc")
+_OFTEN: Final = 0.1  # seconds between two looks
 
 
 def family(pid: int) -> list[int]:
@@ -47,6 +49,38 @@ def resident_bytes(pids: Collection[int]) -> int:
         assert found is not None, "no Pss in smaps_rollup"
         total += int(found[1]) * 1024
     return total
+
+
+def descriptors(pids: Collection[int]) -> int:
+    """How many descriptors the one has open that has the most."""
+    return max(len(os.listdir(_PROC / f"{pid}/fd")) for pid in pids)
+
+
+class Most:
+    """What some processes hold and have open at most, from now on."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self._before = resident_bytes(pids)
+        self.held = 0  # bytes more than before
+        self.opened = 0  # descriptors of the one that has the most
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(_OFTEN):
+            self._look()
+
+    def _look(self) -> None:
+        self.held = max(self.held, resident_bytes(self._pids) - self._before)
+        self.opened = max(self.opened, descriptors(self._pids))
+
+    def stop(self) -> None:
+        """Look for the last time."""
+        self._done.set()
+        self._watcher.join()
+        self._look()
 
 
 def pin(pids: Collection[int], cpus: Cpus) -> None:

@@ -38,3 +38,19 @@ def test_every_workload_gives_a_figure(tmp_path: Path) -> None:
         assert re.search(rf"^\| {re.escape(workload.name)} \|[^-]*$", cold, re.M), cold
     assert {each.name for each in tmp_path.iterdir()} == {"report.md", "report.svg"}
     assert Path("/proc/self/mounts").read_text() == mounts
+
+
+def test_growth_is_measured(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        raise UnavailableError("the server needs root")
+    program("cc", "gcc")
+    words = ["-m", "tests.bench.growth", "--seconds", "0.5", "--names", "2000", "--copied", "1000"]
+    words += ["--large", "8", "--scratch", str(tmp_path), "--report", str(tmp_path / "report.md")]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "report.md").read_text()
+    titles = "Layers", "Directories", "Connections", "Trees", "Start", "Slow beside fast"
+    assert re.findall("^## (.*)$", text, re.M) == [*titles]
+    assert {each.name for each in tmp_path.iterdir()} == {"report.md"}

@@ -14,6 +14,7 @@ from nfsd.balance import Balance
 from nfsd.client_overlays import IDLE_SECONDS, ClientOverlays, is_client
 from nfsd.options import raise_descriptor_limit
 from overlay import per_client
+from overlay.attributes import Changes
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.config import ConfigError, OverlayConfig
 from overlay.credentials import ROOT
@@ -70,8 +71,13 @@ def test_one_is_closed_when_it_is_idle_and_nobody_uses_it(layers: OverlayConfig)
 
 def test_one_that_was_closed_is_opened_again(layers: OverlayConfig) -> None:
     overlays = overlays_of(layers)
-    handle = mounted(overlays).lookup(overlays.mount(CLIENT).root, b"file", ROOT).handle
+    overlay = mounted(overlays)
+    handle = overlay.lookup(overlay.root, b"file", ROOT).handle
+    overlay.create(overlay.root, b"new", ROOT, Changes(mode=0o644), True)
     overlays.let_go((), time.monotonic() + IDLE_SECONDS)
+    # By a call that is under way; what is kept of the upper layer holds that.
+    overlay.create(overlay.root, b"newer", ROOT, Changes(mode=0o644), True)
+    del overlay
     again = overlays.get(CLIENT)
     assert again is not None
     assert again.resolve(handle).handle == handle

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.config_file import ConfigFileError, load
+from nfsd.config_file import CACHE_BYTES, ConfigFileError, load
 from nfsd.lock_options import LockConfig
 
 GOOD = """\
@@ -54,10 +54,21 @@ def test_what_a_file_means(tmp_path: Path) -> None:
     assert [pattern.text for pattern, _ in root.clients] == ["*"]
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64M", 64 << 20), ("256M", 256 << 20), ("67108864", 64 << 20), ("1T", 1 << 40)],
+)
+def test_the_memory_for_what_is_kept(tmp_path: Path, text: str, size: int) -> None:
+    assert load(written(tmp_path, GOOD)).cache_bytes == CACHE_BYTES
+    said = GOOD.replace("workers = 2", f'cache_size = "{text}"')
+    assert load(written(tmp_path, said)).cache_bytes == size
+
+
 NO_CLIENT = (
     "give an address, a network like 10.0.0.0/8, a host name, a wildcard like *.example.org, "
     "a @netgroup or *"
 )
+NO_SIZE = "cache_size: give a size from 64M to 1T, like 256M or 2G"
 NO_NETWORK = " is no address and no network: give one like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32"
 
 # What is written in place of what, and the line and the words of the refusal. Of what is no TOML
@@ -80,6 +91,30 @@ WRONG = [
     ("workers = 2", 'workers = "2"', 3, "workers: give a number from 1 to 64"),
     ("workers = 2", "workers = true", 3, "workers: give a number from 1 to 64"),
     ("workers = 2", "workers = 1.5", 3, "workers: give a number from 1 to 64"),
+    (
+        "workers = 2",
+        "cache_size = 268435456",
+        3,
+        NO_SIZE,
+    ),
+    (
+        "workers = 2",
+        'cache_size = "256"',
+        3,
+        NO_SIZE,
+    ),
+    (
+        "workers = 2",
+        'cache_size = "256 M"',
+        3,
+        NO_SIZE,
+    ),
+    (
+        "workers = 2",
+        'cache_size = "1025G"',
+        3,
+        NO_SIZE,
+    ),
     ("workers", "worker", 3, "worker: no such setting; is 'workers' meant?"),
     ('"[::]:2049"', "2049", 2, 'listen: give a list of texts, like ["one", "two"]'),
     ('"[::]:2049"', '"2049"', 2, "listen: 2049: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049"),

@@ -37,7 +37,7 @@ def test_a_directory_lives_while_one_above_it_is_renamed(
 
     def in_the_middle(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
         if cold:
-            tree.cache.clear()
+            tree.caches.nodes.clear()
         threads.append(threading.Thread(target=ask))
         threads[0].start()
         threads[0].join(0.2)  # it may have to wait for the rename to be done

@@ -92,6 +92,7 @@ def test_help_names_every_option() -> None:
     for option in ("--lowerdir", "--upperdir", "--workdir", "--export", "--listen", "--verbose"):
         assert option in text
     assert "--workers" in text
+    assert "--cache-size" in text
 
 
 @pytest.fixture
@@ -135,6 +136,8 @@ def test_refusals(layers: Path) -> None:
     assert "--listen" in refused(*options(layers, listen="nonsense"))
     for number in ("0", "-1", "two", "1000"):
         assert "--workers" in refused(*options(layers), f"--workers={number}")
+    for size in ("", "0", "-1M", "much", "63M", "2048G", "256 M", "1.5G", "256MB", "9" * 30):
+        assert "--cache-size" in refused(*options(layers), f"--cache-size={size}")
 
 
 def test_different_filesystems(layers: Path) -> None:

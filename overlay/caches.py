@@ -1,0 +1,84 @@
+"""What is kept of overlays, by all that this process serves together, and what an entry takes.
+
+The bytes of an entry are those of all objects that nothing else holds, as
+CPython 3.11 on 64 bits lays them out; the tests hold them against what is really taken.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import Final, NamedTuple
+
+from index.identity import Signer
+from overlay.cache import PLACE_BYTES, Cache, Room
+from overlay.listing import Listing
+from overlay.node import DirNode, Node
+
+# Of a room: half of it is for what is made of these (nfsd.kept).
+_NODES: Final = 1 / 8
+_NAMES: Final = 1 / 8
+_LISTINGS: Final = 1 / 4
+_ROOM_BYTES: Final = 256 << 20  # for who says nothing else
+
+# Of the process's descriptors, what is left to connections and to work in progress.
+_RESERVED: Final = 2048
+_DESCRIPTORS_PER_WEIGHT: Final = 3  # a file's own, its reader and its writer
+
+_BYTES: Final = 40  # of a bytes object besides its contents, rounded
+_NODE_BYTES: Final = PLACE_BYTES + 1184  # identity, attributes, place, descriptors
+_LOWER_BYTES: Final = 112  # of each lower directory
+_KNOWN_BYTES: Final = PLACE_BYTES + 112 + 2 * _BYTES  # with the number and the handle
+
+
+class Known(NamedTuple):
+    """What a name in a directory was found to be, while its counter stood so."""
+
+    generation: int
+    handle: bytes | None  # None: there is no such name
+
+
+class Listed(NamedTuple):
+    """What a directory was found to show, while its counter stood so."""
+
+    generation: int
+    listing: Listing
+
+
+class Caches:
+    """Nodes and listings by handle, names by the directory's handle and the name."""
+
+    def __init__(self, room: Room | None = None) -> None:
+        room = Room(_ROOM_BYTES) if room is None else room
+        self.nodes: Cache[bytes, Node] = Cache(
+            room, _NODES, _node_bytes, limit=_descriptor_budget(), weight_of=_weight
+        )
+        self.names: Cache[bytes, Known] = Cache(room, _NAMES, _known_bytes)
+        self.listings: Cache[bytes, Listed] = Cache(room, _LISTINGS, _listed_bytes)
+
+    def forget(self, signer: Signer) -> None:
+        """Keep nothing of one export, whose handles begin the keys."""
+        for cache in (self.nodes, self.names, self.listings):
+            cache.forget_all(signer.is_of)
+
+
+def _descriptor_budget() -> int:
+    """How much weight of nodes the process's descriptor limit allows."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(256, (soft - _RESERVED) // _DESCRIPTORS_PER_WEIGHT)
+
+
+def _weight(node: Node) -> int:
+    return len(node.lowers) + 1 if isinstance(node, DirNode) else 1
+
+
+def _node_bytes(handle: bytes, node: Node) -> int:
+    lowers = len(node.lowers) if isinstance(node, DirNode) else 0
+    return _NODE_BYTES + len(handle) + lowers * _LOWER_BYTES
+
+
+def _known_bytes(key: bytes, known: Known) -> int:
+    return _KNOWN_BYTES + len(key) + (0 if known.handle is None else len(known.handle))
+
+
+def _listed_bytes(handle: bytes, listed: Listed) -> int:
+    return PLACE_BYTES + listed.listing.size
