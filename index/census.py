@@ -21,29 +21,29 @@ class Census:
     """Counts what is in a directory."""
 
     def __init__(self, directory: int) -> None:
-        self._directory = directory
         self._counted: int | None = None
-        self._mtime = 0  # of the directory before it was counted, if it had been still by then
-        self._steps = self._count_for_ever()
+        self._steps = _counts(directory)
 
     def count(self, seconds: float) -> int | None:
         """How many there were when they were last counted, None at first; takes so long at most."""
         deadline = time.monotonic() + seconds
-        while not next(self._steps) and time.monotonic() < deadline:
+        while (number := next(self._steps)) is None and time.monotonic() < deadline:
             pass
+        if number is not None:
+            self._counted = number
         return self._counted
 
-    def _count_for_ever(self) -> Iterator[bool]:
-        """Count a little more with each step, which says whether all is counted."""
-        while True:
-            mtime = os.fstat(self._directory).st_mtime_ns
-            if mtime != self._mtime:
-                number = 0
-                directory = open_dir(self._directory, b".")
-                with os.scandir(directory) as entries:
-                    for number, _ in enumerate(entries, 1):
-                        if number % _AT_ONCE == 0:
-                            yield False
-                self._counted = number
-                self._mtime = mtime if time.time_ns() - mtime > _TICK_NS else 0
-            yield True
+
+def _counts(directory: int) -> Iterator[int | None]:
+    """How many entries there are, again and again; None while they are being counted."""
+    number = still_since = 0  # the mtime, if the directory had been still by then
+    while True:
+        mtime = os.fstat(directory).st_mtime_ns
+        if mtime != still_since:
+            number = 0
+            with os.scandir(open_dir(directory, b".")) as entries:
+                for number, _ in enumerate(entries, 1):
+                    if number % _AT_ONCE == 0:
+                        yield None
+            still_since = mtime if time.time_ns() - mtime > _TICK_NS else 0
+        yield number

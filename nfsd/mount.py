@@ -61,7 +61,8 @@ class MountService:
         try:
             node = self._walk(caller, path)
         except OSError as problem:
-            if ONCE.first(caller.address, path, "refused"):
+            # Too many clients, EUSERS, is told with its cure already (nfsd.client_overlays).
+            if problem.errno != errno.EUSERS and ONCE.first(caller.address, path, "refused"):
                 why = problem.strerror
                 LOGGER.warning("%s %s: mount refused: %s", caller.address, shown(path), why)
             return mountres3(mountstat3_of(problem))

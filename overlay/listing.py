@@ -83,4 +83,4 @@ class Listing:
         packed_names = _Names(names)
         self.names: Sequence[bytes] = _Ordered(packed_names, order)
         self.fileids: Sequence[int] = _Ordered(fileids, order)
-        self.size = 1024 + 24 * len(order) + packed_names.size  # bytes of memory, about
+        self.size = 4096 + 24 * len(order) + packed_names.size  # bytes of memory, about
