@@ -167,10 +167,11 @@ def _make_copy(
         if stat.S_ISREG(node.mode) and not metacopy:
             with tree.copy_ups.waiting():
                 os.fsync(copy)
-        _commit(tree, node, copy, values[xattrs.ORIGIN], where)
+        _commit(tree, node, copy, values[xattrs.ORIGIN], where, name)
     finally:
         if name is not None:
-            tree.workdir.discard(name)
+            with suppress(FileNotFoundError):  # it was committed
+                tree.workdir.discard(name)
 
 
 def _is_indexed(tree: Tree, fileid: int) -> bool:
@@ -182,15 +183,25 @@ def _is_indexed(tree: Tree, fileid: int) -> bool:
 
 
 def _commit(
-    tree: Tree, node: FileNode, copy: Fd, origin: bytes | None, where: _Name | None
+    tree: Tree,
+    node: FileNode,
+    copy: Fd,
+    origin: bytes | None,
+    where: _Name | None,
+    aside: bytes | None,
 ) -> None:
-    """Let the copy be the object, and give it its upper name, if one is known."""
+    """Let the copy be the object, and give it its upper name, if one is known.
+
+    The name that it may have `aside` goes before anybody counts its links.
+    """
     with tree.changing():
         if _is_indexed(tree, node.fileid):
             return  # taken over from the kernel meanwhile (overlay.adopt)
         if origin is not None and os.fstat(node.fd).st_nlink > 1:
             tree.kernel_index.enter(origin, copy)
         tree.index.commit(node.fileid, copy)
+        if aside is not None:
+            tree.workdir.discard(aside)
         try:
             if where is not None and _is_name_of(tree, node, where):
                 _link_name(tree, copy, where)
