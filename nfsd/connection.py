@@ -26,6 +26,7 @@ from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, WRITABLE, EventLoop
 from nfsd.record import RecordReader, SpareBuffers
 from nfsd.rpc import Dispatcher
+from nfsd.slow_calls import SlowCalls
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
 from overlay.page_cache import Pages
@@ -70,7 +71,7 @@ class Connection:
         self._fd = sock.fileno()
         self._receive = sock.recv_into
         self._dispatcher = dispatcher
-        self._pool = pool
+        self._slow_calls = SlowCalls(dispatcher, loop, pool)
         self._closed = closed
         self._loop = loop
         self._spare = memory.spare
@@ -223,21 +224,7 @@ class Connection:
     def _give(self, record: Buffer, begun: int) -> None:
         """Give a call that would block to a thread."""
         self._slow += 1
-        notify = partial(self._notify, record)
-        self._pool.submit(self._answer_waiting, record, begun).add_done_callback(notify)
-
-    def _answer_waiting(self, record: Buffer, begun: int) -> Parts:
-        """Answer one call on a thread that may wait."""
-        parts: Parts = []
-        self._dispatcher.answer_waiting(record, self.peer, parts, begun)
-        return parts
-
-    def _notify(self, record: Buffer, future: Future[Parts]) -> None:
-        """On the thread: have the reply sent on the event loop's."""
-        try:
-            self._loop.call_soon_threadsafe(partial(self._slow_done, record, future))
-        except RuntimeError:
-            LOGGER.warning("%s: a reply came after the server had stopped", self.peer.address)
+        self._slow_calls.give(record, self.peer, begun, partial(self._slow_done, record))
 
     def _slow_done(self, record: Buffer, future: Future[Parts]) -> None:
         self._slow -= 1

@@ -20,6 +20,7 @@ from nfsd.calls import Peer, accepted
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, EventLoop
 from nfsd.rpc import Dispatcher
+from nfsd.slow_calls import SlowCalls
 from nfsd.xdr.codec import Parts
 from nfsd.xdr.rpc import SYSTEM_ERR
 from overlay.errors import WouldBlock
@@ -81,7 +82,7 @@ class Datagrams:
         """`answered` is called when a thread's call is."""
         self._sock = sock
         self._dispatcher = dispatcher
-        self._pool = pool
+        self._slow_calls = SlowCalls(dispatcher, loop, pool)
         self._answered = answered
         self._loop = loop
         self._peers: dict[tuple[Address, str], Peer] = {}
@@ -121,9 +122,8 @@ class Datagrams:
         except WouldBlock:
             if len(self._slow) < _SLOW_MAX:
                 self._slow.add(call)
-                notify = partial(self._notify, call, source)
-                future = self._pool.submit(self._answer_waiting, datagram, peer, begun)
-                future.add_done_callback(notify)
+                done = partial(self._slow_done, call, source)
+                self._slow_calls.give(datagram, peer, begun, done)
         else:
             self._send(parts, address, source)
 
@@ -136,21 +136,6 @@ class Datagrams:
             host, port = address[:2]
             peer = self._peers[key] = Peer(host, port, called, is_datagram=True)
         return peer
-
-    def _answer_waiting(self, datagram: bytes, peer: Peer, begun: int) -> Parts:
-        """Answer one call on a thread that may wait."""
-        parts: Parts = []
-        self._dispatcher.answer_waiting(datagram, peer, parts, begun)
-        return parts
-
-    def _notify(
-        self, call: tuple[Address, bytes], source: Ancillary, future: Future[Parts]
-    ) -> None:
-        """On the thread: have the reply sent on the event loop's."""
-        try:
-            self._loop.call_soon_threadsafe(partial(self._slow_done, call, source, future))
-        except RuntimeError:
-            LOGGER.warning("%s: a reply came after the server had stopped", call[0][0])
 
     def _slow_done(
         self, call: tuple[Address, bytes], source: Ancillary, future: Future[Parts]
