@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nfsd.client_overlays import is_client
-from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
+from nfsd.config_command import add_config_option
+from nfsd.config_file import ExportConfig, load
 from nfsd.options import Refusal, raise_descriptor_limit
 from overlay import per_client
 from overlay.per_client import Usage
@@ -47,7 +48,7 @@ def add_to(commands: Commands) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_config(parser)
+    add_config_option(parser)
     parser.add_argument("--json", action="store_true", help="as a JSON list, for programs")
     parser.set_defaults(command=_list)
     verbs = parser.add_subparsers(metavar="VERB")
@@ -57,19 +58,10 @@ def add_to(commands: Commands) -> None:
         description=_RESET,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_config(reset)
+    add_config_option(reset)
     reset.add_argument("--export", metavar="/NAME", help="in this export alone (default: in all)")
     reset.add_argument("address", metavar="ADDRESS", help="the client's")
     reset.set_defaults(command=_reset)
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        default=DEFAULT_PATH,
-        help="the configuration file (default: %(default)s)",
-    )
 
 
 def _exports(options: argparse.Namespace) -> list[ExportConfig]:

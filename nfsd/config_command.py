@@ -23,13 +23,18 @@ def add_to(commands: Commands) -> None:
         ("exports", "say what the configuration file exports to whom", _exports),
     ):
         parser = commands.add_parser(name, help=title, description=title.capitalize() + ".")
-        parser.add_argument(
-            "--config",
-            metavar="FILE",
-            default=DEFAULT_PATH,
-            help="the configuration file (default: %(default)s)",
-        )
+        add_config_option(parser)
         parser.set_defaults(command=run)
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--config` to a subcommand that needs the file."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=DEFAULT_PATH,
+        help="the configuration file (default: %(default)s)",
+    )
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -27,7 +27,6 @@ DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 RPCBIND: Final = ("system", "embedded", "off")
 _POSITION: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column \d+|end of document)\)")
 _ADDRESS: Final = re.compile(r"(?:\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})")
-_PORT_MAX: Final = 65535
 MAX_CLIENTS: Final = 64
 CACHE_BYTES: Final = 512 << 20  # where nothing else is said
 _PLACEHOLDER: Final = os.fsdecode(PLACEHOLDER)
@@ -261,7 +260,7 @@ def _listen(server: _Table) -> tuple[str, ...]:
         raise server.error("listen", "name at least one address, like 0.0.0.0:2049")
     for text in found:
         match = _ADDRESS.fullmatch(text)
-        if match is None or int(match[1]) > _PORT_MAX:
+        if match is None or int(match[1]) > PORT_MAX:
             raise server.error("listen", f"{text}: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049")
     return found
 

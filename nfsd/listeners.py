@@ -38,7 +38,7 @@ def listen(texts: Iterable[str], before: Listeners, option: str = "--listen") ->
     return found
 
 
-def close_others(listeners: Listeners, kept: Listeners) -> None:
+def close_others(listeners: Mapping[Any, socket.socket], kept: Mapping[Any, socket.socket]) -> None:
     """Close those that are not among `kept`."""
     for sock in set(listeners.values()) - set(kept.values()):
         sock.close()

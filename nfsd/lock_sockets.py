@@ -11,7 +11,7 @@ from nfsd.datagrams import datagram_socket
 from nfsd.listeners import stream_socket
 from nfsd.nlm import NLM
 from nfsd.nsm import NSM
-from nfsd.rpcbind import Registration
+from nfsd.rpcbind import Registration, registration
 
 _TRIES: Final = 50  # to find a port that is free everywhere
 
@@ -42,7 +42,7 @@ class LockSockets:
     def registrations(self) -> list[Registration]:
         """Every program that is served, with every place where it is."""
         return [
-            Registration(*program, _netid(each), *each.getsockname()[:2])
+            registration(*program, _transport(each), *each.getsockname()[:2])
             for program in (NLM, NSM)
             for each in self._all
         ]
@@ -53,10 +53,8 @@ class LockSockets:
             each.close()
 
 
-def _netid(sock: socket.socket) -> str:
-    """What rpcbind calls the transport of a socket."""
-    transport = "tcp" if sock.type == socket.SOCK_STREAM else "udp"
-    return transport + ("6" if sock.family == socket.AF_INET6 else "")
+def _transport(sock: socket.socket) -> str:
+    return "tcp" if sock.type == socket.SOCK_STREAM else "udp"
 
 
 def _bound(hosts: Sequence[str], port: int) -> list[socket.socket]:

@@ -10,10 +10,10 @@ from typing import Final, TypeAlias
 
 from nfsd.config_file import Config
 from nfsd.datagrams import datagram_socket
-from nfsd.listeners import stream_socket
+from nfsd.listeners import close_others, stream_socket
 from nfsd.options import Refusal
 from nfsd.program import Program
-from nfsd.rpcbind import Registration
+from nfsd.rpcbind import Registration, registration
 from nfsd.xdr.mount import MOUNT_PROGRAM
 from nfsd.xdr.rpcbind import PMAP_PORT, RPCBPROG
 from overlay.per_client import is_per_client
@@ -30,9 +30,8 @@ class Reach:
 
     def close_others(self, kept: Reach) -> None:
         """Close what is not among `kept`."""
-        for mine, theirs in ((self.streams, kept.streams), (self.datagrams, kept.datagrams)):
-            for sock in set(mine.values()) - set(theirs.values()):
-                sock.close()
+        close_others(self.streams, kept.streams)
+        close_others(self.datagrams, kept.datagrams)
 
 
 NOTHING: Final = Reach({}, {})
@@ -86,9 +85,8 @@ def registrations(
     found: dict[tuple[int, int, str], Registration] = {}
     for host, port in sorted(bound, key=lambda address: _is_loopback(address[0])):
         for transport, programs in (("tcp", streamed), ("udp", datagrams)):
-            netid = transport + ("6" if ":" in host else "")
             for program in programs:
-                each = Registration(program.number, program.version, netid, host, port)
+                each = registration(program.number, program.version, transport, host, port)
                 if program.number != RPCBPROG:
                     found.setdefault(each.key, each)
     return list(found.values())

@@ -60,6 +60,11 @@ class Registration(NamedTuple):
         return self.program, self.version, self.netid
 
 
+def registration(program: int, version: int, transport: str, host: str, port: int) -> Registration:
+    """What is registered of a program that is reached by tcp or udp at an address."""
+    return Registration(program, version, transport + ("6" if ":" in host else ""), host, port)
+
+
 def universal(host: str, port: int) -> str:
     """A universal address (RFC 5665 section 5.2.3.3): the host's, then the port's two bytes."""
     return f"{host}.{port >> 8}.{port & 0xFF}"

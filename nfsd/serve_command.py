@@ -16,7 +16,7 @@ from nfsd.config_file import CACHE_BYTES, DEFAULT_PATH, RPCBIND, Config, ExportC
 from nfsd.export_options import ExportOptions
 from nfsd.exports import components
 from nfsd.listeners import bound_to, listen
-from nfsd.lock_options import LockConfig, add_lock_options, lock_config
+from nfsd.lock_options import add_lock_options, lock_config
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.reach import rpcbind_mode
@@ -156,34 +156,32 @@ def configuration(options: argparse.Namespace) -> Config:
     listen = tuple(options.listen or ())
     workers = None if options.workers is None else workers_number(options.workers)
     cache_bytes = None if options.cache_size is None else cache_size(options.cache_size)
-    if options.lowerdir is None:
-        for name in ("upperdir", "workdir", "export"):
-            if getattr(options, name) is not None:
-                raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
-        config = load(options.config or DEFAULT_PATH)
-        return replace(
-            config,
-            listen=listen or config.listen,
-            workers=workers or config.workers,
-            cache_bytes=cache_bytes or config.cache_bytes,
-            metrics=options.metrics or config.metrics,
-            rpcbind=options.rpcbind or config.rpcbind,
-            udp=options.udp or config.udp,
-            locks=lock_config(options, config.locks),
-        )
+    config = _from_file(options) if options.lowerdir is None else _from_options(options)
+    return replace(
+        config,
+        listen=listen or config.listen,
+        workers=workers or config.workers,
+        cache_bytes=cache_bytes or config.cache_bytes,
+        metrics=options.metrics or config.metrics,
+        rpcbind=options.rpcbind or config.rpcbind,
+        udp=options.udp or config.udp,
+        locks=lock_config(options, config.locks),
+    )
+
+
+def _from_file(options: argparse.Namespace) -> Config:
+    for name in ("upperdir", "workdir", "export"):
+        if getattr(options, name) is not None:
+            raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
+    return load(options.config or DEFAULT_PATH)
+
+
+def _from_options(options: argparse.Namespace) -> Config:
+    """One overlay, for everybody."""
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
     export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
-    return Config(
-        listen or (_LISTEN,),
-        workers,
-        (export,),
-        cache_bytes=cache_bytes or CACHE_BYTES,
-        metrics=options.metrics,
-        rpcbind=options.rpcbind,
-        udp=options.udp,
-        locks=lock_config(options, LockConfig()),
-    )
+    return Config((_LISTEN,), None, (export,))
 
 
 def workers_number(text: str) -> int:
