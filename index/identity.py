@@ -39,7 +39,6 @@ UPPER: Final = 4
 BY_PATH: Final = 8
 
 _HEAD: Final = struct.Struct(">BBHIQBB")
-_EXPORT: Final = slice(4, 8)
 _MAX_REAL: Final = MAX_WIRE - _HEAD.size - MAC_SIZE
 
 
@@ -98,6 +97,11 @@ class Identity(NamedTuple):
         return cls(flags, source, fileid, RealHandle(real_type, real))
 
 
+def export_of(handle: bytes) -> bytes:
+    """The export that what begins like a handle names, 4 bytes."""
+    return handle[4:8]
+
+
 class Signer:
     """Makes and checks the wire handles of one export."""
 
@@ -118,14 +122,14 @@ class Signer:
 
     def is_of(self, handle: bytes) -> bool:
         """Whether what begins like a handle names this export; it may be forged."""
-        return handle[_EXPORT] == self._export_bytes
+        return export_of(handle) == self._export_bytes
 
     def decode(self, handle: bytes) -> Identity:
         """The identity in a wire handle; raises EBADF unless this export signed it."""
         body = handle[:-MAC_SIZE]
         if (
             len(handle) <= MAX_WIRE
-            and body[_EXPORT] == self._export_bytes
+            and export_of(body) == self._export_bytes
             and hmac.compare_digest(self._mac(body), handle[-MAC_SIZE:])
             and (identity := Identity.unpack(body)) is not None
         ):

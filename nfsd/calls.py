@@ -186,7 +186,7 @@ def header_size(head: bytes) -> int:
 
     Of anything else the result is a number without meaning.
     """
-    return 40 + (head[30] << 8) + head[31] if len(head) >= 40 else 0
+    return 40 + (head[30] << 8) + head[31] if len(head) >= 40 else len(head)
 
 
 def accepted(why: str, stat: accept_stat, info: mismatch_info | None = None) -> Refused:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar, overload
 
+from index.identity import export_of
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
@@ -33,7 +34,6 @@ from overlay.node import Node
 _PRIVILEGED: Final = 1024  # ports below are the client machine's root's
 _LIFETIME: Final = 60.0  # seconds for which it is known what a client may do
 _KNOWN: Final = 10_000  # clients
-_EXPORT_ID: Final = slice(4, 8)  # of a handle (index.identity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +140,7 @@ class Exports:
         Raises EBADF if no export knows the handle, ESTALE, EACCES for a client that
         is not let in, EROFS for one that may not `write`.
         """
-        if handle[_EXPORT_ID] == EXPORT_ID:
+        if export_of(handle) == EXPORT_ID:
             return self._enter_above(caller, handle, write=write)
         overlay, options = self._place(caller, handle)
         node = overlay.resolve(handle)
@@ -187,7 +187,7 @@ class Exports:
     def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
         """The overlay that a handle is of, and what the caller may do in it."""
         standing = self.standing(caller)
-        position = self._position.get(handle[_EXPORT_ID])
+        position = self._position.get(export_of(handle))
         if position is None:
             return self._own_place(standing, handle)
         overlay, options = self.all[position].overlay, standing.options[position]
@@ -206,9 +206,9 @@ class Exports:
             overlay = overlays.get(standing.client)
             if overlay is None:
                 continue
-            if overlay.export_id == handle[_EXPORT_ID]:
+            if overlay.export_id == export_of(handle):
                 return overlay, options
-            is_retired = is_retired or handle[_EXPORT_ID] in overlay.retired_ids
+            is_retired = is_retired or export_of(handle) in overlay.retired_ids
         raise error(errno.ESTALE if is_retired else errno.EBADF)
 
     def open_upper(self, handle: bytes) -> int | None:
@@ -216,7 +216,7 @@ class Exports:
 
         None, too, where it would have to be waited for.
         """
-        position = self._position.get(handle[_EXPORT_ID])
+        position = self._position.get(export_of(handle))
         overlay = None if position is None else self.all[position].overlay
         if not isinstance(overlay, Overlay):
             return None
@@ -226,7 +226,7 @@ class Exports:
 
     def is_own(self, caller: Caller, handle: bytes) -> bool:
         """Whether a handle can only be of an overlay that the caller alone has."""
-        export = handle[_EXPORT_ID]
+        export = export_of(handle)
         return (
             export not in self._position
             and export != EXPORT_ID
@@ -267,19 +267,19 @@ class Exports:
 
     def _export_of(self, caller: Caller, handle: bytes) -> Export | None:
         """The export that a handle is of; where each client has a layer, if it is the caller's."""
-        position = self._position.get(handle[_EXPORT_ID])
+        position = self._position.get(export_of(handle))
         if position is not None:
             return self.all[position]
         client = self.standing(caller).client
         for position, overlays in self._own:
             overlay = None if client is None else overlays.get(client)
-            if overlay is not None and overlay.export_id == handle[_EXPORT_ID]:
+            if overlay is not None and overlay.export_id == export_of(handle):
                 return self.all[position]
         return None
 
     def where(self, caller: Caller, handle: bytes) -> str:
         """What people call the object of a handle: its path, if one is known."""
-        if handle[_EXPORT_ID] == EXPORT_ID:
+        if export_of(handle) == EXPORT_ID:
             return "(above the exports)"
         export, found = None, None
         with suppress(OSError, WouldBlock):
@@ -306,7 +306,7 @@ class Exports:
 
     def may_write(self, caller: Caller, handle: bytes) -> bool:
         """Whether a caller may change anything in the export of a handle at all."""
-        if handle[_EXPORT_ID] == EXPORT_ID:
+        if export_of(handle) == EXPORT_ID:
             return False
         overlay, options = self._place(caller, handle)
         return not options.read_only and not overlay.read_only

@@ -12,7 +12,7 @@ import ctypes
 import pickle
 import signal
 import socket
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,12 +20,12 @@ from typing import Final
 
 from nfsd.asyncio_loop import AsyncioLoop
 from nfsd.callbacks import Callbacks
-from nfsd.calls import Peer
 from nfsd.connection import Connection, Memory
 from nfsd.datagrams import Datagrams
 from nfsd.exports import Exports
 from nfsd.local_locks import LocalLocks
 from nfsd.lock_clients import LockClients
+from nfsd.lock_dispatcher import LockDispatcher
 from nfsd.lock_handover import LockHandover
 from nfsd.lock_manager import LockManager
 from nfsd.lock_messenger import LockMessenger
@@ -34,11 +34,8 @@ from nfsd.lock_table import NOBODY, Client
 from nfsd.log import LOGGER, ONCE
 from nfsd.nlm import LockProgram
 from nfsd.nsm import StatusProgram
-from nfsd.program import Caller, Program
 from nfsd.pulse import BEAT_SECONDS
-from nfsd.rpc import Dispatcher
 from nfsd.tally import Tally
-from nfsd.xdr.codec import Buffer, Parts
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
 
@@ -74,26 +71,6 @@ class LockOffer:
         return LockClients(self.store.read_state(_CLIENTS), write, is_new=is_new)
 
 
-class _Answering(Dispatcher):
-    """Answers calls, and hands the replies to our own calls to who waits for them."""
-
-    def __init__(
-        self,
-        callbacks: Callbacks,
-        programs: Iterable[Program],
-        standing: Callable[[Caller], Hashable],
-        tally: Tally,
-    ) -> None:
-        super().__init__(programs, standing=standing, tally=tally)
-        self._callbacks = callbacks
-
-    def answer(self, record: Buffer, peer: Peer, parts: Parts) -> int:
-        """As any dispatcher; a reply has no answer."""
-        if self._callbacks.heard(record, peer.address):
-            return 0
-        return super().answer(record, peer, parts)
-
-
 class LockServer:
     """Serves until it is told to stop, or the parent's end of `channel` says that it retires."""
 
@@ -127,7 +104,7 @@ class LockServer:
             LockProgram(self._manager, self._messenger).program(),
             StatusProgram(self._manager, self._clients.state).program(),
         )
-        self._dispatcher = _Answering(
+        self._dispatcher = LockDispatcher(
             *(self._callbacks, programs, offer.exports.standing, offer.tally)
         )
         self._dispatcher.trace = trace

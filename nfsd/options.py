@@ -10,17 +10,19 @@ import socket
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from overlay import filesystem
 from overlay.config import OverlayConfig
 
 PROGRAM: Final = "overlay-nfsd"
 
 
 def version_text() -> str:
-    """The version that is installed."""
+    """The version that is installed, and whether it is compiled (setup.py)."""
     try:
-        return version(PROGRAM)
+        number = version(PROGRAM)
     except PackageNotFoundError:
-        return "(not installed)"
+        number = "(not installed)"
+    return number if filesystem.__file__.endswith(".py") else f"{number} (compiled)"
 
 
 class Refusal(Exception):  # noqa: N818 - what is said is for the user, not an error of ours

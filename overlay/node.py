@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from index.fd import Fd, proc_path, reopen
 from index.identity import DIRECTORY, Identity
@@ -72,7 +72,6 @@ class _Object:
 class FileNode(_Object):
     """Anything but a directory: `fd` names the inode that holds the data now."""
 
-    is_dir: ClassVar[bool] = False
     layer: Layer
     fd: Fd
     mode: int  # the file type; the permission bits may have changed since
@@ -80,6 +79,10 @@ class FileNode(_Object):
     data: Fd | None = None  # the inode that has the data, where `fd` is a metacopy
     _reader: Fd | None = field(default=None, init=False)
     _writer: Fd | None = field(default=None, init=False)
+
+    @property
+    def is_dir(self) -> bool:
+        return False
 
     @property
     def type(self) -> int:
@@ -125,9 +128,12 @@ class FileNode(_Object):
 class DirNode(_Object):
     """A directory: its upper directory and the stack of lower ones that it merges."""
 
-    is_dir: ClassVar[bool] = True
     upper: Fd | None
     lowers: tuple[LowerDir, ...]
+
+    @property
+    def is_dir(self) -> bool:
+        return True
 
     @property
     def type(self) -> int:
