@@ -13,6 +13,7 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+from mypyc.build import mypycify
 from setuptools import Extension, setup
 
 # Only what the compiler must know: the rest of the types is looked at by `make check`.
@@ -32,8 +33,6 @@ def _can_compile() -> bool:
 
 
 def _extensions() -> list[Extension]:
-    from mypyc.build import mypycify
-
     project = tomllib.loads(Path("pyproject.toml").read_text())
     modules = project["tool"]["overlay-nfsd"]["compiled"]
     made: list[Extension] = mypycify([*_MYPY, *modules], opt_level="2", multi_file=True)

@@ -115,5 +115,5 @@ class Program:
     procedures: tuple[Procedure, ...]
 
 
-def null(caller: Caller, arguments: None) -> None:
+def null(caller: Caller, arguments: object) -> None:
     """Do nothing: procedure 0 of every program."""

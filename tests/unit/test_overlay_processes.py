@@ -34,6 +34,7 @@ from overlay.attributes import Attributes, Changes
 from overlay.credentials import ROOT
 from overlay.errors import WouldBlock
 from overlay.tree import Tree
+from tests.compiled import only_interpreted
 from tests.unit.overlays import Dirs, Served, make_dirs, served
 from tests.unit.processes import Process, processes
 
@@ -189,6 +190,7 @@ class Gate:
     ) -> None:
         self._arrived, arrival = Pipe(duplex=False)
         departure, self._leave = Pipe(duplex=False)
+        only_interpreted(where)
         self._shared = shared = mmap.mmap(-1, 2)  # whether it is shut, how many came
         real = getattr(where, name)
 
