@@ -6,7 +6,7 @@ import pytest
 
 
 def only_interpreted(place: object) -> None:
-    """Skip the test where this module or class is compiled: nothing can be put in its functions' place.
+    """Skip the test where this module or class is compiled: its functions cannot be replaced.
 
     `make test` runs everything that is fast on what is not compiled, too.
     """
