@@ -12,9 +12,10 @@ import sys
 import sysconfig
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from mypyc.build import mypycify
-from setuptools import Extension, setup
+from setuptools import setup
 
 # Only what the compiler must know: the rest of the types is looked at by `make check`.
 _MYPY = ("--config-file=", "--ignore-missing-imports", "--follow-imports=silent")
@@ -32,10 +33,11 @@ def _can_compile() -> bool:
     return False
 
 
-def _extensions() -> list[Extension]:
+def _extensions() -> list[Any]:
+    """What setuptools is to build; mypycify says Extension of either of two modules."""
     project = tomllib.loads(Path("pyproject.toml").read_text())
     modules = project["tool"]["overlay-nfsd"]["compiled"]
-    made: list[Extension] = mypycify([*_MYPY, *modules], opt_level="2", multi_file=True)
+    made = mypycify([*_MYPY, *modules], opt_level="2", multi_file=True)
     for each in made:
         # A warning of a compiler that is newer than mypyc is no reason to fail.
         each.extra_compile_args = [arg for arg in each.extra_compile_args if arg != "-Werror"]
