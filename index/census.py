@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from index.fd import open_dir
+from index.fd import Fd, open_dir
 
 _AT_ONCE: Final = 1000  # entries between two looks at the clock
 _TICK_NS: Final = 10**9  # changes that are closer together may leave the same mtime
@@ -20,7 +20,7 @@ _TICK_NS: Final = 10**9  # changes that are closer together may leave the same m
 class Census:
     """Counts what is in a directory."""
 
-    def __init__(self, directory: int) -> None:
+    def __init__(self, directory: Fd) -> None:
         self._counted: int | None = None
         self._steps = _counts(directory)
 
@@ -34,7 +34,7 @@ class Census:
         return self._counted
 
 
-def _counts(directory: int) -> Iterator[int | None]:
+def _counts(directory: Fd) -> Iterator[int | None]:
     """How many entries there are, again and again; None while they are being counted."""
     number = still_since = 0  # the mtime, if the directory had been still by then
     while True:

@@ -127,7 +127,7 @@ class Index:
             None if lower is None else Identity.unpack(lower),
         )
 
-    def commit(self, fileid: int, fd: int) -> None:
+    def commit(self, fileid: int, fd: Fd) -> None:
         """Make the finished inode behind `fd` the entry of `fileid`: its copy-up is done.
 
         Raises EEXIST when an inode is the entry already.
@@ -237,7 +237,7 @@ class Index:
         """Make the entry called `name` the one of `fileid`; raises EEXIST when that has one."""
         rename(self._inodes, name, self._inodes, _entry_name(fileid), RENAME_NOREPLACE)
 
-    def replace(self, fileid: int, fd: int) -> None:
+    def replace(self, fileid: int, fd: Fd) -> None:
         """Make the inode behind `fd` the entry of `fileid`, whatever was before."""
         name, staging = self._workdir.new_name(), self._workdir.staging
         link_fd(fd, staging, name)

@@ -5,6 +5,9 @@ reference goes, so a descriptor that one thread dropped from a cache stays open
 for as long as another thread still works with it, and its number cannot be
 reused under that thread's feet.
 
+So what holds one is declared an `Fd`.  Declared an `int` it would be a bare number
+in compiled code, and the descriptor be closed while that number is still used.
+
 Every open names a single component relative to a directory descriptor and
 never follows a symbolic link.
 """
@@ -32,22 +35,22 @@ class Fd(int):
             close(self)
 
 
-def open_at(directory: int, name: bytes, flags: int, mode: int = 0) -> Fd:
+def open_at(directory: Fd, name: bytes, flags: int, mode: int = 0) -> Fd:
     """Open the single component `name` in `directory`, never following a link."""
     return Fd(os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=directory))
 
 
-def open_path(directory: int, name: bytes) -> Fd:
+def open_path(directory: Fd, name: bytes) -> Fd:
     """A descriptor for `name` whatever its type, good for stat, xattrs and reopening."""
     return Fd(os.open(name, PATH_FLAGS, dir_fd=directory))
 
 
-def open_dir(directory: int, name: bytes) -> Fd:
+def open_dir(directory: Fd, name: bytes) -> Fd:
     """Open the subdirectory `name` for listing and for opens below it."""
     return Fd(os.open(name, DIR_FLAGS, dir_fd=directory))
 
 
-def open_name(directory: int, name: bytes) -> tuple[Fd, os.stat_result] | None:
+def open_name(directory: Fd, name: bytes) -> tuple[Fd, os.stat_result] | None:
     """The object `name` and its attributes, or None where there is none.
 
     A directory comes back as a descriptor that can be read; anything else as
@@ -63,21 +66,25 @@ def open_name(directory: int, name: bytes) -> tuple[Fd, os.stat_result] | None:
     return fd, st
 
 
-def proc_path(fd: int) -> bytes:
+def proc_path(fd: Fd) -> bytes:
     """A path that means the descriptor's own inode, for calls that take no O_PATH descriptor.
 
     For a symbolic link opened with O_PATH this is the link itself: the kernel
     jumps to it and does not go on to its target.
+
+    It means nothing any more when the descriptor is closed: the caller's own
+    parameter lives as long as the call, while a local variable, in compiled code,
+    lives only until it is last used.
     """
     return b"/proc/self/fd/%d" % fd
 
 
-def reopen(fd: int, flags: int) -> Fd:
+def reopen(fd: Fd, flags: int) -> Fd:
     """Open the regular file or directory behind an O_PATH descriptor for I/O."""
     return Fd(os.open(proc_path(fd), flags | REOPEN_FLAGS))
 
 
-def path_of(fd: int) -> bytes:
+def path_of(fd: Fd) -> bytes:
     """The path of a directory within its mount, from the mount's root.
 
     Only directories have one that can be trusted: the kernel always connects

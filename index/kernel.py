@@ -47,7 +47,7 @@ class KernelIndex:
             return None
         return None if is_whiteout(os.fstat(fd)) else fd
 
-    def enter(self, origin: bytes, fd: int) -> None:
+    def enter(self, origin: bytes, fd: Fd) -> None:
         """Make the inode behind `fd` the entry for `origin`, unless there is one."""
         entries = self._entries
         if entries is None:

@@ -59,7 +59,7 @@ class Layer:
         sealed = self._sealed(ino)
         return self.fileid(ino) if sealed is None else sealed.fileid
 
-    def identity(self, fd: int, st: os.stat_result, *, is_dir: bool) -> Identity:
+    def identity(self, fd: Fd, st: os.stat_result, *, is_dir: bool) -> Identity:
         """The identity of an object that comes from this inode of this layer."""
         if self.has_handles:
             sealed = self._sealed(st.st_ino)
@@ -87,7 +87,7 @@ class Layer:
         flags = BY_PATH | (DIRECTORY if is_dir else 0)
         return Identity(flags, self.id, fileid, RealHandle(NO_HANDLE, digest))
 
-    def origin(self, fd: int) -> bytes | None:
+    def origin(self, fd: Fd) -> bytes | None:
         """The value of `overlay.origin` for an inode of this layer; None if there is none."""
         if self.uuid is None or not self.has_handles:
             return None

@@ -12,6 +12,7 @@ import struct
 import sys
 from typing import Final, NamedTuple
 
+from index.fd import Fd
 from index.syscalls import RealHandle
 
 _VERSION: Final = 0
@@ -59,7 +60,7 @@ class Origin(NamedTuple):
         return cls(uuid, RealHandle(real_type, value[_HEAD.size :]))
 
 
-def filesystem_uuid(fd: int) -> bytes | None:
+def filesystem_uuid(fd: Fd) -> bytes | None:
     """The uuid of the filesystem that `fd` lies on, as the kernel's superblock has it.
 
     None where it cannot be had; no origins are written then.
@@ -71,7 +72,7 @@ def filesystem_uuid(fd: int) -> bytes | None:
     return None if info is None else info[_BTRFS_FSID]
 
 
-def _ioctl(fd: int, request: int, size: int) -> bytes | None:
+def _ioctl(fd: Fd, request: int, size: int) -> bytes | None:
     buffer = bytearray(size)
     try:
         fcntl.ioctl(fd, request, buffer)

@@ -97,7 +97,7 @@ _spare_buffers: list[ctypes.Array[ctypes.c_char]] = []  # of handle_of, one a th
 _mount_id = ctypes.byref(ctypes.c_int())  # written, never read
 
 
-def handle_of(fd: int) -> RealHandle:
+def handle_of(fd: Fd) -> RealHandle:
     """The kernel file handle of an open inode.
 
     Raises EOPNOTSUPP where the filesystem has none.
@@ -105,12 +105,12 @@ def handle_of(fd: int) -> RealHandle:
     return _handle(fd, b"", AT_EMPTY_PATH)
 
 
-def handle_at(directory: int, name: bytes) -> RealHandle:
+def handle_at(directory: Fd, name: bytes) -> RealHandle:
     """The kernel file handle of what is called `name`, never following a link."""
     return _handle(directory, name, 0)
 
 
-def _handle(fd: int, name: bytes, flags: int) -> RealHandle:
+def _handle(fd: Fd, name: bytes, flags: int) -> RealHandle:
     try:
         buffer = _spare_buffers.pop()
     except IndexError:
@@ -123,7 +123,7 @@ def _handle(fd: int, name: bytes, flags: int) -> RealHandle:
     return RealHandle(kind, data)
 
 
-def open_by_handle(mount: int, real: RealHandle, flags: int) -> Fd:
+def open_by_handle(mount: Fd, real: RealHandle, flags: int) -> Fd:
     """Open an inode by kernel handle on the filesystem that `mount` is a directory of.
 
     Raises ESTALE when the inode is gone or its number was given to another.
@@ -134,7 +134,7 @@ def open_by_handle(mount: int, real: RealHandle, flags: int) -> Fd:
     return Fd(_check(_open_by_handle_at(mount, handle, flags | os.O_CLOEXEC)))
 
 
-def open_rare_name(directory: int, name: bytes) -> tuple[Fd, os.stat_result] | None:
+def open_rare_name(directory: Fd, name: bytes) -> tuple[Fd, os.stat_result] | None:
     """As `open_name`, for what mostly is not there: to ask costs half of a failure to open."""
     if _faccessat(directory, name, os.F_OK, _AT_SYMLINK_NOFOLLOW) < 0:
         number = ctypes.get_errno()
@@ -144,12 +144,12 @@ def open_rare_name(directory: int, name: bytes) -> tuple[Fd, os.stat_result] | N
     return open_name(directory, name)
 
 
-def link_fd(fd: int, directory: int, name: bytes) -> None:
+def link_fd(fd: Fd, directory: Fd, name: bytes) -> None:
     """Give the inode behind `fd` another name; also for O_TMPFILE and O_PATH descriptors."""
     _check(_linkat(fd, b"", directory, name, AT_EMPTY_PATH))
 
 
-def rename(old_dir: int, old: bytes, new_dir: int, new: bytes, flags: int = 0) -> None:
+def rename(old_dir: Fd, old: bytes, new_dir: Fd, new: bytes, flags: int = 0) -> None:
     """renameat2(2): `flags` are RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT."""
     _check(_renameat2(old_dir, old, new_dir, new, flags))
 
@@ -171,14 +171,14 @@ def clone_mount(path: bytes, *, read_only: bool) -> Fd:
     return Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=tree))
 
 
-def filesystem_magic(fd: int) -> int:
+def filesystem_magic(fd: Fd) -> int:
     """The type of the filesystem that `fd` lies on: f_type of fstatfs(2)."""
     buffer = ctypes.create_string_buffer(_STATFS_SIZE)
     _check(_libc.fstatfs(fd, buffer))
     return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
 
 
-def syncfs(fd: int) -> None:
+def syncfs(fd: Fd) -> None:
     """syncfs(2): bring everything of the filesystem that `fd` lies on to stable storage."""
     _check(_libc.syncfs(fd))
 

@@ -181,7 +181,7 @@ def _subdirectory(parent: Fd, name: bytes) -> Fd:
     return open_dir(parent, name)
 
 
-def _remove_tree(parent: int, name: bytes) -> None:
+def _remove_tree(parent: Fd, name: bytes) -> None:
     try:
         os.unlink(name, dir_fd=parent)
     except IsADirectoryError:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from index.fd import proc_path
+from index.fd import Fd, proc_path
 
 PREFIX: Final = b"trusted.overlay."
 USER_PREFIX: Final = b"user.overlay."
@@ -53,11 +53,11 @@ class Kernel:
         """The name that OPAQUE, ORIGIN, IMPURE or WHITEOUT has in this overlay."""
         return self.prefix + name.removeprefix(PREFIX) if name in _SHARED else name
 
-    def get(self, fd: int, name: bytes) -> bytes | None:
+    def get(self, fd: Fd, name: bytes) -> bytes | None:
         """As `get` below, by the name in this overlay."""
         return get(fd, self.on_disk(name))
 
-    def put(self, fd: int, name: bytes, value: bytes) -> None:
+    def put(self, fd: Fd, name: bytes, value: bytes) -> None:
         """As `put` below, by the name in this overlay.
 
         A symbolic link or device has no user attributes: there they are left out.
@@ -73,7 +73,7 @@ _SHARED: Final = (OPAQUE, ORIGIN, IMPURE, WHITEOUT)
 _ABSENT: Final = (errno.ENODATA, errno.EOPNOTSUPP)
 
 
-def get(fd: int, name: bytes) -> bytes | None:
+def get(fd: Fd, name: bytes) -> bytes | None:
     """The value of attribute `name`, None where the inode has none."""
     try:
         return os.getxattr(proc_path(fd), name)
@@ -83,17 +83,17 @@ def get(fd: int, name: bytes) -> bytes | None:
         raise
 
 
-def has(fd: int, name: bytes) -> bool:
+def has(fd: Fd, name: bytes) -> bool:
     """Whether the inode behind `fd` has an attribute, which most have not."""
     return name in names(fd)
 
 
-def put(fd: int, name: bytes, value: bytes) -> None:
+def put(fd: Fd, name: bytes, value: bytes) -> None:
     """Set one attribute of the inode behind `fd`."""
     os.setxattr(proc_path(fd), name, value)
 
 
-def drop(fd: int, name: bytes) -> None:
+def drop(fd: Fd, name: bytes) -> None:
     """Remove one attribute; it may be absent already."""
     try:
         os.removexattr(proc_path(fd), name)
@@ -102,7 +102,7 @@ def drop(fd: int, name: bytes) -> None:
             raise
 
 
-def names(fd: int) -> frozenset[bytes]:
+def names(fd: Fd) -> frozenset[bytes]:
     """The names of all attributes of the inode behind `fd`."""
     try:
         return frozenset(map(os.fsencode, os.listxattr(proc_path(fd))))

@@ -25,6 +25,7 @@ from overlay.attributes import Attributes
 from overlay.blocking import may_block
 from overlay.credentials import ROOT, Credentials
 from overlay.data import Buffer
+from overlay.descriptor import Fd
 from overlay.errors import Cause, WouldBlock, error
 from overlay.filesystem import Overlay
 from overlay.listing import Listing
@@ -210,7 +211,7 @@ class Exports:
             is_retired = is_retired or _export_of(handle) in overlay.retired_ids
         raise error(errno.ESTALE if is_retired else errno.EBADF)
 
-    def open_upper(self, handle: bytes) -> int | None:
+    def open_upper(self, handle: bytes) -> Fd | None:
         """The upper inode of a file that all workers have, opened; None if there is none.
 
         None, too, where it would have to be waited for.

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from nfsd.lock_table import END, Client, Lock, Owner
+from overlay.descriptor import Fd
 
 _FLOCK: Final = struct.Struct("hhqqi4x")  # type, whence, start, length, process
 _LAST: Final = (1 << 63) - 1  # byte of a file
@@ -23,10 +24,10 @@ _LOCAL: Final = Client("", b"local")
 class LocalLocks:
     """Of all files, each known by the bytes of its handle."""
 
-    def __init__(self, open_upper: Callable[[bytes], int | None]) -> None:
+    def __init__(self, open_upper: Callable[[bytes], Fd | None]) -> None:
         """`open_upper` gives a descriptor of an upper file, which is closed when let go of."""
         self._open_upper = open_upper
-        self._files: dict[bytes, int] = {}
+        self._files: dict[bytes, Fd] = {}
 
     def is_open(self, key: bytes) -> bool:
         """Whether a file's locks are seen."""

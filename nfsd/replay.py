@@ -39,6 +39,7 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from nfsd.xdr.codec import Buffer
+from overlay.descriptor import Fd
 from overlay.mutex import mutexes
 
 SIZE: Final = 8 << 20  # bytes of the file
@@ -97,12 +98,11 @@ class Entry(NamedTuple):
 class ReplayCache:
     """Replies of one server, in a file of `SIZE` bytes; for so many processes forked from this."""
 
-    def __init__(self, fd: int, processes: int = 1, epoch: bytes = b"") -> None:
+    def __init__(self, fd: Fd, processes: int = 1, epoch: bytes = b"") -> None:
         """`epoch` is another when what was done before may be lost (overlay.verifier)."""
         if os.fstat(fd).st_size != SIZE:
             os.ftruncate(fd, 0)
             os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
-        self._fd = fd
         self._map = mmap.mmap(fd, SIZE)
         self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
         self._words = memoryview(self._map).cast("Q")

@@ -39,6 +39,7 @@ from overlay import per_client
 from overlay.cache import Room
 from overlay.caches import Caches
 from overlay.config import ConfigError
+from overlay.descriptor import Fd
 from overlay.filesystem import Overlay
 from overlay.generations import COUNTERS_BYTES
 
@@ -305,7 +306,7 @@ def _is_of(config: ExportConfig) -> tuple[object, ...]:
     return config.layers, config.fsid, config.max_clients
 
 
-def _state(opened: _Opened) -> tuple[int, bytes]:
+def _state(opened: _Opened) -> tuple[Fd, bytes]:
     """A file where answers are kept, and the epoch that they are of."""
     for overlay in opened.shared:
         return overlay.open_state(_REPLIES), overlay.write_verifier

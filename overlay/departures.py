@@ -38,8 +38,8 @@ class Departures:
 
     @property
     def bell(self) -> int:
-        """A descriptor that can be read when there is something to `hear`."""
-        return self._bells[self._slot]
+        """A descriptor, by number, that can be read when there is something to `hear`."""
+        return int(self._bells[self._slot])
 
     def tell(self, handle: bytes) -> None:
         """An object is gone.  The namespace lock is held: there is one writer at a time."""

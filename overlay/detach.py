@@ -9,6 +9,7 @@ not go on with; after it, detaching again finishes the work.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -157,7 +158,7 @@ def _strip(tree: Tree, path: bytes) -> None:
     """Remove our attributes from an object of the upper layer."""
     fd = repair.open_upper(tree, path)
     had = xattrs.names(fd)
-    redirects = os.path.isdir(b"/proc/self/fd/%d" % fd) or xattrs.METACOPY in had
+    redirects = stat.S_ISDIR(os.fstat(fd).st_mode) or xattrs.METACOPY in had
     for attribute in _OURS if redirects else (*_OURS, xattrs.REDIRECT):
         if attribute in had:
             xattrs.drop(fd, attribute)

@@ -19,6 +19,7 @@ import re
 from typing import Final
 
 from index import xattrs
+from index.fd import Fd
 from index.identity import Identity
 from overlay.node import FileNode
 from overlay.tree import Tree
@@ -28,7 +29,7 @@ INITIAL: Final = b"L+0"
 _FORM: Final = re.compile(rb"[UL][+-]\d+")
 
 
-def count(tree: Tree, identity: Identity, fd: int, st: os.stat_result) -> int:
+def count(tree: Tree, identity: Identity, fd: Fd, st: os.stat_result) -> int:
     """The overlay link count of an indexed upper inode; 0 when the object is gone."""
     if identity.is_upper:
         return st.st_nlink - _INDEX_LINK
@@ -39,7 +40,7 @@ def count(tree: Tree, identity: Identity, fd: int, st: os.stat_result) -> int:
     return base + int(value[1:])
 
 
-def kernel_count(fd: int, upper: os.stat_result, lower: os.stat_result) -> int:
+def kernel_count(fd: Fd, upper: os.stat_result, lower: os.stat_result) -> int:
     """The link count of an upper inode that the kernel's overlayfs copied up."""
     value = xattrs.get(fd, xattrs.NLINK) or b""
     if _FORM.fullmatch(value) is None:
@@ -64,7 +65,7 @@ def relate_to_lower(tree: Tree, node: FileNode) -> None:
     _write(node.fd, b"L%+d" % (visible - lower_nlink(tree, node.identity)))
 
 
-def _write(fd: int, value: bytes) -> None:
+def _write(fd: Fd, value: bytes) -> None:
     if xattrs.get(fd, xattrs.NLINK) != value:
         xattrs.put(fd, xattrs.NLINK, value)
 

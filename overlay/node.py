@@ -103,8 +103,11 @@ class FileNode(_Object):
         return _attributes(self, st, st.st_nlink + self.nlink_adjust, blocks)
 
     @property
-    def target(self) -> int | bytes:
-        """The inode for chmod(2) and the like, which do not take what only names it."""
+    def target(self) -> Fd | bytes:
+        """The inode for chmod(2) and the like, which do not take what only names it.
+
+        Like `proc_path` it means that inode only as long as somebody holds the node.
+        """
         return proc_path(self.fd) if self._writer is None else self._writer
 
     def opened_for_both(self, fd: Fd) -> None:
@@ -149,7 +152,7 @@ class DirNode(_Object):
         return self.lowers[0].fd if self.upper is None else self.upper
 
     @property
-    def target(self) -> int | bytes:
+    def target(self) -> Fd | bytes:
         """The inode for chmod(2) and the like."""
         return self.real
 

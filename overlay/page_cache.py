@@ -76,6 +76,6 @@ def resident(file: Fd, offset: int, size: int) -> memoryview | None:
     pages = _pages(count).from_address(start)
     pages.file, pages.end = file, offset + size
     states = ctypes.create_string_buffer(count)
-    if _mincore(start, length, states) != 0 or states.raw != b"\1" * count:
+    if _mincore(pages, length, states) != 0 or states.raw != b"\1" * count:
         return None
     return memoryview(pages)[skip : skip + size]

@@ -23,7 +23,7 @@ from operator import eq
 from typing import Final
 
 from index import xattrs
-from index.fd import Fd, is_whiteout, open_path, proc_path
+from index.fd import Fd, is_whiteout, open_dir, open_path, proc_path
 from index.layers import INO_BITS, MAX_FOLDED
 from overlay.blocking import may_block
 from overlay.caches import Listed
@@ -154,21 +154,26 @@ def _merge(tree: Tree, node: DirNode) -> _Found:
 
 def _scan(tree: Tree, found: _Found, real: LowerDir, impure: bool, *, merges: bool) -> None:
     """Add what one layer has; a directory may have another origin if the layer `merges`."""
+    own = open_dir(real.fd, b".")  # `real.fd` has one position for all who read it
+    _add(tree, found, real._replace(fd=own), impure, merges=merges)
+
+
+def _add(tree: Tree, found: _Found, real: LowerDir, impure: bool, *, merges: bool) -> None:
+    """The same for a directory that is read by nobody else."""
     layer = real.layer
-    own = Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=real.fd))
     certain = layer.has_handles and not (layer.is_upper and layer.is_renumbered)
     sure, sure_dirs = certain and not impure, certain and not merges
     is_plain = layer.seal is None and layer.filesystem <= MAX_FOLDED
     first, limit = layer.filesystem << INO_BITS, 1 << INO_BITS if is_plain else 0
     names, numbers, seen = found.names, found.numbers, found.seen
     seen.update(names[len(seen) :])
-    with os.scandir(proc_path(own)) as scan:
+    with os.scandir(proc_path(real.fd)) as scan:
         for item in (each for each in scan if each.name not in seen) if seen else scan:
             if item.is_file(follow_symlinks=False) and not real.xwhiteouts:
                 is_sure = sure
             elif item.is_dir(follow_symlinks=False):
                 is_sure = sure_dirs
-            elif _is_whiteout(item) or (real.xwhiteouts and _has_mark(tree, own, item.name)):
+            elif _is_whiteout(item) or (real.xwhiteouts and _has_mark(tree, real.fd, item.name)):
                 found.whiteouts.append(len(names))
                 is_sure = True
             else:

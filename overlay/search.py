@@ -137,7 +137,7 @@ def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
             tree.index.put_directory(identity, lower=source.identity(), redirect=path_of(target.fd))
 
 
-def redirect_of(tree: Tree, fd: int) -> bytes | None:
+def redirect_of(tree: Tree, fd: Fd) -> bytes | None:
     """Where the layers below have this directory or data; raises EIO for nonsense."""
     value = xattrs.get(fd, xattrs.REDIRECT) if tree.kernel.has_redirects else None
     if value is not None and not is_redirect(value):
@@ -151,12 +151,12 @@ def is_redirect(value: bytes) -> bool:
     return all(name not in (b"", b".", b"..") and b"/" not in name for name in names)
 
 
-def is_opaque(tree: Tree, fd: int) -> bool:
+def is_opaque(tree: Tree, fd: Fd) -> bool:
     """Whether a directory hides what is below it."""
     return tree.kernel.get(fd, xattrs.OPAQUE) == b"y"
 
 
-def is_xattr_whiteout(tree: Tree, fd: int, st: os.stat_result) -> bool:
+def is_xattr_whiteout(tree: Tree, fd: Fd, st: os.stat_result) -> bool:
     """Whether an entry of an `opaque=x` directory is a whiteout: an empty file with an xattr."""
     return (
         stat.S_ISREG(st.st_mode)

@@ -45,15 +45,20 @@ def setattr(
         if changes == NO_CHANGES:
             return Change(before, before)
         changes = _without_privilege(before, cred, changes)
-        fd: Fd = node.real
-        if changes.size is not None and isinstance(node, FileNode):
-            fd = node.writer()
         try:
-            apply(fd, node.target, before.mode, changes)
+            _change(node, before.mode, changes)
         except OSError:
             tree.changed_attributes(node.fileid)  # some of them
             raise
         return Change(before, tree.changed(node))
+
+
+def _change(node: Node, mode: int, changes: Changes) -> None:
+    """Make `changes` to an object of the upper layer, which has this type and mode."""
+    fd: Fd = node.real
+    if changes.size is not None and isinstance(node, FileNode):
+        fd = node.writer()
+    apply(fd, node.target, mode, changes)
 
 
 def _is_ready(node: Node, changes: Changes) -> bool:
@@ -138,7 +143,7 @@ def mode_after_write(had: Attributes, cred: Credentials) -> int | None:
     return stat.S_IMODE(had.mode) & ~drop if had.mode & drop else None
 
 
-def apply(fd: Fd, target: int | bytes, mode: int, changes: Changes) -> None:
+def apply(fd: Fd, target: Fd | bytes, mode: int, changes: Changes) -> None:
     """Make `changes` to the real inode behind `fd`, which has this type and mode.
 
     `target` is the same inode, as a descriptor that was opened or by its path.

@@ -11,7 +11,7 @@ from typing import Final
 import xattr
 
 from index import xattrs
-from index.fd import proc_path
+from index.fd import Fd, proc_path
 
 _FICLONE: Final = 0x40049409
 _PRIVATE: Final = (xattrs.PREFIX, xattrs.USER_PREFIX)
@@ -26,7 +26,7 @@ _CANNOT_CLONE: Final = (
 )
 
 
-def copy_data(source: int, target: int, size: int | None = None) -> None:
+def copy_data(source: Fd, target: Fd, size: int | None = None) -> None:
     """Copy a regular file's first `size` bytes (all by default) into an empty one.
 
     Shares the blocks where the filesystem can (FICLONE), else copies inside
@@ -50,7 +50,7 @@ def copy_data(source: int, target: int, size: int | None = None) -> None:
         position = end
 
 
-def _clone(source: int, target: int) -> bool:
+def _clone(source: Fd, target: Fd) -> bool:
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError as problem:
@@ -60,7 +60,7 @@ def _clone(source: int, target: int) -> bool:
     return True
 
 
-def _copy_range(source: int, target: int, start: int, end: int) -> None:
+def _copy_range(source: Fd, target: Fd, start: int, end: int) -> None:
     in_kernel = True
     while start < end:
         count = min(_CHUNK, end - start)
@@ -79,7 +79,7 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += done
 
 
-def copy_metadata(source: int, target: int) -> os.stat_result:
+def copy_metadata(source: Fd, target: Fd) -> os.stat_result:
     """Give `target` the owner, mode, extended attributes and times of `source`.
 
     Attributes of overlayfs itself are left out.  Returns what was asked of `source`.
@@ -95,7 +95,7 @@ def copy_metadata(source: int, target: int) -> os.stat_result:
     return st
 
 
-def _public_names(source: int) -> list[str]:
+def _public_names(source: Fd) -> list[str]:
     try:
         names = xattr.listxattr(os.fsdecode(proc_path(source)))
     except OSError as problem:
@@ -105,7 +105,7 @@ def _public_names(source: int) -> list[str]:
     return [name for name in names if not os.fsencode(name).startswith(_PRIVATE)]
 
 
-def _copy_xattr(source: int, target: int, name: str) -> None:
+def _copy_xattr(source: Fd, target: Fd, name: str) -> None:
     value = xattr.getxattr(os.fsdecode(proc_path(source)), name)
     try:
         xattr.setxattr(os.fsdecode(proc_path(target)), name, value)

@@ -12,7 +12,7 @@ import os
 
 from index import xattrs
 from index.entries import DirectoryEntry, pack_real
-from index.fd import Fd, components, open_dir, open_path
+from index.fd import Fd, components, open_dir, open_path, path_of
 from index.identity import Identity
 from index.syscalls import handle_of, link_fd
 from overlay import nlink, removal
@@ -115,7 +115,7 @@ def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> N
     tree.changed_object(identity.fileid)
 
 
-def write_nlink(tree: Tree, fd: int, identity: Identity, names: int) -> None:
+def write_nlink(tree: Tree, fd: Fd, identity: Identity, names: int) -> None:
     """Record how many names a file has, relative to the lower inode's link count."""
     if not identity.is_upper:
         xattrs.put(fd, xattrs.NLINK, b"L%+d" % (names - nlink.lower_nlink(tree, identity)))
@@ -137,7 +137,7 @@ def enter_dir(tree: Tree, record: UpperDir, identity: Identity) -> None:
     known = tree.index.find(identity.fileid)
     lower = known.lower if isinstance(known, DirectoryEntry) else None
     if opened is not None and not identity.is_by_path:
-        redirect = os.readlink(b"/proc/self/fd/%d" % opened[1])
+        redirect = path_of(opened[1])
     if not isinstance(known, DirectoryEntry):
         tree.index.forget(identity.fileid)  # a directory cannot replace it
     tree.index.put_directory(

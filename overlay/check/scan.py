@@ -164,7 +164,7 @@ def scan(tree: Tree, progress: Progress) -> Scan:
         tree.index = index
 
 
-def attributes_of(tree: Tree, fd: int) -> Attributes:
+def attributes_of(tree: Tree, fd: Fd) -> Attributes:
     """The private attributes of an inode, by the names that a mount without userxattr uses."""
     had = xattrs.names(fd)
     found = {}

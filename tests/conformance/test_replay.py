@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from index.fd import Fd
 from nfsd.replay import Fate, ReplayCache
 from nfsd.xdr.codec import Parts
 from nfsd.xdr.nfs3 import (
@@ -128,9 +129,8 @@ def test_begun_and_done_but_never_answered(server: Server, procedure: str) -> No
     wire.close()
     server.kill()
     assert server.stack.work is not None
-    replies = os.open(server.stack.work / "identity" / "replies", os.O_RDWR)
+    replies = Fd(os.open(server.stack.work / "identity" / "replies", os.O_RDWR))
     assert ReplayCache(replies).begin("127.0.0.1", message).fate is Fate.NEW
-    os.close(replies)
     server.start()
     assert status(answer(server.port, message)) == NFS3_OK
 

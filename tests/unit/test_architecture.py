@@ -72,8 +72,8 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 def test_the_server_uses_one_class_of_the_overlay() -> None:
     """Besides it, only values that go in and out, and what is kept; commands use more."""
     allowed = {"filesystem", "acl", "attributes", "blocking", "config", "counts", "credentials"}
-    allowed |= {"data", "errors", "generations", "listing", "mutex", "node", "page_cache"}
-    allowed |= {"per_client", "cache", "caches"}
+    allowed |= {"data", "descriptor", "errors", "generations", "listing", "mutex", "node"}
+    allowed |= {"page_cache", "per_client", "cache", "caches"}
     for path in modules("nfsd"):
         if path.stem.endswith("_command"):
             continue

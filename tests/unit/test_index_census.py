@@ -9,6 +9,7 @@ import pytest
 
 from index import census
 from index.census import Census
+from index.fd import Fd
 
 
 @pytest.fixture
@@ -19,32 +20,24 @@ def full(tmp_path: Path) -> Path:
 
 
 def test_a_count_is_done_in_parts(full: Path) -> None:
-    fd = os.open(full, os.O_RDONLY)
-    try:
-        counting = Census(fd)
-        assert [counting.count(0) for _ in range(3)] == [None, None, 2500]
-        assert counting.count(60) == 2500
-        (full / "more").touch()
-        assert counting.count(60) == 2501
-        for number in range(10):
-            (full / str(number)).unlink()
-        assert [counting.count(0) for _ in range(3)] == [2501, 2501, 2491]
-    finally:
-        os.close(fd)
+    counting = Census(Fd(os.open(full, os.O_RDONLY)))
+    assert [counting.count(0) for _ in range(3)] == [None, None, 2500]
+    assert counting.count(60) == 2500
+    (full / "more").touch()
+    assert counting.count(60) == 2501
+    for number in range(10):
+        (full / str(number)).unlink()
+    assert [counting.count(0) for _ in range(3)] == [2501, 2501, 2491]
 
 
 def test_what_has_not_changed_is_not_counted_again(
     full: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     os.utime(full, ns=(0, 10**18))
-    fd = os.open(full, os.O_RDONLY)
-    try:
-        counting = Census(fd)
-        assert counting.count(60) == 2500
-        monkeypatch.setattr(census, "_AT_ONCE", 1)
-        assert counting.count(0) == 2500
-        (full / "more").touch()
-        assert counting.count(0) == 2500
-        assert counting.count(60) == 2501
-    finally:
-        os.close(fd)
+    counting = Census(Fd(os.open(full, os.O_RDONLY)))
+    assert counting.count(60) == 2500
+    monkeypatch.setattr(census, "_AT_ONCE", 1)
+    assert counting.count(0) == 2500
+    (full / "more").touch()
+    assert counting.count(0) == 2500
+    assert counting.count(60) == 2501

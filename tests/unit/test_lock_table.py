@@ -367,7 +367,7 @@ class Pair:
         self.local = LocalLocks(self.opened)
         self.table = LockTable(lambda _, lock: self.granted.append(lock), outside=self.local)
 
-    def opened(self, key: bytes) -> int | None:
+    def opened(self, key: bytes) -> Fd | None:
         return Fd(os.open(self.path, os.O_RDWR)) if self.is_upper else None
 
     def call(self, command: int, kind: int, begin: int = 0, end: int = END) -> tuple[int, ...]:

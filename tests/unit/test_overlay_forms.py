@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from index.fd import Fd
 from index.origin import Origin, filesystem_uuid
 from index.syscalls import handle_of
 from overlay.credentials import ROOT
@@ -129,15 +130,10 @@ def _all(root: Path) -> list[Path]:
 
 
 def _origin(path: Path) -> bytes:
-    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        uuid = filesystem_uuid(directory)
-        assert uuid is not None
-        return Origin(uuid, handle_of(fd)).pack()
-    finally:
-        os.close(fd)
-        os.close(directory)
+    fd = Fd(os.open(path, os.O_PATH | os.O_NOFOLLOW))
+    uuid = filesystem_uuid(Fd(os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)))
+    assert uuid is not None
+    return Origin(uuid, handle_of(fd)).pack()
 
 
 _FORMS: dict[str, list[Operation]] = {

@@ -15,18 +15,17 @@ from typing import Any
 
 import pytest
 
+from index.fd import Fd
 from nfsd import replay
 from nfsd.replay import Fate, ReplayCache
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[int]:
-    fd = os.open(tmp_path / "replies", os.O_RDWR | os.O_CREAT)
-    yield fd
-    os.close(fd)
+def file(tmp_path: Path) -> Fd:
+    return Fd(os.open(tmp_path / "replies", os.O_RDWR | os.O_CREAT))
 
 
-def test_an_answer_is_kept_over_processes(file: int) -> None:
+def test_an_answer_is_kept_over_processes(file: Fd) -> None:
     cache = ReplayCache(file)
     entry = cache.begin("a", b"call")
     assert entry.fate is Fate.NEW
@@ -37,14 +36,14 @@ def test_an_answer_is_kept_over_processes(file: int) -> None:
         assert (known.fate, known.reply) == (Fate.DONE, b"answer")
 
 
-def test_a_call_is_its_address_and_all_its_bytes(file: int) -> None:
+def test_a_call_is_its_address_and_all_its_bytes(file: Fd) -> None:
     cache = ReplayCache(file)
     cache.finish(cache.begin("a", b"call"), b"answer")
     assert cache.begin("b", b"call").fate is Fate.NEW
     assert cache.begin("a", b"call!").fate is Fate.NEW
 
 
-def test_a_call_that_a_dead_process_began_is_of_unknown_fate(file: int) -> None:
+def test_a_call_that_a_dead_process_began_is_of_unknown_fate(file: Fd) -> None:
     ReplayCache(file).begin("a", b"call")
     cache = ReplayCache(file)
     entry = cache.begin("a", b"call")
@@ -54,7 +53,7 @@ def test_a_call_that_a_dead_process_began_is_of_unknown_fate(file: int) -> None:
     assert cache.begin("a", b"call").reply == b"answer"
 
 
-def test_an_answer_is_not_trusted_when_what_was_done_may_be_lost(file: int) -> None:
+def test_an_answer_is_not_trusted_when_what_was_done_may_be_lost(file: Fd) -> None:
     cache = ReplayCache(file, epoch=b"verifier")
     cache.finish(cache.begin("a", b"call"), b"answer")
     assert ReplayCache(file, epoch=b"verifier").begin("a", b"call").fate is Fate.DONE
@@ -65,13 +64,13 @@ def test_an_answer_is_not_trusted_when_what_was_done_may_be_lost(file: int) -> N
     assert cache.begin("a", b"call").reply == b"another"
 
 
-def test_a_cancelled_call_is_new(file: int) -> None:
+def test_a_cancelled_call_is_new(file: Fd) -> None:
     cache = ReplayCache(file)
     cache.cancel(cache.begin("a", b"call"))
     assert cache.begin("a", b"call").fate is Fate.NEW
 
 
-def test_a_call_of_unknown_fate_that_is_cancelled_stays_so(file: int) -> None:
+def test_a_call_of_unknown_fate_that_is_cancelled_stays_so(file: Fd) -> None:
     ReplayCache(file).begin("a", b"call")
     cache = ReplayCache(file)
     for _ in range(3):
@@ -81,7 +80,7 @@ def test_a_call_of_unknown_fate_that_is_cancelled_stays_so(file: int) -> None:
     assert ReplayCache(file).begin("a", b"call").fate is Fate.UNKNOWN
 
 
-def test_old_answers_are_forgotten(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_answers_are_forgotten(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ReplayCache(file)
     cache.finish(cache.begin("a", b"call"), b"answer")
     later = time.time_ns() + replay.AGE_MAX + 1
@@ -89,7 +88,7 @@ def test_old_answers_are_forgotten(file: int, monkeypatch: pytest.MonkeyPatch) -
     assert cache.begin("a", b"call").fate is Fate.NEW
 
 
-def test_the_file_stays_its_size_and_the_newest_stay_in_it(file: int) -> None:
+def test_the_file_stays_its_size_and_the_newest_stay_in_it(file: Fd) -> None:
     cache = ReplayCache(file)
     calls = [b"%d" % number for number in range(50_000)]
     for call in calls:
@@ -100,7 +99,7 @@ def test_the_file_stays_its_size_and_the_newest_stay_in_it(file: int) -> None:
     assert sum(kept) > 990
 
 
-def test_a_repetition_waits_for_the_first_answer(file: int) -> None:
+def test_a_repetition_waits_for_the_first_answer(file: Fd) -> None:
     cache = ReplayCache(file)
     entry = cache.begin("a", b"call")
     found: list[replay.Entry] = []
@@ -113,7 +112,7 @@ def test_a_repetition_waits_for_the_first_answer(file: int) -> None:
     assert [one.reply for one in found] == [b"answer"]
 
 
-def test_a_call_under_way_keeps_its_place(file: int) -> None:
+def test_a_call_under_way_keeps_its_place(file: Fd) -> None:
     cache = ReplayCache(file)
     entry = cache.begin("a", b"call")
     for number in range(50_000):
@@ -124,7 +123,7 @@ def test_a_call_under_way_keeps_its_place(file: int) -> None:
 
 
 def test_more_calls_under_way_than_there_are_places(
-    file: int, monkeypatch: pytest.MonkeyPatch
+    file: Fd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "_SETS", 1)
     cache = ReplayCache(file)
@@ -161,7 +160,7 @@ class Other:
         os.waitpid(self.pid, 0)
 
 
-def test_a_call_under_way_in_another_process(file: int) -> None:
+def test_a_call_under_way_in_another_process(file: Fd) -> None:
     cache = ReplayCache(file, 2)
 
     def steps() -> Iterator[Fate]:
@@ -181,7 +180,7 @@ def test_a_call_under_way_in_another_process(file: int) -> None:
         other.kill()
 
 
-def test_another_process_that_dies_leaves_its_calls_of_unknown_fate(file: int) -> None:
+def test_another_process_that_dies_leaves_its_calls_of_unknown_fate(file: Fd) -> None:
     cache = ReplayCache(file, 2)
     other = Other(cache, 1, lambda: [cache.begin("a", b"call").fate])
     assert other.answer() is Fate.NEW
@@ -191,7 +190,7 @@ def test_another_process_that_dies_leaves_its_calls_of_unknown_fate(file: int) -
     assert cache.begin("a", b"call").fate is Fate.UNKNOWN
 
 
-def test_an_answer_half_written_by_a_dead_process_is_none(file: int) -> None:
+def test_an_answer_half_written_by_a_dead_process_is_none(file: Fd) -> None:
     dead = ReplayCache(file)
     dead.finish(dead.begin("a", b"call"), b"answer")
     content = os.pread(file, replay.SIZE, 0)
@@ -199,7 +198,7 @@ def test_an_answer_half_written_by_a_dead_process_is_none(file: int) -> None:
     assert ReplayCache(file).begin("a", b"call").fate is Fate.UNKNOWN
 
 
-def test_a_call_sent_to_two_processes_at_once_is_new_to_one(file: int) -> None:
+def test_a_call_sent_to_two_processes_at_once_is_new_to_one(file: Fd) -> None:
     cache = ReplayCache(file, 2)
     calls = [b"%d" % number for number in range(2000)]  # so few that none pushes another out
     at = memoryview(mmap.mmap(-1, 16)).cast("Q")  # how many each has come to

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 import time
 from pathlib import Path
 
 import pytest
 
+from index.fd import Fd
 from nfsd.calls import Peer
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.record import mark
@@ -285,14 +287,14 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
 
     void = pack_void, unpack_void
     once = Procedure.of(Signature(0, "ONCE", *void, *void), run, Effect.REPLAY_CACHED, again)
-    with (tmp_path / "replies").open("w+b") as file:
-        ReplayCache(file.fileno()).begin("192.0.2.1", call())
-        dispatcher = Dispatcher([Program(PROGRAM, 2, (once,))], ReplayCache(file.fileno()))
-        with pytest.raises(WouldBlock):
-            dispatcher.answer(call(), Peer("192.0.2.1", 1023), [])
-        blocked = False
-        parts: Parts = []
-        dispatcher.answer_waiting(call(), Peer("192.0.2.1", 1023), parts, BEGUN)
+    file = Fd(os.open(tmp_path / "replies", os.O_RDWR | os.O_CREAT))
+    ReplayCache(file).begin("192.0.2.1", call())
+    dispatcher = Dispatcher([Program(PROGRAM, 2, (once,))], ReplayCache(file))
+    with pytest.raises(WouldBlock):
+        dispatcher.answer(call(), Peer("192.0.2.1", 1023), [])
+    blocked = False
+    parts: Parts = []
+    dispatcher.answer_waiting(call(), Peer("192.0.2.1", 1023), parts, BEGUN)
     message, _ = unpack_rpc_msg(unmarked(parts), 0)
     assert message.body.rbody is not None
     assert accepted(message.body.rbody)[0] == SUCCESS
