@@ -45,7 +45,7 @@ help:
 	@echo "             EXPORT=/NAME LISTEN=ADDR:PORT; without LOWER a demonstration in $(DEMO)"
 	@echo "make test    set up what is needed and run every test (root for most of them), the fast ones"
 	@echo "             also on what is not compiled"
-	@echo "make check   lint, types and the fast unit tests, in under a minute"
+	@echo "make check   lint, types and the fast tests, in some minutes"
 	@echo "make compiled  a copy in $(COMPILED) with the modules compiled that every call passes through"
 	@echo "make bench   measure beside NFS-Ganesha and write docs/benchmarks.md (root, a quarter of an"
 	@echo "             hour, a machine that does nothing else): SECONDS=1 ROUNDS=3"
@@ -112,6 +112,7 @@ man: $(STAMP)
 install:
 	rm -rf $(DESTDIR)$(LIB)
 	$(PYTHON) -m venv $(DESTDIR)$(LIB)
+	@echo "compiling and installing: a minute or two"
 	$(DESTDIR)$(LIB)/bin/python -m pip install --quiet --disable-pip-version-check .
 	install -d $(DESTDIR)$(PREFIX)/bin
 	printf '#!/bin/sh\nexec %s -P -m nfsd "$$@"\n' $(LIB)/bin/python >$(DESTDIR)$(COMMAND)
