@@ -98,7 +98,7 @@ class Container:
         file.write_text(text)
 
     def install(self) -> None:
-        """`make install` of this checkout, into the container's files; not compiled, as that takes long."""
+        """`make install` of this checkout, into the container's files; compiling takes too long."""
         python = os.path.realpath(sys.executable)
         words = ["make", "install", f"DESTDIR={self.root}", "PREFIX=/usr", f"PYTHON={python}"]
         command(["env", "OVERLAY_NFSD_COMPILE=0", *words], timeout=300, cwd=PROJECT)

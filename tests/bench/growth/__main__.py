@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.bench import isolation
 from tests.bench.ground import Disk
-from tests.bench.growth import crowd, layers, listing, slow, start, walk
+from tests.bench.growth import crew, crowd, layers, listing, slow, start, walk
 from tests.bench.growth.site import Effort, GrowthSite
 from tests.bench.machine import description
 from tests.conformance.machine import UnavailableError
@@ -25,6 +25,7 @@ _PARTS: Final = {
     "layers": layers.measure,
     "listing": listing.measure,
     "crowd": crowd.measure,
+    "crew": crew.measure,
     "walk": walk.measure,
     "start": start.measure,
     "slow": slow.measure,
