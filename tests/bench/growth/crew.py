@@ -13,10 +13,10 @@ from tests.wire import Wire
 _SHAPE: Final = Shape(8, 8)
 _FILES: Final = 1000
 _TEXT: Final = f"""\
-GETATTR of {_FILES:,} files, 8 connections with 8 calls outstanding on each. Aim: with two workers 1.6
-times the calls of one where there is a processor for each and one for the generator. Where there
-are only two the generator takes one of them; then the server's processor time for a call tells
-whether the workers are in each other's way.
+GETATTR of {_FILES:,} files, 8 connections with 8 calls outstanding on each. Aim: with two
+workers 1.6 times the calls of one where there is a processor for each and one for the generator.
+Where there are only two the generator takes one of them; then the server's processor time for a
+call tells whether the workers are in each other's way.
 
 """
 
