@@ -156,13 +156,17 @@ class ReplayCache:
         return entry
 
     def _begin(self, digest: bytes) -> Entry:
-        group = int.from_bytes(digest[:4], "little") % _SETS
+        group = (digest[0] | digest[1] << 8) % _SETS
         heads = group * _SET
-        with self._locks[group % _LOCKS]:
+        lock = self._locks[group % _LOCKS]
+        lock.acquire()
+        try:
             place = self._map.find(digest, heads, heads + _COUNT)
             if place < 0 or (place - heads) % _HEAD_BYTES:
                 return self._enter(digest, self._free_place(heads), Fate.NEW)
             return self._again(digest, place)
+        finally:
+            lock.release()
 
     def _enter(self, digest: bytes, place: int, fate: Fate) -> Entry:
         """Say that a call is under way here."""
