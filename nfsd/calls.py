@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from nfsd.program import Caller, Effect, Procedure, Program
 from nfsd.tally import first_word
@@ -58,7 +59,8 @@ _ROUTES: Final = 512  # kept of one peer
 _QUESTIONERS: Final = 65536
 
 
-class Route(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Route:
     """Where a call goes, and who makes it."""
 
     procedure: Procedure

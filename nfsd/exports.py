@@ -12,7 +12,17 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, NamedTuple, NoReturn, Protocol, TypeVar, overload
+from typing import (
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
@@ -73,12 +83,8 @@ class Readable(Protocol):
 F = TypeVar("F", bound=Readable)
 
 
-class Entered(NamedTuple, Generic[F]):
-    """An object in an export, and whom the caller acts for there."""
-
-    overlay: F
-    node: Node
-    credentials: Credentials
+# An object in an export, and whom the caller acts for there.
+Entered: TypeAlias = tuple[F, Node, Credentials]
 
 
 class Exports:
@@ -149,7 +155,7 @@ class Exports:
                 raise error(errno.EROFS)
             if options.sync:
                 may_block()  # it ends with a wait for the disk
-        return Entered(overlay, node, options.squash(caller.credentials))
+        return overlay, node, options.squash(caller.credentials)
 
     def _enter_above(self, caller: Caller, handle: bytes, *, write: bool) -> Entered[Readable]:
         """A directory above the exports."""
@@ -159,7 +165,7 @@ class Exports:
         node = seen.resolve(handle)
         if write:
             raise error(errno.EROFS)
-        return Entered(seen, node, caller.credentials)
+        return seen, node, caller.credentials
 
     def _seen(self, caller: Caller, above: PseudoRoot) -> SeenRoot:
         options = self.standing(caller).options

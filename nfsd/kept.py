@@ -8,7 +8,8 @@ counters, and the reply is then made anew.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from nfsd.record import mark
 from overlay.cache import PLACE_BYTES, Cache, Room
@@ -23,7 +24,8 @@ _SHARE: Final = 1 / 2  # of a room
 _ENTRY_BYTES: Final = PLACE_BYTES + 340
 
 
-class Kept(NamedTuple):
+@dataclass(slots=True)
+class Kept:
     """A reply, and what it was made of."""
 
     mark: bytes  # what comes before its xid

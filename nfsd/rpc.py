@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 from time import monotonic_ns
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 from nfsd.calls import (
     HEADER_BYTES,
@@ -43,12 +43,9 @@ _STATUS_AT: Final = 4 + len(_SUCCESS)
 _STATUS: Final = struct.Struct(">I")
 
 
-class Made(NamedTuple):
-    """The reply to a call that was made, and what is counted of it."""
-
-    reply: Parts
-    status: int = 0
-    moved: int = 0  # bytes of file contents
+# The reply to a call that was made, and what is counted of it: its status, and how many
+# bytes of file contents were moved.
+Made: TypeAlias = tuple[Parts, int, int]
 
 
 class Dispatcher:
@@ -66,7 +63,7 @@ class Dispatcher:
         tally: Tally | None = None,
     ) -> None:
         self._tally = Tally() if tally is None else tally
-        self._counted_again = self._tally.loop.again
+        self._again = self._tally.loop.again
         # To be told of each batch that is answered, and when it began (time.monotonic_ns).
         self.answered = self._tally.loop.batch
         self._switchboard = Switchboard(programs, standing)
@@ -88,7 +85,7 @@ class Dispatcher:
             kept = self._kept.get((route.questioner, head[at:]))
             if kept is not None:
                 parts += (kept.mark, head[:4], kept.body)
-                self._counted_again(kept.outcome)
+                self._again.append(kept.outcome)
                 return kept.size
         return _append(parts, self._reply(record, head, at, route, peer, monotonic_ns(), keep=True))
 
@@ -124,18 +121,20 @@ class Dispatcher:
         try:
             if route is None:
                 route, at = self._switchboard.examine(head, peer)
-            made = self._make(route, at, record, keep=keep)
+            reply, status, moved = self._make(route, at, record, keep=keep)
         except WouldBlock:
             raise
         except Exception as error:
             return self._refuse(error, head, peer)
         nanoseconds = monotonic_ns() - begun
-        count = self._tally.loop.count if keep else self._tally.count_slow
-        count(route.first, made.status, nanoseconds, made.moved)
+        if keep:
+            self._tally.loop.count(route.first, status, nanoseconds, moved)
+        else:
+            self._tally.count_slow(route.first, status, nanoseconds, moved)
         if self.trace:
             arguments = decode(route.procedure.unpack, record, at)
-            self._log(route, arguments, made, nanoseconds)
-        return made.reply
+            self._log(route, arguments, reply, status, nanoseconds)
+        return reply
 
     def _refuse(self, error: Exception, head: bytes, peer: Peer) -> Parts:
         """The reply to a call that was not made, or in which something unexpected happened."""
@@ -166,7 +165,7 @@ class Dispatcher:
         reply: Parts = [bytes(record[:4]) + _SUCCESS]
         result = procedure.run(route.caller, arguments)
         procedure.pack(result, reply)
-        return Made(reply, procedure.status(result), procedure.moved(result))
+        return reply, procedure.status(result), procedure.moved(result)
 
     def _make_and_keep(
         self,
@@ -185,7 +184,7 @@ class Dispatcher:
         if procedure.is_lasting(result):
             outcome = kept_outcome(route.first, status)
             self._kept.keep((route.questioner, record[at:]), body, basis, outcome)
-        return Made([record[:4], body], status)
+        return [record[:4], body], status, 0
 
     def _make_once(
         self,
@@ -203,9 +202,9 @@ class Dispatcher:
                 entry = replays.begin_after(caller.address, record)
             self._tally.repeated(entry.fate)
             if entry.fate is Fate.DONE:
-                return Made([entry.reply], *_STATUS.unpack_from(entry.reply, _STATUS_AT))
+                return [entry.reply], _STATUS.unpack_from(entry.reply, _STATUS_AT)[0], 0
             if entry.fate is Fate.RUNNING:
-                return Made([])
+                return [], 0, 0
             if entry.fate is Fate.UNKNOWN and procedure.again is not None:
                 run = procedure.again
         packed: Parts = [bytes(record[:4]), _SUCCESS]
@@ -220,28 +219,32 @@ class Dispatcher:
             replays.finish(entry, reply)
         else:
             replays.cancel(entry)
-        return Made([reply], procedure.status(result))
+        return [reply], procedure.status(result), 0
 
     def _log(
         self,
         route: Route,
         arguments: Any,  # noqa: ANN401 - by procedure
-        made: Made,
+        reply: Parts,
+        status: int,
         nanoseconds: int,
     ) -> None:
         name = route.procedure.name.partition("_")[2]
         what = f"{name} {route.procedure.described(route.caller, arguments)}".rstrip()
-        status, size = status_name(made.status), sum(map(len, made.reply))
+        said, size = status_name(status), sum(map(len, reply))
         took, who = nanoseconds / 1000, route.caller.address
-        LOGGER.debug("%s %s: %s, %d bytes in %.0f us", who, what, status, size, took)
+        LOGGER.debug("%s %s: %s, %d bytes in %.0f us", who, what, said, size, took)
 
 
 def _append(parts: Parts, reply: Parts) -> int:
     """Append a reply behind its record mark; returns the size of both."""
-    size = sum(map(len, reply))
+    size = 0
+    for part in reply:
+        size += len(part)
     if size == 0:
         return 0
-    parts += (mark(size), *reply)
+    parts.append(mark(size))
+    parts += reply
     return 4 + size
 
 

@@ -113,11 +113,10 @@ class Row:
 
     def __init__(self) -> None:
         self.words = memoryview(bytearray()).cast("Q")
-        # Of the batch under way: the outcomes of replies that were kept, and the
-        # nanoseconds of other calls.
-        self._again: list[int] = []
+        # Of the batch under way: the outcomes of replies that were kept, which who gives
+        # one appends, and the nanoseconds of other calls.
+        self.again: list[int] = []
         self._others = 0
-        self.again = self._again.append
 
     def count(self, first: int, status: int, nanoseconds: int, data: int) -> None:
         """A call was made of the procedure whose words begin at `first`."""
@@ -131,7 +130,7 @@ class Row:
 
     def batch(self, begun: int) -> None:
         """The calls of a batch are answered, which began then by time.monotonic_ns."""
-        again = self._again
+        again = self.again
         if again:
             number = len(again)
             share = (monotonic_ns() - begun - self._others) // number

@@ -39,8 +39,9 @@ def test_it_excludes_other_processes() -> None:
     mutex, free = mutexes(2)
     pid = held_by_another(mutex)
     try:
-        with free:
-            assert not mutex.acquire_at_once()
+        free.acquire()
+        assert not mutex.acquire_at_once()
+        free.release()
         assert not mutex.acquire_at_once()
         begun = time.monotonic()
         assert not mutex.acquire_within(SHORT)
@@ -54,7 +55,6 @@ def test_the_next_has_it_from_one_that_died() -> None:
         Mutex.acquire,
         Mutex.acquire_at_once,
         lambda mutex: mutex.acquire_within(SHORT),
-        Mutex.__enter__,
     ):
         (mutex,) = mutexes(1)
         for _ in range(2):
@@ -91,10 +91,12 @@ def test_a_thread_may_take_it_again_and_another_may_not() -> None:
         thread.start()
         thread.join()
 
-    with mutex:
-        with mutex:
-            look_elsewhere()
-        look_elsewhere()
+    mutex.acquire()
+    mutex.acquire()
+    look_elsewhere()
+    mutex.release()
+    look_elsewhere()
+    mutex.release()
     look_elsewhere()
     assert found == [False, False, True]
 
@@ -105,8 +107,9 @@ def test_a_thread_that_waits_lets_others_go_on() -> None:
     got = threading.Event()
 
     def wait() -> None:
-        with mutex:
-            got.set()
+        mutex.acquire()
+        got.set()
+        mutex.release()
 
     thread = threading.Thread(target=wait)
     thread.start()

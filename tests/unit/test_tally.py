@@ -48,8 +48,8 @@ def test_replies_that_were_kept_share_the_time_of_their_batch() -> None:
     of = Tally()
     begun = time.monotonic_ns() - 3_000_000
     for _ in range(2):
-        of.loop.again(kept_outcome(GETATTR, 0))
-    of.loop.again(kept_outcome(LOOKUP, NFS3ERR_NOENT))
+        of.loop.again.append(kept_outcome(GETATTR, 0))
+    of.loop.again.append(kept_outcome(LOOKUP, NFS3ERR_NOENT))
     of.loop.count(LOOKUP, 0, 2_400_000, 0)
     of.loop.batch(begun)
     of.loop.batch(begun)
@@ -65,7 +65,7 @@ def test_a_batch_of_nothing_but_one_kind_is_counted_as_any_other() -> None:
     of = Tally()
     for number in (1, 16):
         for _ in range(number):
-            of.loop.again(kept_outcome(GETATTR, 0))
+            of.loop.again.append(kept_outcome(GETATTR, 0))
         of.loop.batch(time.monotonic_ns() - 1_000_000 * number)
     found = counted(of, "GETATTR")
     assert by_status(found.kept) == {"OK": 17}
