@@ -12,6 +12,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def about(tree: Served, handle: bytes) -> Attributes | int:
 def everything(tree: Served) -> tuple[Any, ...]:
     """All that a process can be asked but access times, which asking changes."""
     found = tree.tree(), tree.handles(), [handle_or_errno(tree, path) for path in PATHS]
-    return *found, {path: tree.attributes(path)._replace(atime=0) for path in tree.paths()}
+    return *found, {path: replace(tree.attributes(path), atime=0) for path in tree.paths()}
 
 
 def attempt(tree: Served, name: str, *arguments: Any) -> int:  # noqa: ANN401 - by name
