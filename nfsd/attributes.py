@@ -37,22 +37,22 @@ def pack_attributes(attributes: Attributes, fsid: int) -> bytes:
     Times outside of what 32 bits of seconds hold wrap around, as they do in
     other servers.
     """
-    mode, nlink, uid, gid, size, used, rdev, fileid, atime, mtime, ctime = attributes
-    atime_s, atime_ns = divmod(atime, SECOND)
-    mtime_s, mtime_ns = divmod(mtime, SECOND)
-    ctime_s, ctime_ns = divmod(ctime, SECOND)
+    mode, rdev = attributes.mode, attributes.rdev
+    atime_s, atime_ns = divmod(attributes.atime, SECOND)
+    mtime_s, mtime_ns = divmod(attributes.mtime, SECOND)
+    ctime_s, ctime_ns = divmod(attributes.ctime, SECOND)
     return FATTR3.pack(
         _FTYPE3[mode >> 12],
         mode & 0o7777,
-        nlink,
-        uid,
-        gid,
-        size,
-        used,
+        attributes.nlink,
+        attributes.uid,
+        attributes.gid,
+        attributes.size,
+        attributes.used,
         os.major(rdev) if rdev else 0,
         os.minor(rdev) if rdev else 0,
         fsid,
-        fileid,
+        attributes.fileid,
         atime_s & _U32,
         atime_ns,
         mtime_s & _U32,

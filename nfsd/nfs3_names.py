@@ -37,7 +37,7 @@ from nfsd.xdr.nfs3 import (
     diropargs3,
     specdata3,
 )
-from overlay.attributes import NO_CHANGES
+from overlay.attributes import Changes
 from overlay.errors import error
 
 _PATH_MAX: Final = 4095  # bytes in a symbolic link
@@ -67,7 +67,7 @@ def create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3r
     if how.verf is not None:
         made = overlay.create_exclusive(directory, where.name, cred, how.verf)
     else:
-        changes = NO_CHANGES if how.obj_attributes is None else changes_of(how.obj_attributes)
+        changes = Changes() if how.obj_attributes is None else changes_of(how.obj_attributes)
         guarded = how.mode == GUARDED
         made = overlay.create(directory, where.name, cred, changes, guarded)
     attributes = known_attributes(overlay, made.node)

@@ -7,6 +7,7 @@ CPython 3.11 on 64 bits lays them out; the tests hold them against what is reall
 from __future__ import annotations
 
 import resource
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from index.identity import Signer
@@ -30,11 +31,16 @@ _LOWER_BYTES: Final = 112  # of each lower directory
 _KNOWN_BYTES: Final = PLACE_BYTES + 112 + 2 * _BYTES  # with the number and the handle
 
 
-class Known(NamedTuple):
+@dataclass(slots=True, init=False)
+class Known:
     """What a name in a directory was found to be, while its counter stood so."""
 
-    generation: int
-    handle: bytes | None  # None: there is no such name
+    generation: Final[int]
+    handle: Final[bytes | None]  # None: there is no such name
+
+    def __init__(self, generation: int, handle: bytes | None) -> None:  # (overlay.attributes)
+        self.generation = generation
+        self.handle = handle
 
 
 class Listed(NamedTuple):

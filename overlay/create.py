@@ -21,7 +21,7 @@ from index.fd import Fd, open_at, open_dir, open_path
 from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, rename
 from overlay import permission, setattr
 from overlay.acl import DEFAULT_ACL
-from overlay.attributes import NO_CHANGES, Attributes, Changes
+from overlay.attributes import Attributes, Changes
 from overlay.copy_up import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import resolve
@@ -114,7 +114,7 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
     mode = 0o755 if changes.mode is None else changes.mode
     # What mkdir(2) itself does not set.
     special = mode & (stat.S_ISUID | stat.S_ISGID)
-    rest = changes._replace(mode=None)
+    rest = changes.with_mode(None)
 
     def make(parent: DirNode, before: Attributes) -> Created:
         # An opaque directory is needed where a whiteout goes; elsewhere it stays
@@ -123,7 +123,7 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
 
         def place(directory: Fd, new: bytes) -> None:
             as_user(cred, lambda: os.mkdir(new, mode & 0o1777, dir_fd=directory))
-            if opaque or special or rest != NO_CHANGES:
+            if opaque or special or rest:
                 made = open_dir(directory, new)
                 if opaque:
                     tree.kernel.put(made, xattrs.OPAQUE, b"y")
@@ -131,7 +131,7 @@ def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: 
                     os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
                 _finish_new(made, rest, cred)
 
-        _place(tree, parent, name, place, aside=bool(special) or rest != NO_CHANGES)
+        _place(tree, parent, name, place, aside=bool(special or rest))
         fd = open_dir(upper_of(parent), name)
         last, st = last_change(), os.fstat(fd)
         node = new_dir(tree, fd, st)
@@ -232,10 +232,16 @@ def _make_file(
     upper = upper_of(parent)
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
     mode = mode_of_new(before, mode, cred)
-    rest = changes._replace(mode=None, size=changes.size or None)
+    rest = Changes(
+        uid=changes.uid,
+        gid=changes.gid,
+        size=changes.size or None,
+        atime=changes.atime,
+        mtime=changes.mtime,
+    )
     fd = None
     try:
-        if rest == NO_CHANGES:
+        if not rest:
             fd = as_user(cred, lambda: open_at(upper, name, _CREATE, mode))
     except FileExistsError:
         fd = None  # a whiteout
@@ -268,7 +274,7 @@ def _finish_new(fd: Fd, changes: Changes, cred: Credentials) -> None:
     """Set what the creating call could not, on an object that nobody sees yet."""
     st = os.fstat(fd)
     setattr.check_owner_change(st.st_uid, st.st_gid, changes, cred)
-    setattr.apply(fd, fd, st.st_mode, changes._replace(mode=None))
+    setattr.apply(fd, fd, st.st_mode, changes.with_mode(None))
 
 
 def _place(

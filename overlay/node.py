@@ -11,8 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from index.fd import Fd, proc_path, reopen
 from index.identity import DIRECTORY, Identity
@@ -34,29 +34,44 @@ class LowerDir(NamedTuple):
         return self.layer.identity(self.fd, os.fstat(self.fd), is_dir=True)
 
 
-class Place(NamedTuple):
+@dataclass(slots=True, init=False)
+class Place:
     """A name in the merged tree: the parent directory's handle and the name in it."""
 
-    parent: bytes
-    name: bytes
+    parent: Final[bytes]
+    name: Final[bytes]
+
+    def __init__(self, parent: bytes, name: bytes) -> None:
+        self.parent = parent
+        self.name = name
 
 
-@dataclass(slots=True, eq=False)
 class _Object:
     """What every object has: its identity and the handle made of it."""
 
-    identity: Identity
-    handle: bytes
-    generation: int
-    # Where the object was found.  Of a lower directory this cannot change, as
-    # renaming would copy it up; of a lower file it is one of its names.
-    place: Place | None
-    # The attributes last read, and the counter as it stood before.
-    kept: tuple[int, Attributes] | None = field(default=None, init=False)
-    # Its access ACL, in the same way.
-    kept_acl: tuple[int, Acl | None] | None = field(default=None, init=False)
-    # An upper object whose inode is a copy of the one that its identity names.
-    was_copied: bool = field(default=False, kw_only=True)
+    __slots__ = ("generation", "handle", "identity", "kept", "kept_acl", "place", "was_copied")
+
+    def __init__(
+        self,
+        identity: Identity,
+        handle: bytes,
+        generation: int,
+        place: Place | None,
+        *,
+        was_copied: bool,
+    ) -> None:
+        self.identity = identity
+        self.handle = handle
+        self.generation = generation
+        # Where the object was found.  Of a lower directory this cannot change, as
+        # renaming would copy it up; of a lower file it is one of its names.
+        self.place = place
+        # The attributes last read, and the counter as it stood before.
+        self.kept: tuple[int, Attributes] | None = None
+        # Its access ACL, in the same way.
+        self.kept_acl: tuple[int, Acl | None] | None = None
+        # An upper object whose inode is a copy of the one that its identity names.
+        self.was_copied = was_copied
 
     @property
     def is_indexed(self) -> bool:
@@ -68,17 +83,33 @@ class _Object:
         return self.identity.fileid
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class FileNode(_Object):
     """Anything but a directory: `fd` names the inode that holds the data now."""
 
-    layer: Layer
-    fd: Fd
-    mode: int  # the file type; the permission bits may have changed since
-    nlink_adjust: int  # what to add to the real inode's st_nlink
-    data: Fd | None = None  # the inode that has the data, where `fd` is a metacopy
-    _reader: Fd | None = field(default=None, init=False)
-    _writer: Fd | None = field(default=None, init=False)
+    __slots__ = ("_reader", "_writer", "data", "fd", "layer", "mode", "nlink_adjust")
+
+    def __init__(
+        self,
+        identity: Identity,
+        handle: bytes,
+        generation: int,
+        place: Place | None,
+        *,
+        layer: Layer,
+        fd: Fd,
+        mode: int,
+        nlink_adjust: int,
+        data: Fd | None = None,
+        was_copied: bool = False,
+    ) -> None:
+        super().__init__(identity, handle, generation, place, was_copied=was_copied)
+        self.layer = layer
+        self.fd = fd
+        self.mode = mode  # the file type; the permission bits may have changed since
+        self.nlink_adjust = nlink_adjust  # what to add to the real inode's st_nlink
+        self.data = data  # the inode that has the data, where `fd` is a metacopy
+        self._reader: Fd | None = None
+        self._writer: Fd | None = None
 
     @property
     def is_dir(self) -> bool:
@@ -127,12 +158,25 @@ class FileNode(_Object):
         return self._writer
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
 class DirNode(_Object):
     """A directory: its upper directory and the stack of lower ones that it merges."""
 
-    upper: Fd | None
-    lowers: tuple[LowerDir, ...]
+    __slots__ = ("lowers", "upper")
+
+    def __init__(
+        self,
+        identity: Identity,
+        handle: bytes,
+        generation: int,
+        place: Place | None,
+        *,
+        upper: Fd | None,
+        lowers: tuple[LowerDir, ...],
+        was_copied: bool = False,
+    ) -> None:
+        super().__init__(identity, handle, generation, place, was_copied=was_copied)
+        self.upper = upper
+        self.lowers = lowers
 
     @property
     def is_dir(self) -> bool:

@@ -14,7 +14,7 @@ import time
 
 from index.fd import Fd
 from overlay import permission
-from overlay.attributes import NO_CHANGES, NOW, Attributes, Change, Changes, Now
+from overlay.attributes import NOW, Attributes, Change, Changes, Now
 from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
 from overlay.decode import current
@@ -31,7 +31,7 @@ def setattr(
     Raises EPERM or EACCES where `cred` may not, EISDIR or EINVAL for the size
     of what has none, EROFS without an upper layer.
     """
-    if changes != NO_CHANGES and not _is_ready(node, changes):
+    if changes and not _is_ready(node, changes):
         node = current(tree, node)
         _check(tree, node, cred, changes, guard)
         guard = None  # it held; copying up changes the ctime
@@ -42,7 +42,7 @@ def setattr(
     with tree.changing():
         node = current(tree, node)
         before = _check(tree, node, cred, changes, guard)
-        if changes == NO_CHANGES:
+        if not changes:
             return Change(before, before)
         changes = _without_privilege(before, cred, changes)
         try:
@@ -126,7 +126,7 @@ def _without_privilege(had: Attributes, cred: Credentials, changes: Changes) -> 
     owner = changes.uid is not None or changes.gid is not None
     if mode is None and (changes.size is not None or (owner and not had.is_dir)):
         mode = mode_after_write(had, cred)
-    return changes._replace(mode=mode)
+    return changes.with_mode(mode)
 
 
 def mode_after_write(had: Attributes, cred: Credentials) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -92,7 +93,7 @@ def test_packed_attributes_are_the_fattr3(
 
 def test_wcc_says_what_was_before() -> None:
     before = Attributes(stat.S_IFREG, 1, 0, 0, 5, 0, 0, 9, 1, 2 * 10**9 + 3, 4 * 10**9 + 5)
-    wcc = decode(unpack_wcc_data, wcc_of(Change(before, before._replace(size=6)), 1))
+    wcc = decode(unpack_wcc_data, wcc_of(Change(before, replace(before, size=6)), 1))
     assert wcc.before == (5, (2, 3), (4, 5))
     assert isinstance(wcc.after, fattr3)
     assert wcc.after.size == 6

@@ -9,6 +9,7 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_everything_is_kept(dirs: Dirs, tree: Served, path: str) -> None:
     changed = {"atime": TIME + 5, "ctime": after.ctime, "used": after.used}
     if after.is_dir:  # these are the filesystem's own business
         changed |= {"size": after.size, "nlink": after.nlink}
-    assert after == before._replace(**changed)
+    assert after == replace(before, **changed)
     assert tree.node(path).handle == handle
     assert stat.S_IFMT((dirs.upper / path).lstat().st_mode) == stat.S_IFMT(before.mode)
     shown = tree.attributes(os.path.dirname(path))
