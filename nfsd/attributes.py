@@ -19,13 +19,13 @@ from nfsd.xdr.nfs3 import (
     sattr3,
     wcc_data,
 )
-from nfsd.xdr.nfs3 import S_5I2Q2I2Q6I as FATTR3
+from nfsd.xdr.nfs3 import P_5I2Q2I2Q6I as PACK_FATTR3
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
 from overlay.errors import WouldBlock, error
 from overlay.node import Node
 
 SECOND: Final = 1_000_000_000  # in nanoseconds
-_HAD: Final = struct.Struct(">IQ5I")  # a pre_op_attr, and that a post_op_attr follows
+_PACK_HAD: Final = struct.Struct(">IQ5I").pack  # a pre_op_attr, and that a post_op_attr follows
 _U32: Final = 0xFFFFFFFF
 # ftype3 by the file type bits of a mode: FIFO, CHR, DIR, BLK, REG, LNK, SOCK.
 _FTYPE3: Final = (0, 7, 4, 0, 2, 0, 3, 0, 1, 0, 5, 0, 6, 0, 0, 0)
@@ -38,10 +38,8 @@ def pack_attributes(attributes: Attributes, fsid: int) -> bytes:
     other servers.
     """
     mode, rdev = attributes.mode, attributes.rdev
-    atime_s, atime_ns = divmod(attributes.atime, SECOND)
-    mtime_s, mtime_ns = divmod(attributes.mtime, SECOND)
-    ctime_s, ctime_ns = divmod(attributes.ctime, SECOND)
-    return FATTR3.pack(
+    atime, mtime, ctime = attributes.atime, attributes.mtime, attributes.ctime
+    return PACK_FATTR3(
         _FTYPE3[mode >> 12],
         mode & 0o7777,
         attributes.nlink,
@@ -53,12 +51,12 @@ def pack_attributes(attributes: Attributes, fsid: int) -> bytes:
         os.minor(rdev) if rdev else 0,
         fsid,
         attributes.fileid,
-        atime_s & _U32,
-        atime_ns,
-        mtime_s & _U32,
-        mtime_ns,
-        ctime_s & _U32,
-        ctime_ns,
+        atime // SECOND & _U32,
+        atime % SECOND,
+        mtime // SECOND & _U32,
+        mtime % SECOND,
+        ctime // SECOND & _U32,
+        ctime % SECOND,
     )
 
 
@@ -96,10 +94,16 @@ def failed_wcc(exports: Exports, caller: Caller, handle: bytes) -> wcc_data:
 def wcc_of(change: Change, fsid: int) -> bytes:
     """Packed wcc_data of a change the overlay made (RFC 1813 section 2.6)."""
     before = change.before
-    mtime_s, mtime_ns = divmod(before.mtime, SECOND)
-    ctime_s, ctime_ns = divmod(before.ctime, SECOND)
-    times = mtime_s & _U32, mtime_ns, ctime_s & _U32, ctime_ns
-    return _HAD.pack(1, before.size, *times, 1) + pack_attributes(change.after, fsid)
+    had = _PACK_HAD(
+        1,
+        before.size,
+        before.mtime // SECOND & _U32,
+        before.mtime % SECOND,
+        before.ctime // SECOND & _U32,
+        before.ctime % SECOND,
+        1,
+    )
+    return had + pack_attributes(change.after, fsid)
 
 
 def changes_of(wanted: sattr3) -> Changes:
@@ -108,12 +112,12 @@ def changes_of(wanted: sattr3) -> Changes:
     The user and group -1 are nobody's: to set them is to leave them alone, as
     chown(2) has it.
     """
-    mode, uid, gid, size, atime, mtime = wanted
+    atime, mtime = wanted.atime, wanted.mtime
     return Changes(
-        None if mode is None else mode & 0o7777,
-        None if uid == _U32 else uid,
-        None if gid == _U32 else gid,
-        size,
+        None if wanted.mode is None else wanted.mode & 0o7777,
+        None if wanted.uid == _U32 else wanted.uid,
+        None if wanted.gid == _U32 else wanted.gid,
+        wanted.size,
         None if atime.set_it == DONT_CHANGE else _time_wanted(atime.atime),
         None if mtime.set_it == DONT_CHANGE else _time_wanted(mtime.mtime),
     )

@@ -7,22 +7,11 @@ whether he may write, from which ports he may call, and whom he acts for.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import (
-    Any,
-    Final,
-    Literal,
-    NamedTuple,
-    NoReturn,
-    Protocol,
-    TypeAlias,
-    TypeVar,
-    overload,
-)
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar, overload
 
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
@@ -30,15 +19,11 @@ from nfsd.export_options import ExportOptions
 from nfsd.log import LOGGER, ONCE, shown
 from nfsd.program import Caller
 from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
-from overlay.acl import Acl
-from overlay.attributes import Attributes
 from overlay.blocking import may_block
 from overlay.credentials import ROOT, Credentials
-from overlay.data import Buffer
 from overlay.descriptor import Fd
 from overlay.errors import Cause, WouldBlock, error
 from overlay.filesystem import Overlay
-from overlay.listing import Listing
 from overlay.node import Node
 
 _PRIVILEGED: Final = 1024  # ports below are the client machine's root's
@@ -62,27 +47,9 @@ class Standing(NamedTuple):
     client: str | None  # its address, if it is let in where each client has an overlay of its own
 
 
-class Readable(Protocol):
-    """What a client may do with any filesystem: an overlay, or the directories above them."""
-
-    @property
-    def fsid(self) -> int: ...
-    def getattr(self, node: Node) -> Attributes: ...
-    def access(self, node: Node, cred: Credentials) -> tuple[int, ...]: ...
-    def get_acls(self, node: Node) -> tuple[Acl, Acl]: ...
-    def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node: ...
-    def find(self, parent: Node, name: bytes) -> Node | None: ...
-    def readdir(self, node: Node, cred: Credentials) -> Listing: ...
-    def readlink(self, node: Node, cred: Credentials) -> bytes: ...
-    def read(
-        self, node: Node, cred: Credentials, offset: int, count: int
-    ) -> tuple[Buffer, bool]: ...
-    def statvfs(self, node: Node) -> os.statvfs_result: ...
-
-
+# What a client may see anything of: an overlay, or the directories above all of them.
+Readable: TypeAlias = Overlay | SeenRoot
 F = TypeVar("F", bound=Readable)
-
-
 # An object in an export, and whom the caller acts for there.
 Entered: TypeAlias = tuple[F, Node, Credentials]
 

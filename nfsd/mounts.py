@@ -73,7 +73,7 @@ class Mounts:
         return list(map(mountbody, parts[:-1:2], parts[1::2]))
 
     def _write(self, mounts: list[mountbody]) -> None:
-        data = b"".join(b"%s\0%s\0" % mount for mount in mounts)
+        data = b"".join(b"%s\0%s\0" % (each.ml_hostname, each.ml_directory) for each in mounts)
         area = 1 - self._state[0] % 2
         begin = _HEAD + area * _AREA
         self._map[begin : begin + len(data)] = data

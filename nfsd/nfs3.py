@@ -52,23 +52,29 @@ class Row(NamedTuple):
     moved: Callable[[Any], int] = lambda _: 0
 
 
-def _object(handle: bytes) -> Handles:
+def _handle(handle: bytes) -> Handles:
     """The arguments, where they are a handle."""
     return (handle,)
 
 
-def first(arguments: tuple[bytes, ...]) -> Handles:
-    """The first argument: a file, or the directory of a diropargs3."""
-    return arguments[:1]
+def of_object(arguments: Any) -> Handles:  # noqa: ANN401 - of several procedures
+    return (arguments.object,)
 
 
-def _where(arguments: tuple[xdr.diropargs3, ...]) -> Handles:
-    """The directory that the first argument names something in."""
-    return (arguments[0].dir,)
+def _file(arguments: Any) -> Handles:  # noqa: ANN401 - of several procedures
+    return (arguments.file,)
+
+
+def _directory(arguments: Any) -> Handles:  # noqa: ANN401 - of several procedures
+    return (arguments.dir,)
+
+
+def _where(arguments: Any) -> Handles:  # noqa: ANN401 - of several procedures
+    return (arguments.where.dir,)
 
 
 def _both(arguments: xdr.RENAME3args) -> Handles:
-    return arguments[0].dir, arguments[1].dir
+    return arguments.from_.dir, arguments.to.dir
 
 
 def _linked(arguments: xdr.LINK3args) -> Handles:
@@ -117,27 +123,27 @@ _ONCE: Final = Effect.MUTATES | Effect.REPLAY_CACHED
 
 # In the order of the procedures' numbers, from GETATTR on.
 _ROWS: Final = (
-    Row(nfs3_attributes.getattr, xdr.GETATTR3res, _LASTS, _object, None),
-    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, first, _wcc, nfs3_again.SETATTR),
-    Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, first, of_first),
-    Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, first, of_first),
-    Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _object, of_first),
-    Row(nfs3_data.read, xdr.READ3res, _READS, first, of_first, moved=_moved),
-    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, first, _wcc, moved=_moved),
+    Row(nfs3_attributes.getattr, xdr.GETATTR3res, _LASTS, _handle, None),
+    Row(nfs3_attributes.setattr, xdr.SETATTR3res, _ONCE, of_object, _wcc, nfs3_again.SETATTR),
+    Row(nfs3_names.lookup, xdr.LOOKUP3res, _LASTS, _directory, of_first),
+    Row(nfs3_attributes.access, xdr.ACCESS3res, _LASTS, of_object, of_first),
+    Row(nfs3_data.readlink, xdr.READLINK3res, _LASTS, _handle, of_first),
+    Row(nfs3_data.read, xdr.READ3res, _READS, _file, of_first, moved=_moved),
+    Row(nfs3_data.write, xdr.WRITE3res, _WRITES, _file, _wcc, moved=_moved),
     Row(nfs3_names.create, xdr.CREATE3res, _ONCE, _where, _wcc, nfs3_again.CREATE),
     Row(nfs3_names.mkdir, xdr.MKDIR3res, _ONCE, _where, _wcc, nfs3_again.MKDIR),
     Row(nfs3_names.symlink, xdr.SYMLINK3res, _ONCE, _where, _wcc, nfs3_again.SYMLINK),
     Row(nfs3_names.mknod, xdr.MKNOD3res, _ONCE, _where, _wcc, nfs3_again.MKNOD),
-    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, first, _wcc, nfs3_again.REMOVE),
-    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, first, _wcc, nfs3_again.RMDIR),
+    Row(nfs3_names.remove, xdr.REMOVE3res, _ONCE, _directory, _wcc, nfs3_again.REMOVE),
+    Row(nfs3_names.rmdir, xdr.RMDIR3res, _ONCE, _directory, _wcc, nfs3_again.RMDIR),
     Row(nfs3_names.rename, xdr.RENAME3res, _ONCE, _both, _of_rename, nfs3_again.RENAME),
     Row(nfs3_names.link, xdr.LINK3res, _ONCE, _linked, _of_link, nfs3_again.LINK),
-    Row(nfs3_directory.readdir, xdr.READDIR3res, _LASTS, first, of_first),
-    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _LASTS, first, of_first),
-    Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _object, of_first),
-    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _LASTS, _object, of_first),
-    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _LASTS, _object, of_first),
-    Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, first, _wcc),
+    Row(nfs3_directory.readdir, xdr.READDIR3res, _LASTS, _directory, of_first),
+    Row(nfs3_directory.readdirplus, xdr.READDIRPLUS3res, _LASTS, _directory, of_first),
+    Row(nfs3_attributes.fsstat, xdr.FSSTAT3res, _READS, _handle, of_first),
+    Row(nfs3_attributes.fsinfo, xdr.FSINFO3res, _LASTS, _handle, of_first),
+    Row(nfs3_attributes.pathconf, xdr.PATHCONF3res, _LASTS, _handle, of_first),
+    Row(nfs3_data.commit, xdr.COMMIT3res, _WRITES, _file, _wcc),
 )
 
 

@@ -53,7 +53,8 @@ def _setattr(exports: Exports, caller: Caller, arguments: SETATTR3args) -> bytes
 
     It may be another because of a part of the work alone, so all of it is done.
     """
-    return nfs3_attributes.setattr(exports, caller, arguments._replace(guard=None))
+    unguarded = SETATTR3args(arguments.object, arguments.new_attributes, None)
+    return nfs3_attributes.setattr(exports, caller, unguarded)
 
 
 def _gone(exports: Exports, caller: Caller, what: diropargs3) -> wcc_data:
@@ -88,16 +89,15 @@ def _mknod(exports: Exports, caller: Caller, arguments: MKNOD3args) -> MKNOD3res
 
 
 def _rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3resok:
-    old, new = arguments
+    old, new = arguments.from_, arguments.to
     overlay, directory, cred = exports.enter(caller, new.dir)
     overlay.lookup(directory, new.name, cred)
     return RENAME3resok(failed_wcc(exports, caller, old.dir), failed_wcc(exports, caller, new.dir))
 
 
 def _link(exports: Exports, caller: Caller, arguments: LINK3args) -> LINK3resok:
-    handle, where = arguments
-    made, attributes, wcc = _made(exports, caller, where, None)
-    if made != handle:
+    made, attributes, wcc = _made(exports, caller, arguments.link, None)
+    if made != arguments.file:
         raise error(errno.EEXIST)
     return LINK3resok(attributes, wcc)
 

@@ -45,19 +45,19 @@ def readlink(exports: Exports, caller: Caller, handle: bytes) -> READLINK3resok:
 
 def read(exports: Exports, caller: Caller, arguments: READ3args) -> READ3resok:
     """READ, RFC 1813 section 3.3.6; of more than a transfer's bytes the first are read."""
-    handle, offset, count = arguments
-    overlay, node, cred = exports.enter(caller, handle)
-    data, eof = overlay.read(node, cred, offset, min(count, caller.transfer_max))
+    overlay, node, cred = exports.enter(caller, arguments.file)
+    count = min(arguments.count, caller.transfer_max)
+    data, eof = overlay.read(node, cred, arguments.offset, count)
     return READ3resok(attributes_of(overlay, node), len(data), eof, data)
 
 
 def write(exports: Exports, caller: Caller, arguments: WRITE3args) -> WRITE3resok:
     """WRITE, RFC 1813 section 3.3.7."""
-    handle, offset, count, stable, data = arguments
+    count, stable, data = arguments.count, arguments.stable, arguments.data
     if count != len(data):
         raise error(errno.EINVAL)
-    overlay, node, cred = exports.enter(caller, handle, write=True)
-    change = overlay.write(node, cred, offset, data, _STABLE[stable])
+    overlay, node, cred = exports.enter(caller, arguments.file, write=True)
+    change = overlay.write(node, cred, arguments.offset, data, _STABLE[stable])
     return WRITE3resok(wcc_of(change, overlay.fsid), count, stable, overlay.write_verifier)
 
 

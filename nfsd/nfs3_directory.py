@@ -49,12 +49,11 @@ _OFTEN: Final = 16  # entries
 
 def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDIR3resok:
     """READDIR, RFC 1813 section 3.3.16; raises EMSGSIZE if not even one entry fits."""
-    handle, cookie, _, count = arguments
-    overlay, directory, cred = exports.enter(caller, handle)
+    overlay, directory, cred = exports.enter(caller, arguments.dir)
     listing = overlay.readdir(directory, cred)
-    first = at = bisect_right(listing.cookies, cookie)
+    first = at = bisect_right(listing.cookies, arguments.cookie)
     end = len(listing.cookies)
-    room = min(count, DIRECTORY_MAX, caller.transfer_max) - _FRAME
+    room = min(arguments.count, DIRECTORY_MAX, caller.transfer_max) - _FRAME
     packed = []
     while at < end:
         data = _head(listing.fileids[at], listing.names[at]) + _COOKIE.pack(listing.cookies[at])
@@ -74,12 +73,12 @@ def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -
     Objects that are met for the first time have to be opened: after a millisecond
     of that the rest is left to a thread, which after a while answers with what it has.
     """
-    handle, cookie, _, dircount, maxcount = arguments
-    overlay, directory, cred = exports.enter(caller, handle)
+    overlay, directory, cred = exports.enter(caller, arguments.dir)
     listing = overlay.readdir(directory, cred)
-    first = at = bisect_right(listing.cookies, cookie)
+    first = at = bisect_right(listing.cookies, arguments.cookie)
     end = len(listing.cookies)
-    room = min(maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
+    room = min(arguments.maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
+    dircount = arguments.dircount
     deadline = time.perf_counter() + (_QUICK if must_not_wait() else _LONG)
     packed = []
     while at < end:

@@ -62,7 +62,7 @@ def lookup(exports: Exports, caller: Caller, what: diropargs3) -> LOOKUP3resok:
 
 def create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3resok:
     """CREATE, RFC 1813 section 3.3.8."""
-    where, how = arguments
+    where, how = arguments.where, arguments.how
     overlay, directory, cred = exports.enter(caller, where.dir, write=True)
     if how.verf is not None:
         made = overlay.create_exclusive(directory, where.name, cred, how.verf)
@@ -76,22 +76,22 @@ def create(exports: Exports, caller: Caller, arguments: CREATE3args) -> CREATE3r
 
 def mkdir(exports: Exports, caller: Caller, arguments: MKDIR3args) -> MKDIR3resok:
     """MKDIR, RFC 1813 section 3.3.9."""
-    where, wanted = arguments
+    where = arguments.where
     overlay, directory, cred = exports.enter(caller, where.dir, write=True)
-    made = overlay.mkdir(directory, where.name, cred, changes_of(wanted))
+    made = overlay.mkdir(directory, where.name, cred, changes_of(arguments.attributes))
     attributes = known_attributes(overlay, made.node)
     return MKDIR3resok(made.node.handle, attributes, wcc_of(made.parent, overlay.fsid))
 
 
 def symlink(exports: Exports, caller: Caller, arguments: SYMLINK3args) -> SYMLINK3resok:
     """SYMLINK, RFC 1813 section 3.3.10."""
-    where, (wanted, target) = arguments
+    where, target = arguments.where, arguments.symlink.symlink_data
     if not target or b"\0" in target:
         raise error(errno.EINVAL)
     if len(target) > _PATH_MAX:
         raise error(errno.ENAMETOOLONG)
     overlay, directory, cred = exports.enter(caller, where.dir, write=True)
-    changes = changes_of(wanted)
+    changes = changes_of(arguments.symlink.symlink_attributes)
     made = overlay.symlink(directory, where.name, cred, target, changes)
     attributes = known_attributes(overlay, made.node)
     return SYMLINK3resok(made.node.handle, attributes, wcc_of(made.parent, overlay.fsid))
@@ -99,7 +99,7 @@ def symlink(exports: Exports, caller: Caller, arguments: SYMLINK3args) -> SYMLIN
 
 def mknod(exports: Exports, caller: Caller, arguments: MKNOD3args) -> MKNOD3resok:
     """MKNOD, RFC 1813 section 3.3.11."""
-    where, what = arguments
+    where, what = arguments.where, arguments.what
     overlay, directory, cred = exports.enter(caller, where.dir, write=True)
     rdev, wanted = 0, what.pipe_attributes
     if what.device is not None:
@@ -117,7 +117,7 @@ def _device(spec: specdata3) -> int:
     """A device number; raises EINVAL for one that Linux does not have."""
     if spec.specdata1 > _MAJOR_MAX or spec.specdata2 > _MINOR_MAX:
         raise error(errno.EINVAL)
-    return os.makedev(*spec)
+    return os.makedev(spec.specdata1, spec.specdata2)
 
 
 def remove(exports: Exports, caller: Caller, what: diropargs3) -> bytes:
@@ -136,7 +136,7 @@ def rmdir(exports: Exports, caller: Caller, what: diropargs3) -> bytes:
 
 def rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3resok:
     """RENAME, RFC 1813 section 3.3.14."""
-    old, new = arguments
+    old, new = arguments.from_, arguments.to
     overlay, old_dir, cred = exports.enter(caller, old.dir, write=True)
     other, new_dir = overlay, old_dir
     if new.dir != old.dir:
@@ -150,8 +150,8 @@ def rename(exports: Exports, caller: Caller, arguments: RENAME3args) -> RENAME3r
 
 def link(exports: Exports, caller: Caller, arguments: LINK3args) -> LINK3resok:
     """LINK, RFC 1813 section 3.3.15."""
-    handle, where = arguments
-    overlay, node, cred = exports.enter(caller, handle, write=True)
+    where = arguments.link
+    overlay, node, cred = exports.enter(caller, arguments.file, write=True)
     other, directory, _ = exports.enter(caller, where.dir, write=True)
     if overlay is not other:
         raise error(errno.EXDEV)

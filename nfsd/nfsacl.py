@@ -14,7 +14,7 @@ from typing import Final
 
 from nfsd.attributes import attributes_of, known_attributes
 from nfsd.exports import Exports
-from nfsd.nfs3 import Row, answering, first, of_first, status_of
+from nfsd.nfs3 import Row, answering, of_first, of_object, status_of
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.trace import described
 from nfsd.xdr.nfsacl import (
@@ -57,8 +57,8 @@ _BITS: Final = 7
 def program(exports: Exports) -> Program:
     """NFSACL on `exports`."""
     rows = (
-        Row(getacl, GETACL3res, Effect.NONE, first, of_first),
-        Row(setacl, SETACL3res, Effect.MUTATES, first, of_first),
+        Row(getacl, GETACL3res, Effect.NONE, of_object, of_first),
+        Row(setacl, SETACL3res, Effect.MUTATES, of_object, of_first),
     )
     procedures = [Procedure.of(NFS_ACL_V3_SIGNATURES[0], null)]
     for signature, row in zip(NFS_ACL_V3_SIGNATURES[1:], rows, strict=True):
@@ -72,8 +72,8 @@ def program(exports: Exports) -> Program:
 
 def getacl(exports: Exports, caller: Caller, arguments: GETACL3args) -> GETACL3resok:
     """GETACL: the ACLs that the mask asks for, or the numbers of their entries."""
-    handle, mask = arguments
-    overlay, node, _ = exports.enter(caller, handle)
+    mask = arguments.mask
+    overlay, node, _ = exports.enter(caller, arguments.object)
     if mask & ~_MASKS:
         raise error(errno.EINVAL)
     access, default = overlay.get_acls(node)
@@ -94,12 +94,12 @@ def getacl(exports: Exports, caller: Caller, arguments: GETACL3args) -> GETACL3r
 
 def setacl(exports: Exports, caller: Caller, arguments: SETACL3args) -> bytes | None:
     """SETACL: replace the ACLs that the mask names; one without entries is taken away."""
-    handle, (mask, _, entries, _, defaults) = arguments
+    handle, mask = arguments.object, arguments.acl.mask
     overlay, node, cred = exports.enter(caller, handle, write=True)
     if mask & ~_MASKS:
         raise error(errno.EINVAL)
-    access = _unpacked(entries) if mask & NFS_ACL else None
-    default = _unpacked(defaults) if mask & NFS_DFACL else None
+    access = _unpacked(arguments.acl.aclent_list) if mask & NFS_ACL else None
+    default = _unpacked(arguments.acl.dfaclent_list) if mask & NFS_DFACL else None
     overlay.set_acls(node, cred, access, default)
     exports.settle(caller, (handle,))
     return known_attributes(overlay, overlay.resolve(handle))
@@ -117,12 +117,12 @@ def _packed(acl: Acl, attributes: Attributes, flag: int) -> list[aclent]:
 def _unpacked(entries: Iterable[aclent]) -> Acl:
     """What was sent, in order; raises EINVAL for what can be no entry."""
     found = []
-    for type_, id_, perm in entries:
-        tag = type_ & ~NFS_ACL_DEFAULT
-        if tag not in _TAGS or (perm & ~_BITS and tag != MASK):
+    for each in entries:
+        tag = each.type & ~NFS_ACL_DEFAULT
+        if tag not in _TAGS or (each.perm & ~_BITS and tag != MASK):
             raise error(errno.EINVAL)
         # Some set more bits in the mask.
-        found.append(AclEntry(tag, perm & _BITS, id_ if tag in (USER, GROUP) else NO_ID))
+        found.append(AclEntry(tag, each.perm & _BITS, each.id if tag in (USER, GROUP) else NO_ID))
     found.sort(key=lambda entry: (entry.tag, entry.id))
     perms = {entry.tag: entry.perm for entry in found}
     if len(found) == _MINIMAL + 1 and MASK in perms and perms[MASK] == perms.get(GROUP_OBJ):

@@ -146,7 +146,7 @@ class Dispatcher:
         if not isinstance(error, Refused):
             log_exception_once("a call", error)
             error = accepted("", SYSTEM_ERR)
-        elif ONCE.first(peer.address, error.body):
+        elif ONCE.first(peer.address, error.reason):
             LOGGER.warning("%s: a call is refused: %s", peer.address, error)
         self._tally.refused(error.reason)
         return [error.reply(head)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -36,6 +37,6 @@ def _words(
         yield where(value)
     elif isinstance(value, int) and name in _NUMBERS:
         yield f"{name} {int(value)}"
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        for field, part in zip(value._fields, value, strict=True):
-            yield from _words(where, field, part)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _words(where, field.name, getattr(value, field.name))

@@ -18,7 +18,7 @@ _NOBODY: Final = 0
 # A change takes some 50 us, and more where its process has to wait for a processor: a few ms,
 # the time slice of whoever has it.  To wait for it takes less time of all processors than to
 # give to threads this call and all that come until then.
-_SHORT_SECONDS: Final = 10e-3
+_SHORT_SECONDS: Final = 4e-3
 
 
 class Namespace:

@@ -16,8 +16,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Parts: TypeAlias = list[Buffer]
 
-PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
-TRUE = b"\0\0\0\1"
+PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
 
 T = TypeVar("T")
 _REMEMBERED_MAX: Final = 1024
@@ -45,6 +44,13 @@ def encode(pack: Callable[[T, Parts], None], value: T) -> bytes:
     return b"".join(parts)
 
 
+def taken(buffer: Buffer, at: int, size: int) -> bytes:
+    """The `size` bytes at `at`, or as many of them as there are."""
+    if isinstance(buffer, bytes):
+        return buffer[at : at + size]
+    return bytes(buffer[at : at + size])
+
+
 class Remembered(Generic[T]):
     """Values of one type by the `size` bytes that they begin with, where they have no more."""
 
@@ -54,7 +60,7 @@ class Remembered(Generic[T]):
 
     def get(self, buffer: Buffer, at: int) -> tuple[T, int] | None:
         """The value at `at` and the position behind it, if it is remembered."""
-        known = self._values.get(bytes(buffer[at : at + self._size]))
+        known = self._values.get(taken(buffer, at, self._size))
         return None if known is None else (known[0], at + known[1])
 
     def put(self, buffer: Buffer, begin: int, end: int, value: T) -> T:
@@ -62,7 +68,7 @@ class Remembered(Generic[T]):
         if end - begin <= self._size and end <= len(buffer):
             if len(self._values) >= _REMEMBERED_MAX:
                 self._values.clear()
-            self._values[bytes(buffer[begin : begin + self._size])] = value, end - begin
+            self._values[taken(buffer, begin, self._size)] = value, end - begin
         return value
 
 

@@ -10,8 +10,10 @@ TRUE, without the closing FALSE), may also be given already packed, as bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias, final
 
 from nfsd.xdr.codec import (
     PADDING,
@@ -22,15 +24,17 @@ from nfsd.xdr.codec import (
     XdrError,
     encode,
     pack_void,
+    taken,
     unpack_void,
 )
 
 
 
-S_2I = struct.Struct(">2I")
-S_32s = struct.Struct(">32s")
-S_I = struct.Struct(">I")
-S_I32s = struct.Struct(">I32s")
+P_2I: Final = struct.Struct(">2I").pack
+P_I32s: Final = struct.Struct(">I32s").pack
+P_I: Final = struct.Struct(">I").pack
+U_32s: Final[Callable[[Buffer, int], tuple[bytes]]] = struct.Struct(">32s").unpack_from
+U_I: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">I").unpack_from
 
 
 MNTPATHLEN: Final = 1024
@@ -92,27 +96,51 @@ name: TypeAlias = "bytes"
 fhandle: TypeAlias = "bytes"
 
 
-class fhstatus(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class fhstatus:
     fhs_status: int
-    fhs_fhandle: bytes | None = None
+    fhs_fhandle: bytes | None
+
+    def __init__(self, fhs_status: int, fhs_fhandle: bytes | None = None) -> None:
+        self.fhs_status = fhs_status
+        self.fhs_fhandle = fhs_fhandle
 
 
-class mountres3_ok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class mountres3_ok:
     fhandle: bytes
     auth_flavors: tuple[int, ...]
 
+    def __init__(self, fhandle: bytes, auth_flavors: tuple[int, ...]) -> None:
+        self.fhandle = fhandle
+        self.auth_flavors = auth_flavors
 
-class mountres3(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class mountres3:
     fhs_status: int
-    mountinfo: mountres3_ok | None = None
+    mountinfo: mountres3_ok | None
+
+    def __init__(self, fhs_status: int, mountinfo: mountres3_ok | None = None) -> None:
+        self.fhs_status = fhs_status
+        self.mountinfo = mountinfo
 
 
 mountlist: TypeAlias = "list[mountbody] | bytes"
 
 
-class mountbody(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class mountbody:
     ml_hostname: bytes
     ml_directory: bytes
+
+    def __init__(self, ml_hostname: bytes, ml_directory: bytes) -> None:
+        self.ml_hostname = ml_hostname
+        self.ml_directory = ml_directory
 
 
 groups: TypeAlias = "list[bytes] | bytes"
@@ -124,28 +152,33 @@ groupnode: TypeAlias = "bytes"
 exports: TypeAlias = "list[exportnode] | bytes"
 
 
-class exportnode(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class exportnode:
     ex_dir: bytes
     ex_groups: list[bytes] | bytes
 
+    def __init__(self, ex_dir: bytes, ex_groups: list[bytes] | bytes) -> None:
+        self.ex_dir = ex_dir
+        self.ex_groups = ex_groups
+
 
 def pack_fhstatus(value: fhstatus, parts: Parts) -> None:
-    put = parts.append
     fhs_status = value.fhs_status
     if fhs_status == 0:
         fhs_fhandle = value.fhs_fhandle
         if fhs_fhandle is None:
             raise XdrError("fhs_fhandle is missing")
-        put(S_I32s.pack(0, fhs_fhandle))
+        parts.append(P_I32s(0, fhs_fhandle))
     else:
-        put(S_I.pack(fhs_status))
+        parts.append(P_I(fhs_status))
 
 
 def unpack_fhstatus(buffer: Buffer, at: int) -> tuple[fhstatus, int]:
-    (value_fhs_status,) = S_I.unpack_from(buffer, at)
+    (value_fhs_status,) = U_I(buffer, at)
     at += 4
     if value_fhs_status == 0:
-        (value_fhs_fhandle,) = S_32s.unpack_from(buffer, at)
+        (value_fhs_fhandle,) = U_32s(buffer, at)
         at += 32
         value = fhstatus(value_fhs_status, fhs_fhandle=value_fhs_fhandle)
     else:
@@ -154,7 +187,6 @@ def unpack_fhstatus(buffer: Buffer, at: int) -> tuple[fhstatus, int]:
 
 
 def pack_mountres3(value: mountres3, parts: Parts) -> None:
-    put = parts.append
     fhs_status = value.fhs_status
     if fhs_status == 0:
         mountinfo = value.mountinfo
@@ -164,31 +196,31 @@ def pack_mountres3(value: mountres3, parts: Parts) -> None:
         mountinfo_fhandle_length = len(mountinfo_fhandle)
         if mountinfo_fhandle_length > 64:
             raise XdrError(f"mountinfo_fhandle_length of {mountinfo_fhandle_length} where 64 is the bound")
-        put(S_2I.pack(0, mountinfo_fhandle_length))
-        put(mountinfo_fhandle)
+        parts.append(P_2I(0, mountinfo_fhandle_length))
+        parts.append(mountinfo_fhandle)
         if mountinfo_fhandle_length & 3:
-            put(PADDING[mountinfo_fhandle_length & 3])
+            parts.append(PADDING[mountinfo_fhandle_length & 3])
         mountinfo_auth_flavors = mountinfo.auth_flavors
         mountinfo_auth_flavors_length = len(mountinfo_auth_flavors)
-        put(S_I.pack(mountinfo_auth_flavors_length))
-        put(struct.pack(f">{mountinfo_auth_flavors_length}i", *mountinfo_auth_flavors))
+        parts.append(P_I(mountinfo_auth_flavors_length))
+        parts.append(struct.pack(f">{mountinfo_auth_flavors_length}i", *mountinfo_auth_flavors))
     else:
-        put(S_I.pack(fhs_status))
+        parts.append(P_I(fhs_status))
 
 
 def unpack_mountres3(buffer: Buffer, at: int) -> tuple[mountres3, int]:
-    (value_fhs_status,) = S_I.unpack_from(buffer, at)
+    (value_fhs_status,) = U_I(buffer, at)
     at += 4
     if value_fhs_status not in MOUNTSTAT3_VALUES:
         raise XdrError(f"mountstat3 of {value_fhs_status}")
     if value_fhs_status == 0:
-        (value_mountinfo_fhandle_length,) = S_I.unpack_from(buffer, at)
+        (value_mountinfo_fhandle_length,) = U_I(buffer, at)
         at += 4
         if value_mountinfo_fhandle_length > 64:
             raise XdrError(f"value_mountinfo_fhandle length of {value_mountinfo_fhandle_length}")
-        value_mountinfo_fhandle = bytes(buffer[at : at + value_mountinfo_fhandle_length])
+        value_mountinfo_fhandle = taken(buffer, at, value_mountinfo_fhandle_length)
         at += (value_mountinfo_fhandle_length + 3) & -4
-        (value_mountinfo_auth_flavors_length,) = S_I.unpack_from(buffer, at)
+        (value_mountinfo_auth_flavors_length,) = U_I(buffer, at)
         at += 4
         value_mountinfo_auth_flavors = struct.unpack_from(f">{value_mountinfo_auth_flavors_length}i", buffer, at)
         at += value_mountinfo_auth_flavors_length * 4
@@ -199,54 +231,52 @@ def unpack_mountres3(buffer: Buffer, at: int) -> tuple[mountres3, int]:
 
 
 def pack_dirpath(value: dirpath, parts: Parts) -> None:
-    put = parts.append
     value_length = len(value)
     if value_length > 1024:
         raise XdrError(f"value_length of {value_length} where 1024 is the bound")
-    put(S_I.pack(value_length))
-    put(value)
+    parts.append(P_I(value_length))
+    parts.append(value)
     if value_length & 3:
-        put(PADDING[value_length & 3])
+        parts.append(PADDING[value_length & 3])
 
 
 def unpack_dirpath(buffer: Buffer, at: int) -> tuple[dirpath, int]:
-    (value_length,) = S_I.unpack_from(buffer, at)
+    (value_length,) = U_I(buffer, at)
     at += 4
     if value_length > 1024:
         raise XdrError(f"value length of {value_length}")
-    value = bytes(buffer[at : at + value_length])
+    value = taken(buffer, at, value_length)
     at += (value_length + 3) & -4
     return value, at
 
 
 def pack_mountlist(value: mountlist, parts: Parts) -> None:
-    put = parts.append
     if isinstance(value, bytes):
-        put(value)
+        parts.append(value)
     else:
         for mountbody in value:
             pack_mountbody(mountbody, parts)
-    put(b'\x00\x00\x00\x00')
+    parts.append(b'\x00\x00\x00\x00')
 
 
 def unpack_mountlist(buffer: Buffer, at: int) -> tuple[mountlist, int]:
-    (value_follows,) = S_I.unpack_from(buffer, at)
+    (value_follows,) = U_I(buffer, at)
     at += 4
     value: list[mountbody] = []
     while value_follows == 1:
-        (mountbody_ml_hostname_length,) = S_I.unpack_from(buffer, at)
+        (mountbody_ml_hostname_length,) = U_I(buffer, at)
         at += 4
         if mountbody_ml_hostname_length > 255:
             raise XdrError(f"mountbody_ml_hostname length of {mountbody_ml_hostname_length}")
-        mountbody_ml_hostname = bytes(buffer[at : at + mountbody_ml_hostname_length])
+        mountbody_ml_hostname = taken(buffer, at, mountbody_ml_hostname_length)
         at += (mountbody_ml_hostname_length + 3) & -4
-        (mountbody_ml_directory_length,) = S_I.unpack_from(buffer, at)
+        (mountbody_ml_directory_length,) = U_I(buffer, at)
         at += 4
         if mountbody_ml_directory_length > 1024:
             raise XdrError(f"mountbody_ml_directory length of {mountbody_ml_directory_length}")
-        mountbody_ml_directory = bytes(buffer[at : at + mountbody_ml_directory_length])
+        mountbody_ml_directory = taken(buffer, at, mountbody_ml_directory_length)
         at += (mountbody_ml_directory_length + 3) & -4
-        (value_follows,) = S_I.unpack_from(buffer, at)
+        (value_follows,) = U_I(buffer, at)
         at += 4
         value.append(mountbody(mountbody_ml_hostname, mountbody_ml_directory))
     if value_follows:
@@ -255,62 +285,60 @@ def unpack_mountlist(buffer: Buffer, at: int) -> tuple[mountlist, int]:
 
 
 def pack_mountbody(value: mountbody, parts: Parts) -> None:
-    put = parts.append
     ml_hostname = value.ml_hostname
     ml_hostname_length = len(ml_hostname)
     if ml_hostname_length > 255:
         raise XdrError(f"ml_hostname_length of {ml_hostname_length} where 255 is the bound")
-    put(S_2I.pack(1, ml_hostname_length))
-    put(ml_hostname)
+    parts.append(P_2I(1, ml_hostname_length))
+    parts.append(ml_hostname)
     if ml_hostname_length & 3:
-        put(PADDING[ml_hostname_length & 3])
+        parts.append(PADDING[ml_hostname_length & 3])
     ml_directory = value.ml_directory
     ml_directory_length = len(ml_directory)
     if ml_directory_length > 1024:
         raise XdrError(f"ml_directory_length of {ml_directory_length} where 1024 is the bound")
-    put(S_I.pack(ml_directory_length))
-    put(ml_directory)
+    parts.append(P_I(ml_directory_length))
+    parts.append(ml_directory)
     if ml_directory_length & 3:
-        put(PADDING[ml_directory_length & 3])
+        parts.append(PADDING[ml_directory_length & 3])
 
 
 def pack_exports(value: exports, parts: Parts) -> None:
-    put = parts.append
     if isinstance(value, bytes):
-        put(value)
+        parts.append(value)
     else:
         for exportnode in value:
             pack_exportnode(exportnode, parts)
-    put(b'\x00\x00\x00\x00')
+    parts.append(b'\x00\x00\x00\x00')
 
 
 def unpack_exports(buffer: Buffer, at: int) -> tuple[exports, int]:
-    (value_follows,) = S_I.unpack_from(buffer, at)
+    (value_follows,) = U_I(buffer, at)
     at += 4
     value: list[exportnode] = []
     while value_follows == 1:
-        (exportnode_ex_dir_length,) = S_I.unpack_from(buffer, at)
+        (exportnode_ex_dir_length,) = U_I(buffer, at)
         at += 4
         if exportnode_ex_dir_length > 1024:
             raise XdrError(f"exportnode_ex_dir length of {exportnode_ex_dir_length}")
-        exportnode_ex_dir = bytes(buffer[at : at + exportnode_ex_dir_length])
+        exportnode_ex_dir = taken(buffer, at, exportnode_ex_dir_length)
         at += (exportnode_ex_dir_length + 3) & -4
-        (exportnode_ex_groups_follows,) = S_I.unpack_from(buffer, at)
+        (exportnode_ex_groups_follows,) = U_I(buffer, at)
         at += 4
         exportnode_ex_groups: list[bytes] = []
         while exportnode_ex_groups_follows == 1:
-            (groupnode_length,) = S_I.unpack_from(buffer, at)
+            (groupnode_length,) = U_I(buffer, at)
             at += 4
             if groupnode_length > 255:
                 raise XdrError(f"groupnode length of {groupnode_length}")
-            groupnode = bytes(buffer[at : at + groupnode_length])
+            groupnode = taken(buffer, at, groupnode_length)
             at += (groupnode_length + 3) & -4
-            (exportnode_ex_groups_follows,) = S_I.unpack_from(buffer, at)
+            (exportnode_ex_groups_follows,) = U_I(buffer, at)
             at += 4
             exportnode_ex_groups.append(groupnode)
         if exportnode_ex_groups_follows:
             raise XdrError(f"bool of {exportnode_ex_groups_follows}")
-        (value_follows,) = S_I.unpack_from(buffer, at)
+        (value_follows,) = U_I(buffer, at)
         at += 4
         value.append(exportnode(exportnode_ex_dir, exportnode_ex_groups))
     if value_follows:
@@ -319,33 +347,31 @@ def unpack_exports(buffer: Buffer, at: int) -> tuple[exports, int]:
 
 
 def pack_exportnode(value: exportnode, parts: Parts) -> None:
-    put = parts.append
     ex_dir = value.ex_dir
     ex_dir_length = len(ex_dir)
     if ex_dir_length > 1024:
         raise XdrError(f"ex_dir_length of {ex_dir_length} where 1024 is the bound")
-    put(S_2I.pack(1, ex_dir_length))
-    put(ex_dir)
+    parts.append(P_2I(1, ex_dir_length))
+    parts.append(ex_dir)
     if ex_dir_length & 3:
-        put(PADDING[ex_dir_length & 3])
+        parts.append(PADDING[ex_dir_length & 3])
     ex_groups = value.ex_groups
     if isinstance(ex_groups, bytes):
-        put(ex_groups)
+        parts.append(ex_groups)
     else:
         for groupnode in ex_groups:
             pack_groupnode(groupnode, parts)
-    put(b'\x00\x00\x00\x00')
+    parts.append(b'\x00\x00\x00\x00')
 
 
 def pack_groupnode(value: groupnode, parts: Parts) -> None:
-    put = parts.append
     value_length = len(value)
     if value_length > 255:
         raise XdrError(f"value_length of {value_length} where 255 is the bound")
-    put(S_2I.pack(1, value_length))
-    put(value)
+    parts.append(P_2I(1, value_length))
+    parts.append(value)
     if value_length & 3:
-        put(PADDING[value_length & 3])
+        parts.append(PADDING[value_length & 3])
 
 
 MOUNT_V1_SIGNATURES: Final = (

@@ -10,8 +10,10 @@ TRUE, without the closing FALSE), may also be given already packed, as bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias, final
 
 from nfsd.xdr.codec import (
     PADDING,
@@ -22,34 +24,49 @@ from nfsd.xdr.codec import (
     XdrError,
     encode,
     pack_void,
+    taken,
     unpack_void,
 )
 
 
 
-S_2I = struct.Struct(">2I")
-S_2I84s = struct.Struct(">2I84s")
-S_2I8s = struct.Struct(">2I8s")
-S_3I = struct.Struct(">3I")
-S_5I2Q2I2Q6I = struct.Struct(">5I2Q2I2Q6I")
-S_6I = struct.Struct(">6I")
-S_6QI = struct.Struct(">6QI")
-S_7IQ3I = struct.Struct(">7IQ3I")
-S_8s = struct.Struct(">8s")
-S_8sI = struct.Struct(">8sI")
-S_I = struct.Struct(">I")
-S_I84s = struct.Struct(">I84s")
-S_I8s = struct.Struct(">I8s")
-S_IQ = struct.Struct(">IQ")
-S_IQ4I = struct.Struct(">IQ4I")
-S_IQI = struct.Struct(">IQI")
-S_Q = struct.Struct(">Q")
-S_Q3I = struct.Struct(">Q3I")
-S_Q4I = struct.Struct(">Q4I")
-S_Q8s2I = struct.Struct(">Q8s2I")
-S_Q8sI = struct.Struct(">Q8sI")
-S_QI = struct.Struct(">QI")
-S_QI84s = struct.Struct(">QI84s")
+P_2I84s: Final = struct.Struct(">2I84s").pack
+P_2I8s: Final = struct.Struct(">2I8s").pack
+P_2I: Final = struct.Struct(">2I").pack
+P_3I: Final = struct.Struct(">3I").pack
+P_5I2Q2I2Q6I: Final = struct.Struct(">5I2Q2I2Q6I").pack
+P_6I: Final = struct.Struct(">6I").pack
+P_6QI: Final = struct.Struct(">6QI").pack
+P_7IQ3I: Final = struct.Struct(">7IQ3I").pack
+P_8s: Final = struct.Struct(">8s").pack
+P_I84s: Final = struct.Struct(">I84s").pack
+P_I8s: Final = struct.Struct(">I8s").pack
+P_I: Final = struct.Struct(">I").pack
+P_IQ4I: Final = struct.Struct(">IQ4I").pack
+P_IQ: Final = struct.Struct(">IQ").pack
+P_IQI: Final = struct.Struct(">IQI").pack
+P_Q3I: Final = struct.Struct(">Q3I").pack
+P_Q8s2I: Final = struct.Struct(">Q8s2I").pack
+P_Q8sI: Final = struct.Struct(">Q8sI").pack
+P_Q: Final = struct.Struct(">Q").pack
+P_QI84s: Final = struct.Struct(">QI84s").pack
+P_QI: Final = struct.Struct(">QI").pack
+U_2I8s: Final[Callable[[Buffer, int], tuple[int, int, bytes]]] = struct.Struct(">2I8s").unpack_from
+U_2I: Final[Callable[[Buffer, int], tuple[int, int]]] = struct.Struct(">2I").unpack_from
+U_3I: Final[Callable[[Buffer, int], tuple[int, int, int]]] = struct.Struct(">3I").unpack_from
+U_5I2Q2I2Q6I: Final[Callable[[Buffer, int], tuple[int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int, int]]] = struct.Struct(">5I2Q2I2Q6I").unpack_from
+U_6I: Final[Callable[[Buffer, int], tuple[int, int, int, int, int, int]]] = struct.Struct(">6I").unpack_from
+U_6QI: Final[Callable[[Buffer, int], tuple[int, int, int, int, int, int, int]]] = struct.Struct(">6QI").unpack_from
+U_7IQ3I: Final[Callable[[Buffer, int], tuple[int, int, int, int, int, int, int, int, int, int, int]]] = struct.Struct(">7IQ3I").unpack_from
+U_8s: Final[Callable[[Buffer, int], tuple[bytes]]] = struct.Struct(">8s").unpack_from
+U_8sI: Final[Callable[[Buffer, int], tuple[bytes, int]]] = struct.Struct(">8sI").unpack_from
+U_I: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">I").unpack_from
+U_Q3I: Final[Callable[[Buffer, int], tuple[int, int, int, int]]] = struct.Struct(">Q3I").unpack_from
+U_Q4I: Final[Callable[[Buffer, int], tuple[int, int, int, int, int]]] = struct.Struct(">Q4I").unpack_from
+U_Q8s2I: Final[Callable[[Buffer, int], tuple[int, bytes, int, int]]] = struct.Struct(">Q8s2I").unpack_from
+U_Q8sI: Final[Callable[[Buffer, int], tuple[int, bytes, int]]] = struct.Struct(">Q8sI").unpack_from
+U_Q: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">Q").unpack_from
+U_QI: Final[Callable[[Buffer, int], tuple[int, int]]] = struct.Struct(">QI").unpack_from
 
 
 NFS3_FHSIZE: Final = 64
@@ -263,20 +280,34 @@ mode3: TypeAlias = "int"
 count3: TypeAlias = "int"
 
 
-class specdata3(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class specdata3:
     specdata1: int
     specdata2: int
+
+    def __init__(self, specdata1: int, specdata2: int) -> None:
+        self.specdata1 = specdata1
+        self.specdata2 = specdata2
 
 
 nfs_fh3: TypeAlias = "bytes"
 
 
-class nfstime3(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class nfstime3:
     seconds: int
     nseconds: int
 
+    def __init__(self, seconds: int, nseconds: int) -> None:
+        self.seconds = seconds
+        self.nseconds = nseconds
 
-class fattr3(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class fattr3:
     type: int
     mode: int
     nlink: int
@@ -291,22 +322,50 @@ class fattr3(NamedTuple):
     mtime: nfstime3
     ctime: nfstime3
 
+    def __init__(self, type: int, mode: int, nlink: int, uid: int, gid: int, size: int, used: int, rdev: specdata3, fsid: int, fileid: int, atime: nfstime3, mtime: nfstime3, ctime: nfstime3) -> None:
+        self.type = type
+        self.mode = mode
+        self.nlink = nlink
+        self.uid = uid
+        self.gid = gid
+        self.size = size
+        self.used = used
+        self.rdev = rdev
+        self.fsid = fsid
+        self.fileid = fileid
+        self.atime = atime
+        self.mtime = mtime
+        self.ctime = ctime
+
 
 post_op_attr: TypeAlias = "fattr3 | bytes | None"
 
 
-class wcc_attr(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class wcc_attr:
     size: int
     mtime: nfstime3
     ctime: nfstime3
+
+    def __init__(self, size: int, mtime: nfstime3, ctime: nfstime3) -> None:
+        self.size = size
+        self.mtime = mtime
+        self.ctime = ctime
 
 
 pre_op_attr: TypeAlias = "wcc_attr | None"
 
 
-class wcc_data(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class wcc_data:
     before: wcc_attr | None
     after: fattr3 | bytes | None
+
+    def __init__(self, before: wcc_attr | None, after: fattr3 | bytes | None) -> None:
+        self.before = before
+        self.after = after
 
 
 post_op_fh3: TypeAlias = "bytes | None"
@@ -324,17 +383,31 @@ set_gid3: TypeAlias = "int | None"
 set_size3: TypeAlias = "int | None"
 
 
-class set_atime(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class set_atime:
     set_it: int
-    atime: nfstime3 | None = None
+    atime: nfstime3 | None
+
+    def __init__(self, set_it: int, atime: nfstime3 | None = None) -> None:
+        self.set_it = set_it
+        self.atime = atime
 
 
-class set_mtime(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class set_mtime:
     set_it: int
-    mtime: nfstime3 | None = None
+    mtime: nfstime3 | None
+
+    def __init__(self, set_it: int, mtime: nfstime3 | None = None) -> None:
+        self.set_it = set_it
+        self.mtime = mtime
 
 
-class sattr3(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class sattr3:
     mode: int | None
     uid: int | None
     gid: int | None
@@ -342,10 +415,24 @@ class sattr3(NamedTuple):
     atime: set_atime
     mtime: set_mtime
 
+    def __init__(self, mode: int | None, uid: int | None, gid: int | None, size: int | None, atime: set_atime, mtime: set_mtime) -> None:
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.size = size
+        self.atime = atime
+        self.mtime = mtime
 
-class diropargs3(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class diropargs3:
     dir: bytes
     name: bytes
+
+    def __init__(self, dir: bytes, name: bytes) -> None:
+        self.dir = dir
+        self.name = name
 
 
 GETATTR3args: TypeAlias = "bytes"
@@ -354,18 +441,31 @@ GETATTR3args: TypeAlias = "bytes"
 GETATTR3resok: TypeAlias = "fattr3 | bytes"
 
 
-class GETATTR3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class GETATTR3res:
     status: int
-    resok: fattr3 | bytes | None = None
+    resok: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
 
 
 sattrguard3: TypeAlias = "nfstime3 | None"
 
 
-class SETATTR3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class SETATTR3args:
     object: bytes
     new_attributes: sattr3
     guard: nfstime3 | None
+
+    def __init__(self, object: bytes, new_attributes: sattr3, guard: nfstime3 | None) -> None:
+        self.object = object
+        self.new_attributes = new_attributes
+        self.guard = guard
 
 
 SETATTR3resok: TypeAlias = "wcc_data | bytes"
@@ -374,212 +474,417 @@ SETATTR3resok: TypeAlias = "wcc_data | bytes"
 SETATTR3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class SETATTR3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class SETATTR3res:
     status: int
-    resok: wcc_data | bytes | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: wcc_data | bytes | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: wcc_data | bytes | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 LOOKUP3args: TypeAlias = "diropargs3"
 
 
-class LOOKUP3resok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class LOOKUP3resok:
     object: bytes
     obj_attributes: fattr3 | bytes | None
     dir_attributes: fattr3 | bytes | None
+
+    def __init__(self, object: bytes, obj_attributes: fattr3 | bytes | None, dir_attributes: fattr3 | bytes | None) -> None:
+        self.object = object
+        self.obj_attributes = obj_attributes
+        self.dir_attributes = dir_attributes
 
 
 LOOKUP3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class LOOKUP3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class LOOKUP3res:
     status: int
-    resok: LOOKUP3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: LOOKUP3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: LOOKUP3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class ACCESS3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class ACCESS3args:
     object: bytes
     access: int
 
+    def __init__(self, object: bytes, access: int) -> None:
+        self.object = object
+        self.access = access
 
-class ACCESS3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class ACCESS3resok:
     obj_attributes: fattr3 | bytes | None
     access: int
+
+    def __init__(self, obj_attributes: fattr3 | bytes | None, access: int) -> None:
+        self.obj_attributes = obj_attributes
+        self.access = access
 
 
 ACCESS3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class ACCESS3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class ACCESS3res:
     status: int
-    resok: ACCESS3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: ACCESS3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: ACCESS3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 READLINK3args: TypeAlias = "bytes"
 
 
-class READLINK3resok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READLINK3resok:
     symlink_attributes: fattr3 | bytes | None
     data: bytes
+
+    def __init__(self, symlink_attributes: fattr3 | bytes | None, data: bytes) -> None:
+        self.symlink_attributes = symlink_attributes
+        self.data = data
 
 
 READLINK3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class READLINK3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READLINK3res:
     status: int
-    resok: READLINK3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: READLINK3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: READLINK3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class READ3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READ3args:
     file: bytes
     offset: int
-    count: int  # type: ignore[assignment]
+    count: int
+
+    def __init__(self, file: bytes, offset: int, count: int) -> None:
+        self.file = file
+        self.offset = offset
+        self.count = count
 
 
-class READ3resok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READ3resok:
     file_attributes: fattr3 | bytes | None
-    count: int  # type: ignore[assignment]
+    count: int
     eof: bool
     data: Buffer
+
+    def __init__(self, file_attributes: fattr3 | bytes | None, count: int, eof: bool, data: Buffer) -> None:
+        self.file_attributes = file_attributes
+        self.count = count
+        self.eof = eof
+        self.data = data
 
 
 READ3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class READ3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READ3res:
     status: int
-    resok: READ3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: READ3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: READ3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class WRITE3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class WRITE3args:
     file: bytes
     offset: int
-    count: int  # type: ignore[assignment]
+    count: int
     stable: int
     data: Buffer
 
+    def __init__(self, file: bytes, offset: int, count: int, stable: int, data: Buffer) -> None:
+        self.file = file
+        self.offset = offset
+        self.count = count
+        self.stable = stable
+        self.data = data
 
-class WRITE3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class WRITE3resok:
     file_wcc: wcc_data | bytes
-    count: int  # type: ignore[assignment]
+    count: int
     committed: int
     verf: bytes
+
+    def __init__(self, file_wcc: wcc_data | bytes, count: int, committed: int, verf: bytes) -> None:
+        self.file_wcc = file_wcc
+        self.count = count
+        self.committed = committed
+        self.verf = verf
 
 
 WRITE3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class WRITE3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class WRITE3res:
     status: int
-    resok: WRITE3resok | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: WRITE3resok | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: WRITE3resok | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class createhow3(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class createhow3:
     mode: int
-    obj_attributes: sattr3 | None = None
-    verf: bytes | None = None
+    obj_attributes: sattr3 | None
+    verf: bytes | None
+
+    def __init__(self, mode: int, obj_attributes: sattr3 | None = None, verf: bytes | None = None) -> None:
+        self.mode = mode
+        self.obj_attributes = obj_attributes
+        self.verf = verf
 
 
-class CREATE3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class CREATE3args:
     where: diropargs3
     how: createhow3
 
+    def __init__(self, where: diropargs3, how: createhow3) -> None:
+        self.where = where
+        self.how = how
 
-class CREATE3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class CREATE3resok:
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
     dir_wcc: wcc_data | bytes
+
+    def __init__(self, obj: bytes | None, obj_attributes: fattr3 | bytes | None, dir_wcc: wcc_data | bytes) -> None:
+        self.obj = obj
+        self.obj_attributes = obj_attributes
+        self.dir_wcc = dir_wcc
 
 
 CREATE3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class CREATE3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class CREATE3res:
     status: int
-    resok: CREATE3resok | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: CREATE3resok | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: CREATE3resok | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class MKDIR3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class MKDIR3args:
     where: diropargs3
     attributes: sattr3
 
+    def __init__(self, where: diropargs3, attributes: sattr3) -> None:
+        self.where = where
+        self.attributes = attributes
 
-class MKDIR3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class MKDIR3resok:
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
     dir_wcc: wcc_data | bytes
+
+    def __init__(self, obj: bytes | None, obj_attributes: fattr3 | bytes | None, dir_wcc: wcc_data | bytes) -> None:
+        self.obj = obj
+        self.obj_attributes = obj_attributes
+        self.dir_wcc = dir_wcc
 
 
 MKDIR3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class MKDIR3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class MKDIR3res:
     status: int
-    resok: MKDIR3resok | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: MKDIR3resok | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: MKDIR3resok | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class symlinkdata3(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class symlinkdata3:
     symlink_attributes: sattr3
     symlink_data: bytes
 
+    def __init__(self, symlink_attributes: sattr3, symlink_data: bytes) -> None:
+        self.symlink_attributes = symlink_attributes
+        self.symlink_data = symlink_data
 
-class SYMLINK3args(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class SYMLINK3args:
     where: diropargs3
     symlink: symlinkdata3
 
+    def __init__(self, where: diropargs3, symlink: symlinkdata3) -> None:
+        self.where = where
+        self.symlink = symlink
 
-class SYMLINK3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class SYMLINK3resok:
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
     dir_wcc: wcc_data | bytes
+
+    def __init__(self, obj: bytes | None, obj_attributes: fattr3 | bytes | None, dir_wcc: wcc_data | bytes) -> None:
+        self.obj = obj
+        self.obj_attributes = obj_attributes
+        self.dir_wcc = dir_wcc
 
 
 SYMLINK3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class SYMLINK3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class SYMLINK3res:
     status: int
-    resok: SYMLINK3resok | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: SYMLINK3resok | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: SYMLINK3resok | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class devicedata3(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class devicedata3:
     dev_attributes: sattr3
     spec: specdata3
 
+    def __init__(self, dev_attributes: sattr3, spec: specdata3) -> None:
+        self.dev_attributes = dev_attributes
+        self.spec = spec
 
-class mknoddata3(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class mknoddata3:
     type: int
-    device: devicedata3 | None = None
-    pipe_attributes: sattr3 | None = None
+    device: devicedata3 | None
+    pipe_attributes: sattr3 | None
+
+    def __init__(self, type: int, device: devicedata3 | None = None, pipe_attributes: sattr3 | None = None) -> None:
+        self.type = type
+        self.device = device
+        self.pipe_attributes = pipe_attributes
 
 
-class MKNOD3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class MKNOD3args:
     where: diropargs3
     what: mknoddata3
 
+    def __init__(self, where: diropargs3, what: mknoddata3) -> None:
+        self.where = where
+        self.what = what
 
-class MKNOD3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class MKNOD3resok:
     obj: bytes | None
     obj_attributes: fattr3 | bytes | None
     dir_wcc: wcc_data | bytes
+
+    def __init__(self, obj: bytes | None, obj_attributes: fattr3 | bytes | None, dir_wcc: wcc_data | bytes) -> None:
+        self.obj = obj
+        self.obj_attributes = obj_attributes
+        self.dir_wcc = dir_wcc
 
 
 MKNOD3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class MKNOD3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class MKNOD3res:
     status: int
-    resok: MKNOD3resok | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: MKNOD3resok | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: MKNOD3resok | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 REMOVE3args: TypeAlias = "diropargs3"
@@ -591,10 +896,17 @@ REMOVE3resok: TypeAlias = "wcc_data | bytes"
 REMOVE3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class REMOVE3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class REMOVE3res:
     status: int
-    resok: wcc_data | bytes | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: wcc_data | bytes | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: wcc_data | bytes | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 RMDIR3args: TypeAlias = "diropargs3"
@@ -606,127 +918,259 @@ RMDIR3resok: TypeAlias = "wcc_data | bytes"
 RMDIR3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class RMDIR3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class RMDIR3res:
     status: int
-    resok: wcc_data | bytes | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: wcc_data | bytes | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: wcc_data | bytes | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class RENAME3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class RENAME3args:
     from_: diropargs3
     to: diropargs3
 
+    def __init__(self, from_: diropargs3, to: diropargs3) -> None:
+        self.from_ = from_
+        self.to = to
 
-class RENAME3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class RENAME3resok:
     fromdir_wcc: wcc_data | bytes
     todir_wcc: wcc_data | bytes
 
+    def __init__(self, fromdir_wcc: wcc_data | bytes, todir_wcc: wcc_data | bytes) -> None:
+        self.fromdir_wcc = fromdir_wcc
+        self.todir_wcc = todir_wcc
 
-class RENAME3resfail(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class RENAME3resfail:
     fromdir_wcc: wcc_data | bytes
     todir_wcc: wcc_data | bytes
 
+    def __init__(self, fromdir_wcc: wcc_data | bytes, todir_wcc: wcc_data | bytes) -> None:
+        self.fromdir_wcc = fromdir_wcc
+        self.todir_wcc = todir_wcc
 
-class RENAME3res(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class RENAME3res:
     status: int
-    resok: RENAME3resok | None = None
-    resfail: RENAME3resfail | None = None
+    resok: RENAME3resok | None
+    resfail: RENAME3resfail | None
+
+    def __init__(self, status: int, resok: RENAME3resok | None = None, resfail: RENAME3resfail | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class LINK3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class LINK3args:
     file: bytes
     link: diropargs3
 
+    def __init__(self, file: bytes, link: diropargs3) -> None:
+        self.file = file
+        self.link = link
 
-class LINK3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class LINK3resok:
     file_attributes: fattr3 | bytes | None
     linkdir_wcc: wcc_data | bytes
 
+    def __init__(self, file_attributes: fattr3 | bytes | None, linkdir_wcc: wcc_data | bytes) -> None:
+        self.file_attributes = file_attributes
+        self.linkdir_wcc = linkdir_wcc
 
-class LINK3resfail(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class LINK3resfail:
     file_attributes: fattr3 | bytes | None
     linkdir_wcc: wcc_data | bytes
 
+    def __init__(self, file_attributes: fattr3 | bytes | None, linkdir_wcc: wcc_data | bytes) -> None:
+        self.file_attributes = file_attributes
+        self.linkdir_wcc = linkdir_wcc
 
-class LINK3res(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class LINK3res:
     status: int
-    resok: LINK3resok | None = None
-    resfail: LINK3resfail | None = None
+    resok: LINK3resok | None
+    resfail: LINK3resfail | None
+
+    def __init__(self, status: int, resok: LINK3resok | None = None, resfail: LINK3resfail | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class READDIR3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READDIR3args:
     dir: bytes
     cookie: int
     cookieverf: bytes
-    count: int  # type: ignore[assignment]
+    count: int
+
+    def __init__(self, dir: bytes, cookie: int, cookieverf: bytes, count: int) -> None:
+        self.dir = dir
+        self.cookie = cookie
+        self.cookieverf = cookieverf
+        self.count = count
 
 
-class entry3(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class entry3:
     fileid: int
     name: bytes
     cookie: int
 
+    def __init__(self, fileid: int, name: bytes, cookie: int) -> None:
+        self.fileid = fileid
+        self.name = name
+        self.cookie = cookie
 
-class dirlist3(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class dirlist3:
     entries: list[entry3] | bytes
     eof: bool
 
+    def __init__(self, entries: list[entry3] | bytes, eof: bool) -> None:
+        self.entries = entries
+        self.eof = eof
 
-class READDIR3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class READDIR3resok:
     dir_attributes: fattr3 | bytes | None
     cookieverf: bytes
     reply: dirlist3
+
+    def __init__(self, dir_attributes: fattr3 | bytes | None, cookieverf: bytes, reply: dirlist3) -> None:
+        self.dir_attributes = dir_attributes
+        self.cookieverf = cookieverf
+        self.reply = reply
 
 
 READDIR3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class READDIR3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READDIR3res:
     status: int
-    resok: READDIR3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: READDIR3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: READDIR3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class READDIRPLUS3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READDIRPLUS3args:
     dir: bytes
     cookie: int
     cookieverf: bytes
     dircount: int
     maxcount: int
 
+    def __init__(self, dir: bytes, cookie: int, cookieverf: bytes, dircount: int, maxcount: int) -> None:
+        self.dir = dir
+        self.cookie = cookie
+        self.cookieverf = cookieverf
+        self.dircount = dircount
+        self.maxcount = maxcount
 
-class entryplus3(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class entryplus3:
     fileid: int
     name: bytes
     cookie: int
     name_attributes: fattr3 | bytes | None
     name_handle: bytes | None
 
+    def __init__(self, fileid: int, name: bytes, cookie: int, name_attributes: fattr3 | bytes | None, name_handle: bytes | None) -> None:
+        self.fileid = fileid
+        self.name = name
+        self.cookie = cookie
+        self.name_attributes = name_attributes
+        self.name_handle = name_handle
 
-class dirlistplus3(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class dirlistplus3:
     entries: list[entryplus3] | bytes
     eof: bool
 
+    def __init__(self, entries: list[entryplus3] | bytes, eof: bool) -> None:
+        self.entries = entries
+        self.eof = eof
 
-class READDIRPLUS3resok(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class READDIRPLUS3resok:
     dir_attributes: fattr3 | bytes | None
     cookieverf: bytes
     reply: dirlistplus3
+
+    def __init__(self, dir_attributes: fattr3 | bytes | None, cookieverf: bytes, reply: dirlistplus3) -> None:
+        self.dir_attributes = dir_attributes
+        self.cookieverf = cookieverf
+        self.reply = reply
 
 
 READDIRPLUS3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class READDIRPLUS3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class READDIRPLUS3res:
     status: int
-    resok: READDIRPLUS3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: READDIRPLUS3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: READDIRPLUS3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 FSSTAT3args: TypeAlias = "bytes"
 
 
-class FSSTAT3resok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class FSSTAT3resok:
     obj_attributes: fattr3 | bytes | None
     tbytes: int
     fbytes: int
@@ -736,20 +1180,39 @@ class FSSTAT3resok(NamedTuple):
     afiles: int
     invarsec: int
 
+    def __init__(self, obj_attributes: fattr3 | bytes | None, tbytes: int, fbytes: int, abytes: int, tfiles: int, ffiles: int, afiles: int, invarsec: int) -> None:
+        self.obj_attributes = obj_attributes
+        self.tbytes = tbytes
+        self.fbytes = fbytes
+        self.abytes = abytes
+        self.tfiles = tfiles
+        self.ffiles = ffiles
+        self.afiles = afiles
+        self.invarsec = invarsec
+
 
 FSSTAT3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class FSSTAT3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class FSSTAT3res:
     status: int
-    resok: FSSTAT3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: FSSTAT3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: FSSTAT3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 FSINFO3args: TypeAlias = "bytes"
 
 
-class FSINFO3resok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class FSINFO3resok:
     obj_attributes: fattr3 | bytes | None
     rtmax: int
     rtpref: int
@@ -762,20 +1225,42 @@ class FSINFO3resok(NamedTuple):
     time_delta: nfstime3
     properties: int
 
+    def __init__(self, obj_attributes: fattr3 | bytes | None, rtmax: int, rtpref: int, rtmult: int, wtmax: int, wtpref: int, wtmult: int, dtpref: int, maxfilesize: int, time_delta: nfstime3, properties: int) -> None:
+        self.obj_attributes = obj_attributes
+        self.rtmax = rtmax
+        self.rtpref = rtpref
+        self.rtmult = rtmult
+        self.wtmax = wtmax
+        self.wtpref = wtpref
+        self.wtmult = wtmult
+        self.dtpref = dtpref
+        self.maxfilesize = maxfilesize
+        self.time_delta = time_delta
+        self.properties = properties
+
 
 FSINFO3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class FSINFO3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class FSINFO3res:
     status: int
-    resok: FSINFO3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: FSINFO3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: FSINFO3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 PATHCONF3args: TypeAlias = "bytes"
 
 
-class PATHCONF3resok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class PATHCONF3resok:
     obj_attributes: fattr3 | bytes | None
     linkmax: int
     name_max: int
@@ -784,91 +1269,125 @@ class PATHCONF3resok(NamedTuple):
     case_insensitive: bool
     case_preserving: bool
 
+    def __init__(self, obj_attributes: fattr3 | bytes | None, linkmax: int, name_max: int, no_trunc: bool, chown_restricted: bool, case_insensitive: bool, case_preserving: bool) -> None:
+        self.obj_attributes = obj_attributes
+        self.linkmax = linkmax
+        self.name_max = name_max
+        self.no_trunc = no_trunc
+        self.chown_restricted = chown_restricted
+        self.case_insensitive = case_insensitive
+        self.case_preserving = case_preserving
+
 
 PATHCONF3resfail: TypeAlias = "fattr3 | bytes | None"
 
 
-class PATHCONF3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class PATHCONF3res:
     status: int
-    resok: PATHCONF3resok | None = None
-    resfail: fattr3 | bytes | None = None
+    resok: PATHCONF3resok | None
+    resfail: fattr3 | bytes | None
+
+    def __init__(self, status: int, resok: PATHCONF3resok | None = None, resfail: fattr3 | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
-class COMMIT3args(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class COMMIT3args:
     file: bytes
     offset: int
-    count: int  # type: ignore[assignment]
+    count: int
+
+    def __init__(self, file: bytes, offset: int, count: int) -> None:
+        self.file = file
+        self.offset = offset
+        self.count = count
 
 
-class COMMIT3resok(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class COMMIT3resok:
     file_wcc: wcc_data | bytes
     verf: bytes
+
+    def __init__(self, file_wcc: wcc_data | bytes, verf: bytes) -> None:
+        self.file_wcc = file_wcc
+        self.verf = verf
 
 
 COMMIT3resfail: TypeAlias = "wcc_data | bytes"
 
 
-class COMMIT3res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class COMMIT3res:
     status: int
-    resok: COMMIT3resok | None = None
-    resfail: wcc_data | bytes | None = None
+    resok: COMMIT3resok | None
+    resfail: wcc_data | bytes | None
+
+    def __init__(self, status: int, resok: COMMIT3resok | None = None, resfail: wcc_data | bytes | None = None) -> None:
+        self.status = status
+        self.resok = resok
+        self.resfail = resfail
 
 
 _SATTR3: Final = Remembered[sattr3](28)
 
 
 def pack_nfs_fh3(value: nfs_fh3, parts: Parts) -> None:
-    put = parts.append
     value_length = len(value)
     if value_length > 64:
         raise XdrError(f"value_length of {value_length} where 64 is the bound")
-    put(S_I.pack(value_length))
-    put(value)
+    parts.append(P_I(value_length))
+    parts.append(value)
     if value_length & 3:
-        put(PADDING[value_length & 3])
+        parts.append(PADDING[value_length & 3])
 
 
 def unpack_nfs_fh3(buffer: Buffer, at: int) -> tuple[nfs_fh3, int]:
-    (value_length,) = S_I.unpack_from(buffer, at)
+    (value_length,) = U_I(buffer, at)
     at += 4
     if value_length > 64:
         raise XdrError(f"value length of {value_length}")
-    value = bytes(buffer[at : at + value_length])
+    value = taken(buffer, at, value_length)
     at += (value_length + 3) & -4
     return value, at
 
 
 def pack_SETATTR3args(value: SETATTR3args, parts: Parts) -> None:
-    put = parts.append
     object = value.object
     object_length = len(object)
     if object_length > 64:
         raise XdrError(f"object_length of {object_length} where 64 is the bound")
-    put(S_I.pack(object_length))
-    put(object)
+    parts.append(P_I(object_length))
+    parts.append(object)
     if object_length & 3:
-        put(PADDING[object_length & 3])
+        parts.append(PADDING[object_length & 3])
     pack_sattr3(value.new_attributes, parts)
     guard = value.guard
     if guard is not None:
-        put(S_3I.pack(1, guard.seconds, guard.nseconds))
+        parts.append(P_3I(1, guard.seconds, guard.nseconds))
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
 
 
 def unpack_SETATTR3args(buffer: Buffer, at: int) -> tuple[SETATTR3args, int]:
-    (object_length,) = S_I.unpack_from(buffer, at)
+    (object_length,) = U_I(buffer, at)
     at += 4
     if object_length > 64:
         raise XdrError(f"object length of {object_length}")
-    object = bytes(buffer[at : at + object_length])
+    object = taken(buffer, at, object_length)
     at += (object_length + 3) & -4
     new_attributes, at = unpack_sattr3(buffer, at)
-    (guard_follows,) = S_I.unpack_from(buffer, at)
+    (guard_follows,) = U_I(buffer, at)
     at += 4
     guard: nfstime3 | None = None
     if guard_follows == 1:
-        guard_seconds, guard_nseconds = S_2I.unpack_from(buffer, at)
+        guard_seconds, guard_nseconds = U_2I(buffer, at)
         at += 8
         guard = nfstime3(guard_seconds, guard_nseconds)
     elif guard_follows:
@@ -877,43 +1396,42 @@ def unpack_SETATTR3args(buffer: Buffer, at: int) -> tuple[SETATTR3args, int]:
 
 
 def pack_sattr3(value: sattr3, parts: Parts) -> None:
-    put = parts.append
     mode = value.mode
     if mode is not None:
-        put(S_2I.pack(1, mode))
+        parts.append(P_2I(1, mode))
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
     uid = value.uid
     if uid is not None:
-        put(S_2I.pack(1, uid))
+        parts.append(P_2I(1, uid))
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
     gid = value.gid
     if gid is not None:
-        put(S_2I.pack(1, gid))
+        parts.append(P_2I(1, gid))
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
     size = value.size
     if size is not None:
-        put(S_IQ.pack(1, size))
+        parts.append(P_IQ(1, size))
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
     atime_set_it = value.atime.set_it
     if atime_set_it == 2:
         atime_atime = value.atime.atime
         if atime_atime is None:
             raise XdrError("atime is missing")
-        put(S_3I.pack(2, atime_atime.seconds, atime_atime.nseconds))
+        parts.append(P_3I(2, atime_atime.seconds, atime_atime.nseconds))
     else:
-        put(S_I.pack(atime_set_it))
+        parts.append(P_I(atime_set_it))
     mtime_set_it = value.mtime.set_it
     if mtime_set_it == 2:
         mtime_mtime = value.mtime.mtime
         if mtime_mtime is None:
             raise XdrError("mtime is missing")
-        put(S_3I.pack(2, mtime_mtime.seconds, mtime_mtime.nseconds))
+        parts.append(P_3I(2, mtime_mtime.seconds, mtime_mtime.nseconds))
     else:
-        put(S_I.pack(mtime_set_it))
+        parts.append(P_I(mtime_set_it))
 
 
 def unpack_sattr3(buffer: Buffer, at: int) -> tuple[sattr3, int]:
@@ -921,58 +1439,58 @@ def unpack_sattr3(buffer: Buffer, at: int) -> tuple[sattr3, int]:
     known = _SATTR3.get(buffer, at)
     if known is not None:
         return known
-    (mode_follows,) = S_I.unpack_from(buffer, at)
+    (mode_follows,) = U_I(buffer, at)
     at += 4
     mode: int | None = None
     if mode_follows == 1:
-        (mode_value,) = S_I.unpack_from(buffer, at)
+        (mode_value,) = U_I(buffer, at)
         at += 4
         mode = mode_value
     elif mode_follows:
         raise XdrError(f"bool of {mode_follows}")
-    (uid_follows,) = S_I.unpack_from(buffer, at)
+    (uid_follows,) = U_I(buffer, at)
     at += 4
     uid: int | None = None
     if uid_follows == 1:
-        (uid_value,) = S_I.unpack_from(buffer, at)
+        (uid_value,) = U_I(buffer, at)
         at += 4
         uid = uid_value
     elif uid_follows:
         raise XdrError(f"bool of {uid_follows}")
-    (gid_follows,) = S_I.unpack_from(buffer, at)
+    (gid_follows,) = U_I(buffer, at)
     at += 4
     gid: int | None = None
     if gid_follows == 1:
-        (gid_value,) = S_I.unpack_from(buffer, at)
+        (gid_value,) = U_I(buffer, at)
         at += 4
         gid = gid_value
     elif gid_follows:
         raise XdrError(f"bool of {gid_follows}")
-    (size_follows,) = S_I.unpack_from(buffer, at)
+    (size_follows,) = U_I(buffer, at)
     at += 4
     size: int | None = None
     if size_follows == 1:
-        (size_value,) = S_Q.unpack_from(buffer, at)
+        (size_value,) = U_Q(buffer, at)
         at += 8
         size = size_value
     elif size_follows:
         raise XdrError(f"bool of {size_follows}")
-    (atime_set_it,) = S_I.unpack_from(buffer, at)
+    (atime_set_it,) = U_I(buffer, at)
     at += 4
     if atime_set_it not in TIME_HOW_VALUES:
         raise XdrError(f"time_how of {atime_set_it}")
     if atime_set_it == 2:
-        atime_atime_seconds, atime_atime_nseconds = S_2I.unpack_from(buffer, at)
+        atime_atime_seconds, atime_atime_nseconds = U_2I(buffer, at)
         at += 8
         atime = set_atime(atime_set_it, atime=nfstime3(atime_atime_seconds, atime_atime_nseconds))
     else:
         atime = set_atime(atime_set_it)
-    (mtime_set_it,) = S_I.unpack_from(buffer, at)
+    (mtime_set_it,) = U_I(buffer, at)
     at += 4
     if mtime_set_it not in TIME_HOW_VALUES:
         raise XdrError(f"time_how of {mtime_set_it}")
     if mtime_set_it == 2:
-        mtime_mtime_seconds, mtime_mtime_nseconds = S_2I.unpack_from(buffer, at)
+        mtime_mtime_seconds, mtime_mtime_nseconds = U_2I(buffer, at)
         at += 8
         mtime = set_mtime(mtime_set_it, mtime=nfstime3(mtime_mtime_seconds, mtime_mtime_nseconds))
     else:
@@ -981,113 +1499,109 @@ def unpack_sattr3(buffer: Buffer, at: int) -> tuple[sattr3, int]:
 
 
 def pack_diropargs3(value: diropargs3, parts: Parts) -> None:
-    put = parts.append
     dir = value.dir
     dir_length = len(dir)
     if dir_length > 64:
         raise XdrError(f"dir_length of {dir_length} where 64 is the bound")
-    put(S_I.pack(dir_length))
-    put(dir)
+    parts.append(P_I(dir_length))
+    parts.append(dir)
     if dir_length & 3:
-        put(PADDING[dir_length & 3])
+        parts.append(PADDING[dir_length & 3])
     name = value.name
     name_length = len(name)
-    put(S_I.pack(name_length))
-    put(name)
+    parts.append(P_I(name_length))
+    parts.append(name)
     if name_length & 3:
-        put(PADDING[name_length & 3])
+        parts.append(PADDING[name_length & 3])
 
 
 def unpack_diropargs3(buffer: Buffer, at: int) -> tuple[diropargs3, int]:
-    (dir_length,) = S_I.unpack_from(buffer, at)
+    (dir_length,) = U_I(buffer, at)
     at += 4
     if dir_length > 64:
         raise XdrError(f"dir length of {dir_length}")
-    dir = bytes(buffer[at : at + dir_length])
+    dir = taken(buffer, at, dir_length)
     at += (dir_length + 3) & -4
-    (name_length,) = S_I.unpack_from(buffer, at)
+    (name_length,) = U_I(buffer, at)
     at += 4
-    name = bytes(buffer[at : at + name_length])
+    name = taken(buffer, at, name_length)
     at += (name_length + 3) & -4
     return diropargs3(dir, name), at
 
 
 def pack_ACCESS3args(value: ACCESS3args, parts: Parts) -> None:
-    put = parts.append
     object = value.object
     object_length = len(object)
     if object_length > 64:
         raise XdrError(f"object_length of {object_length} where 64 is the bound")
-    put(S_I.pack(object_length))
-    put(object)
+    parts.append(P_I(object_length))
+    parts.append(object)
     if object_length & 3:
-        put(PADDING[object_length & 3])
-    put(S_I.pack(value.access))
+        parts.append(PADDING[object_length & 3])
+    parts.append(P_I(value.access))
 
 
 def unpack_ACCESS3args(buffer: Buffer, at: int) -> tuple[ACCESS3args, int]:
-    (object_length,) = S_I.unpack_from(buffer, at)
+    (object_length,) = U_I(buffer, at)
     at += 4
     if object_length > 64:
         raise XdrError(f"object length of {object_length}")
-    object = bytes(buffer[at : at + object_length])
+    object = taken(buffer, at, object_length)
     at += (object_length + 3) & -4
-    (access,) = S_I.unpack_from(buffer, at)
+    (access,) = U_I(buffer, at)
     at += 4
     return ACCESS3args(object, access), at
 
 
 def pack_READ3args(value: READ3args, parts: Parts) -> None:
-    put = parts.append
     file = value.file
     file_length = len(file)
     if file_length > 64:
         raise XdrError(f"file_length of {file_length} where 64 is the bound")
-    put(S_I.pack(file_length))
-    put(file)
+    parts.append(P_I(file_length))
+    parts.append(file)
     if file_length & 3:
-        put(PADDING[file_length & 3])
-    put(S_QI.pack(value.offset, value.count))
+        parts.append(PADDING[file_length & 3])
+    parts.append(P_QI(value.offset, value.count))
 
 
 def unpack_READ3args(buffer: Buffer, at: int) -> tuple[READ3args, int]:
-    (file_length,) = S_I.unpack_from(buffer, at)
+    (file_length,) = U_I(buffer, at)
     at += 4
     if file_length > 64:
         raise XdrError(f"file length of {file_length}")
-    file = bytes(buffer[at : at + file_length])
+    file = taken(buffer, at, file_length)
     at += (file_length + 3) & -4
-    offset, count = S_QI.unpack_from(buffer, at)
+    offset, count = U_QI(buffer, at)
     at += 12
     return READ3args(file, offset, count), at
 
 
 def pack_WRITE3args(value: WRITE3args, parts: Parts) -> None:
-    put = parts.append
     file = value.file
     file_length = len(file)
     if file_length > 64:
         raise XdrError(f"file_length of {file_length} where 64 is the bound")
-    put(S_I.pack(file_length))
-    put(file)
+    parts.append(P_I(file_length))
+    parts.append(file)
     if file_length & 3:
-        put(PADDING[file_length & 3])
+        parts.append(PADDING[file_length & 3])
     data = value.data
     data_length = len(data)
-    put(S_Q3I.pack(value.offset, value.count, value.stable, data_length))
-    put(data)
+    parts.append(P_Q3I(value.offset, value.count, value.stable, data_length))
+    parts.append(data)
     if data_length & 3:
-        put(PADDING[data_length & 3])
+        parts.append(PADDING[data_length & 3])
 
 
 def unpack_WRITE3args(buffer: Buffer, at: int) -> tuple[WRITE3args, int]:
-    (file_length,) = S_I.unpack_from(buffer, at)
+    (file_length,) = U_I(buffer, at)
     at += 4
     if file_length > 64:
         raise XdrError(f"file length of {file_length}")
-    file = bytes(buffer[at : at + file_length])
+    file = taken(buffer, at, file_length)
     at += (file_length + 3) & -4
-    offset, count, stable, data_length = S_Q3I.unpack_from(buffer, at)
+    offset, count, stable, data_length = U_Q3I(buffer, at)
     at += 20
     if stable not in STABLE_HOW_VALUES:
         raise XdrError(f"stable_how of {stable}")
@@ -1097,55 +1611,54 @@ def unpack_WRITE3args(buffer: Buffer, at: int) -> tuple[WRITE3args, int]:
 
 
 def pack_CREATE3args(value: CREATE3args, parts: Parts) -> None:
-    put = parts.append
     where_dir = value.where.dir
     where_dir_length = len(where_dir)
     if where_dir_length > 64:
         raise XdrError(f"where_dir_length of {where_dir_length} where 64 is the bound")
-    put(S_I.pack(where_dir_length))
-    put(where_dir)
+    parts.append(P_I(where_dir_length))
+    parts.append(where_dir)
     if where_dir_length & 3:
-        put(PADDING[where_dir_length & 3])
+        parts.append(PADDING[where_dir_length & 3])
     where_name = value.where.name
     where_name_length = len(where_name)
-    put(S_I.pack(where_name_length))
-    put(where_name)
+    parts.append(P_I(where_name_length))
+    parts.append(where_name)
     if where_name_length & 3:
-        put(PADDING[where_name_length & 3])
+        parts.append(PADDING[where_name_length & 3])
     how_mode = value.how.mode
     if how_mode in (0, 1):
         how_obj_attributes = value.how.obj_attributes
         if how_obj_attributes is None:
             raise XdrError("obj_attributes is missing")
-        put(S_I.pack(how_mode))
+        parts.append(P_I(how_mode))
         pack_sattr3(how_obj_attributes, parts)
     elif how_mode == 2:
         how_verf = value.how.verf
         if how_verf is None:
             raise XdrError("verf is missing")
-        put(S_I8s.pack(2, how_verf))
+        parts.append(P_I8s(2, how_verf))
     else:
         raise XdrError(f"createhow3 of {how_mode}")
 
 
 def unpack_CREATE3args(buffer: Buffer, at: int) -> tuple[CREATE3args, int]:
-    (where_dir_length,) = S_I.unpack_from(buffer, at)
+    (where_dir_length,) = U_I(buffer, at)
     at += 4
     if where_dir_length > 64:
         raise XdrError(f"where_dir length of {where_dir_length}")
-    where_dir = bytes(buffer[at : at + where_dir_length])
+    where_dir = taken(buffer, at, where_dir_length)
     at += (where_dir_length + 3) & -4
-    (where_name_length,) = S_I.unpack_from(buffer, at)
+    (where_name_length,) = U_I(buffer, at)
     at += 4
-    where_name = bytes(buffer[at : at + where_name_length])
+    where_name = taken(buffer, at, where_name_length)
     at += (where_name_length + 3) & -4
-    (how_mode,) = S_I.unpack_from(buffer, at)
+    (how_mode,) = U_I(buffer, at)
     at += 4
     if how_mode in (0, 1):
         how_obj_attributes, at = unpack_sattr3(buffer, at)
         how = createhow3(how_mode, obj_attributes=how_obj_attributes)
     elif how_mode == 2:
-        (how_verf,) = S_8s.unpack_from(buffer, at)
+        (how_verf,) = U_8s(buffer, at)
         at += 8
         how = createhow3(how_mode, verf=how_verf)
     else:
@@ -1154,135 +1667,132 @@ def unpack_CREATE3args(buffer: Buffer, at: int) -> tuple[CREATE3args, int]:
 
 
 def pack_MKDIR3args(value: MKDIR3args, parts: Parts) -> None:
-    put = parts.append
     where_dir = value.where.dir
     where_dir_length = len(where_dir)
     if where_dir_length > 64:
         raise XdrError(f"where_dir_length of {where_dir_length} where 64 is the bound")
-    put(S_I.pack(where_dir_length))
-    put(where_dir)
+    parts.append(P_I(where_dir_length))
+    parts.append(where_dir)
     if where_dir_length & 3:
-        put(PADDING[where_dir_length & 3])
+        parts.append(PADDING[where_dir_length & 3])
     where_name = value.where.name
     where_name_length = len(where_name)
-    put(S_I.pack(where_name_length))
-    put(where_name)
+    parts.append(P_I(where_name_length))
+    parts.append(where_name)
     if where_name_length & 3:
-        put(PADDING[where_name_length & 3])
+        parts.append(PADDING[where_name_length & 3])
     pack_sattr3(value.attributes, parts)
 
 
 def unpack_MKDIR3args(buffer: Buffer, at: int) -> tuple[MKDIR3args, int]:
-    (where_dir_length,) = S_I.unpack_from(buffer, at)
+    (where_dir_length,) = U_I(buffer, at)
     at += 4
     if where_dir_length > 64:
         raise XdrError(f"where_dir length of {where_dir_length}")
-    where_dir = bytes(buffer[at : at + where_dir_length])
+    where_dir = taken(buffer, at, where_dir_length)
     at += (where_dir_length + 3) & -4
-    (where_name_length,) = S_I.unpack_from(buffer, at)
+    (where_name_length,) = U_I(buffer, at)
     at += 4
-    where_name = bytes(buffer[at : at + where_name_length])
+    where_name = taken(buffer, at, where_name_length)
     at += (where_name_length + 3) & -4
     attributes, at = unpack_sattr3(buffer, at)
     return MKDIR3args(diropargs3(where_dir, where_name), attributes), at
 
 
 def pack_SYMLINK3args(value: SYMLINK3args, parts: Parts) -> None:
-    put = parts.append
     where_dir = value.where.dir
     where_dir_length = len(where_dir)
     if where_dir_length > 64:
         raise XdrError(f"where_dir_length of {where_dir_length} where 64 is the bound")
-    put(S_I.pack(where_dir_length))
-    put(where_dir)
+    parts.append(P_I(where_dir_length))
+    parts.append(where_dir)
     if where_dir_length & 3:
-        put(PADDING[where_dir_length & 3])
+        parts.append(PADDING[where_dir_length & 3])
     where_name = value.where.name
     where_name_length = len(where_name)
-    put(S_I.pack(where_name_length))
-    put(where_name)
+    parts.append(P_I(where_name_length))
+    parts.append(where_name)
     if where_name_length & 3:
-        put(PADDING[where_name_length & 3])
+        parts.append(PADDING[where_name_length & 3])
     pack_sattr3(value.symlink.symlink_attributes, parts)
     symlink_symlink_data = value.symlink.symlink_data
     symlink_symlink_data_length = len(symlink_symlink_data)
-    put(S_I.pack(symlink_symlink_data_length))
-    put(symlink_symlink_data)
+    parts.append(P_I(symlink_symlink_data_length))
+    parts.append(symlink_symlink_data)
     if symlink_symlink_data_length & 3:
-        put(PADDING[symlink_symlink_data_length & 3])
+        parts.append(PADDING[symlink_symlink_data_length & 3])
 
 
 def unpack_SYMLINK3args(buffer: Buffer, at: int) -> tuple[SYMLINK3args, int]:
-    (where_dir_length,) = S_I.unpack_from(buffer, at)
+    (where_dir_length,) = U_I(buffer, at)
     at += 4
     if where_dir_length > 64:
         raise XdrError(f"where_dir length of {where_dir_length}")
-    where_dir = bytes(buffer[at : at + where_dir_length])
+    where_dir = taken(buffer, at, where_dir_length)
     at += (where_dir_length + 3) & -4
-    (where_name_length,) = S_I.unpack_from(buffer, at)
+    (where_name_length,) = U_I(buffer, at)
     at += 4
-    where_name = bytes(buffer[at : at + where_name_length])
+    where_name = taken(buffer, at, where_name_length)
     at += (where_name_length + 3) & -4
     symlink_symlink_attributes, at = unpack_sattr3(buffer, at)
-    (symlink_symlink_data_length,) = S_I.unpack_from(buffer, at)
+    (symlink_symlink_data_length,) = U_I(buffer, at)
     at += 4
-    symlink_symlink_data = bytes(buffer[at : at + symlink_symlink_data_length])
+    symlink_symlink_data = taken(buffer, at, symlink_symlink_data_length)
     at += (symlink_symlink_data_length + 3) & -4
     return SYMLINK3args(diropargs3(where_dir, where_name), symlinkdata3(symlink_symlink_attributes, symlink_symlink_data)), at
 
 
 def pack_MKNOD3args(value: MKNOD3args, parts: Parts) -> None:
-    put = parts.append
     where_dir = value.where.dir
     where_dir_length = len(where_dir)
     if where_dir_length > 64:
         raise XdrError(f"where_dir_length of {where_dir_length} where 64 is the bound")
-    put(S_I.pack(where_dir_length))
-    put(where_dir)
+    parts.append(P_I(where_dir_length))
+    parts.append(where_dir)
     if where_dir_length & 3:
-        put(PADDING[where_dir_length & 3])
+        parts.append(PADDING[where_dir_length & 3])
     where_name = value.where.name
     where_name_length = len(where_name)
-    put(S_I.pack(where_name_length))
-    put(where_name)
+    parts.append(P_I(where_name_length))
+    parts.append(where_name)
     if where_name_length & 3:
-        put(PADDING[where_name_length & 3])
+        parts.append(PADDING[where_name_length & 3])
     what_type = value.what.type
     if what_type in (4, 3):
         what_device = value.what.device
         if what_device is None:
             raise XdrError("device is missing")
-        put(S_I.pack(what_type))
+        parts.append(P_I(what_type))
         pack_sattr3(what_device.dev_attributes, parts)
-        put(S_2I.pack(what_device.spec.specdata1, what_device.spec.specdata2))
+        parts.append(P_2I(what_device.spec.specdata1, what_device.spec.specdata2))
     elif what_type in (6, 7):
         what_pipe_attributes = value.what.pipe_attributes
         if what_pipe_attributes is None:
             raise XdrError("pipe_attributes is missing")
-        put(S_I.pack(what_type))
+        parts.append(P_I(what_type))
         pack_sattr3(what_pipe_attributes, parts)
     else:
-        put(S_I.pack(what_type))
+        parts.append(P_I(what_type))
 
 
 def unpack_MKNOD3args(buffer: Buffer, at: int) -> tuple[MKNOD3args, int]:
-    (where_dir_length,) = S_I.unpack_from(buffer, at)
+    (where_dir_length,) = U_I(buffer, at)
     at += 4
     if where_dir_length > 64:
         raise XdrError(f"where_dir length of {where_dir_length}")
-    where_dir = bytes(buffer[at : at + where_dir_length])
+    where_dir = taken(buffer, at, where_dir_length)
     at += (where_dir_length + 3) & -4
-    (where_name_length,) = S_I.unpack_from(buffer, at)
+    (where_name_length,) = U_I(buffer, at)
     at += 4
-    where_name = bytes(buffer[at : at + where_name_length])
+    where_name = taken(buffer, at, where_name_length)
     at += (where_name_length + 3) & -4
-    (what_type,) = S_I.unpack_from(buffer, at)
+    (what_type,) = U_I(buffer, at)
     at += 4
     if what_type not in FTYPE3_VALUES:
         raise XdrError(f"ftype3 of {what_type}")
     if what_type in (4, 3):
         what_device_dev_attributes, at = unpack_sattr3(buffer, at)
-        (what_device_spec_specdata1, what_device_spec_specdata2) = S_2I.unpack_from(buffer, at)
+        (what_device_spec_specdata1, what_device_spec_specdata2) = U_2I(buffer, at)
         at += 8
         what = mknoddata3(what_type, device=devicedata3(what_device_dev_attributes, specdata3(what_device_spec_specdata1, what_device_spec_specdata2)))
     elif what_type in (6, 7):
@@ -1294,184 +1804,178 @@ def unpack_MKNOD3args(buffer: Buffer, at: int) -> tuple[MKNOD3args, int]:
 
 
 def pack_RENAME3args(value: RENAME3args, parts: Parts) -> None:
-    put = parts.append
     from__dir = value.from_.dir
     from__dir_length = len(from__dir)
     if from__dir_length > 64:
         raise XdrError(f"from__dir_length of {from__dir_length} where 64 is the bound")
-    put(S_I.pack(from__dir_length))
-    put(from__dir)
+    parts.append(P_I(from__dir_length))
+    parts.append(from__dir)
     if from__dir_length & 3:
-        put(PADDING[from__dir_length & 3])
+        parts.append(PADDING[from__dir_length & 3])
     from__name = value.from_.name
     from__name_length = len(from__name)
-    put(S_I.pack(from__name_length))
-    put(from__name)
+    parts.append(P_I(from__name_length))
+    parts.append(from__name)
     if from__name_length & 3:
-        put(PADDING[from__name_length & 3])
+        parts.append(PADDING[from__name_length & 3])
     to_dir = value.to.dir
     to_dir_length = len(to_dir)
     if to_dir_length > 64:
         raise XdrError(f"to_dir_length of {to_dir_length} where 64 is the bound")
-    put(S_I.pack(to_dir_length))
-    put(to_dir)
+    parts.append(P_I(to_dir_length))
+    parts.append(to_dir)
     if to_dir_length & 3:
-        put(PADDING[to_dir_length & 3])
+        parts.append(PADDING[to_dir_length & 3])
     to_name = value.to.name
     to_name_length = len(to_name)
-    put(S_I.pack(to_name_length))
-    put(to_name)
+    parts.append(P_I(to_name_length))
+    parts.append(to_name)
     if to_name_length & 3:
-        put(PADDING[to_name_length & 3])
+        parts.append(PADDING[to_name_length & 3])
 
 
 def unpack_RENAME3args(buffer: Buffer, at: int) -> tuple[RENAME3args, int]:
-    (from__dir_length,) = S_I.unpack_from(buffer, at)
+    (from__dir_length,) = U_I(buffer, at)
     at += 4
     if from__dir_length > 64:
         raise XdrError(f"from__dir length of {from__dir_length}")
-    from__dir = bytes(buffer[at : at + from__dir_length])
+    from__dir = taken(buffer, at, from__dir_length)
     at += (from__dir_length + 3) & -4
-    (from__name_length,) = S_I.unpack_from(buffer, at)
+    (from__name_length,) = U_I(buffer, at)
     at += 4
-    from__name = bytes(buffer[at : at + from__name_length])
+    from__name = taken(buffer, at, from__name_length)
     at += (from__name_length + 3) & -4
-    (to_dir_length,) = S_I.unpack_from(buffer, at)
+    (to_dir_length,) = U_I(buffer, at)
     at += 4
     if to_dir_length > 64:
         raise XdrError(f"to_dir length of {to_dir_length}")
-    to_dir = bytes(buffer[at : at + to_dir_length])
+    to_dir = taken(buffer, at, to_dir_length)
     at += (to_dir_length + 3) & -4
-    (to_name_length,) = S_I.unpack_from(buffer, at)
+    (to_name_length,) = U_I(buffer, at)
     at += 4
-    to_name = bytes(buffer[at : at + to_name_length])
+    to_name = taken(buffer, at, to_name_length)
     at += (to_name_length + 3) & -4
     return RENAME3args(diropargs3(from__dir, from__name), diropargs3(to_dir, to_name)), at
 
 
 def pack_LINK3args(value: LINK3args, parts: Parts) -> None:
-    put = parts.append
     file = value.file
     file_length = len(file)
     if file_length > 64:
         raise XdrError(f"file_length of {file_length} where 64 is the bound")
-    put(S_I.pack(file_length))
-    put(file)
+    parts.append(P_I(file_length))
+    parts.append(file)
     if file_length & 3:
-        put(PADDING[file_length & 3])
+        parts.append(PADDING[file_length & 3])
     link_dir = value.link.dir
     link_dir_length = len(link_dir)
     if link_dir_length > 64:
         raise XdrError(f"link_dir_length of {link_dir_length} where 64 is the bound")
-    put(S_I.pack(link_dir_length))
-    put(link_dir)
+    parts.append(P_I(link_dir_length))
+    parts.append(link_dir)
     if link_dir_length & 3:
-        put(PADDING[link_dir_length & 3])
+        parts.append(PADDING[link_dir_length & 3])
     link_name = value.link.name
     link_name_length = len(link_name)
-    put(S_I.pack(link_name_length))
-    put(link_name)
+    parts.append(P_I(link_name_length))
+    parts.append(link_name)
     if link_name_length & 3:
-        put(PADDING[link_name_length & 3])
+        parts.append(PADDING[link_name_length & 3])
 
 
 def unpack_LINK3args(buffer: Buffer, at: int) -> tuple[LINK3args, int]:
-    (file_length,) = S_I.unpack_from(buffer, at)
+    (file_length,) = U_I(buffer, at)
     at += 4
     if file_length > 64:
         raise XdrError(f"file length of {file_length}")
-    file = bytes(buffer[at : at + file_length])
+    file = taken(buffer, at, file_length)
     at += (file_length + 3) & -4
-    (link_dir_length,) = S_I.unpack_from(buffer, at)
+    (link_dir_length,) = U_I(buffer, at)
     at += 4
     if link_dir_length > 64:
         raise XdrError(f"link_dir length of {link_dir_length}")
-    link_dir = bytes(buffer[at : at + link_dir_length])
+    link_dir = taken(buffer, at, link_dir_length)
     at += (link_dir_length + 3) & -4
-    (link_name_length,) = S_I.unpack_from(buffer, at)
+    (link_name_length,) = U_I(buffer, at)
     at += 4
-    link_name = bytes(buffer[at : at + link_name_length])
+    link_name = taken(buffer, at, link_name_length)
     at += (link_name_length + 3) & -4
     return LINK3args(file, diropargs3(link_dir, link_name)), at
 
 
 def pack_READDIR3args(value: READDIR3args, parts: Parts) -> None:
-    put = parts.append
     dir = value.dir
     dir_length = len(dir)
     if dir_length > 64:
         raise XdrError(f"dir_length of {dir_length} where 64 is the bound")
-    put(S_I.pack(dir_length))
-    put(dir)
+    parts.append(P_I(dir_length))
+    parts.append(dir)
     if dir_length & 3:
-        put(PADDING[dir_length & 3])
-    put(S_Q8sI.pack(value.cookie, value.cookieverf, value.count))
+        parts.append(PADDING[dir_length & 3])
+    parts.append(P_Q8sI(value.cookie, value.cookieverf, value.count))
 
 
 def unpack_READDIR3args(buffer: Buffer, at: int) -> tuple[READDIR3args, int]:
-    (dir_length,) = S_I.unpack_from(buffer, at)
+    (dir_length,) = U_I(buffer, at)
     at += 4
     if dir_length > 64:
         raise XdrError(f"dir length of {dir_length}")
-    dir = bytes(buffer[at : at + dir_length])
+    dir = taken(buffer, at, dir_length)
     at += (dir_length + 3) & -4
-    cookie, cookieverf, count = S_Q8sI.unpack_from(buffer, at)
+    cookie, cookieverf, count = U_Q8sI(buffer, at)
     at += 20
     return READDIR3args(dir, cookie, cookieverf, count), at
 
 
 def pack_READDIRPLUS3args(value: READDIRPLUS3args, parts: Parts) -> None:
-    put = parts.append
     dir = value.dir
     dir_length = len(dir)
     if dir_length > 64:
         raise XdrError(f"dir_length of {dir_length} where 64 is the bound")
-    put(S_I.pack(dir_length))
-    put(dir)
+    parts.append(P_I(dir_length))
+    parts.append(dir)
     if dir_length & 3:
-        put(PADDING[dir_length & 3])
-    put(S_Q8s2I.pack(value.cookie, value.cookieverf, value.dircount, value.maxcount))
+        parts.append(PADDING[dir_length & 3])
+    parts.append(P_Q8s2I(value.cookie, value.cookieverf, value.dircount, value.maxcount))
 
 
 def unpack_READDIRPLUS3args(buffer: Buffer, at: int) -> tuple[READDIRPLUS3args, int]:
-    (dir_length,) = S_I.unpack_from(buffer, at)
+    (dir_length,) = U_I(buffer, at)
     at += 4
     if dir_length > 64:
         raise XdrError(f"dir length of {dir_length}")
-    dir = bytes(buffer[at : at + dir_length])
+    dir = taken(buffer, at, dir_length)
     at += (dir_length + 3) & -4
-    cookie, cookieverf, dircount, maxcount = S_Q8s2I.unpack_from(buffer, at)
+    cookie, cookieverf, dircount, maxcount = U_Q8s2I(buffer, at)
     at += 24
     return READDIRPLUS3args(dir, cookie, cookieverf, dircount, maxcount), at
 
 
 def pack_COMMIT3args(value: COMMIT3args, parts: Parts) -> None:
-    put = parts.append
     file = value.file
     file_length = len(file)
     if file_length > 64:
         raise XdrError(f"file_length of {file_length} where 64 is the bound")
-    put(S_I.pack(file_length))
-    put(file)
+    parts.append(P_I(file_length))
+    parts.append(file)
     if file_length & 3:
-        put(PADDING[file_length & 3])
-    put(S_QI.pack(value.offset, value.count))
+        parts.append(PADDING[file_length & 3])
+    parts.append(P_QI(value.offset, value.count))
 
 
 def unpack_COMMIT3args(buffer: Buffer, at: int) -> tuple[COMMIT3args, int]:
-    (file_length,) = S_I.unpack_from(buffer, at)
+    (file_length,) = U_I(buffer, at)
     at += 4
     if file_length > 64:
         raise XdrError(f"file length of {file_length}")
-    file = bytes(buffer[at : at + file_length])
+    file = taken(buffer, at, file_length)
     at += (file_length + 3) & -4
-    offset, count = S_QI.unpack_from(buffer, at)
+    offset, count = U_QI(buffer, at)
     at += 12
     return COMMIT3args(file, offset, count), at
 
 
 def pack_GETATTR3res(value: GETATTR3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -1479,13 +1983,13 @@ def pack_GETATTR3res(value: GETATTR3res, parts: Parts) -> None:
             raise XdrError("resok is missing")
         if not isinstance(resok, bytes):
             resok = encode(pack_fattr3, resok)
-        put(S_I84s.pack(0, resok))
+        parts.append(P_I84s(0, resok))
     else:
-        put(S_I.pack(status))
+        parts.append(P_I(status))
 
 
 def unpack_GETATTR3res(buffer: Buffer, at: int) -> tuple[GETATTR3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
@@ -1498,8 +2002,7 @@ def unpack_GETATTR3res(buffer: Buffer, at: int) -> tuple[GETATTR3res, int]:
 
 
 def pack_fattr3(value: fattr3, parts: Parts) -> None:
-    put = parts.append
-    put(S_5I2Q2I2Q6I.pack(
+    parts.append(P_5I2Q2I2Q6I(
         value.type, value.mode, value.nlink, value.uid, value.gid, value.size, value.used,
         value.rdev.specdata1, value.rdev.specdata2, value.fsid, value.fileid, value.atime.seconds,
         value.atime.nseconds, value.mtime.seconds, value.mtime.nseconds, value.ctime.seconds,
@@ -1512,7 +2015,7 @@ def unpack_fattr3(buffer: Buffer, at: int) -> tuple[fattr3, int]:
         type, mode, nlink, uid, gid, size, used, rdev_specdata1, rdev_specdata2, fsid, fileid,
         atime_seconds, atime_nseconds, mtime_seconds, mtime_nseconds, ctime_seconds,
         ctime_nseconds,
-    ) = S_5I2Q2I2Q6I.unpack_from(buffer, at)
+    ) = U_5I2Q2I2Q6I(buffer, at)
     at += 84
     if type not in FTYPE3_VALUES:
         raise XdrError(f"ftype3 of {type}")
@@ -1520,30 +2023,29 @@ def unpack_fattr3(buffer: Buffer, at: int) -> tuple[fattr3, int]:
 
 
 def pack_SETATTR3res(value: SETATTR3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
         if isinstance(resok, bytes):
-            put(resok)
+            parts.append(resok)
         else:
             pack_wcc_data(resok, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_SETATTR3res(buffer: Buffer, at: int) -> tuple[SETATTR3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
@@ -1557,38 +2059,37 @@ def unpack_SETATTR3res(buffer: Buffer, at: int) -> tuple[SETATTR3res, int]:
 
 
 def pack_wcc_data(value: wcc_data, parts: Parts) -> None:
-    put = parts.append
     before = value.before
     if before is not None:
-        put(S_IQ4I.pack(
+        parts.append(P_IQ4I(
             1, before.size, before.mtime.seconds, before.mtime.nseconds, before.ctime.seconds,
             before.ctime.nseconds,
         ))
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
     after = value.after
     if after is not None:
         if not isinstance(after, bytes):
             after = encode(pack_fattr3, after)
-        put(S_I84s.pack(1, after))
+        parts.append(P_I84s(1, after))
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
 
 
 def unpack_wcc_data(buffer: Buffer, at: int) -> tuple[wcc_data, int]:
-    (before_follows,) = S_I.unpack_from(buffer, at)
+    (before_follows,) = U_I(buffer, at)
     at += 4
     before: wcc_attr | None = None
     if before_follows == 1:
         (
             before_size, before_mtime_seconds, before_mtime_nseconds, before_ctime_seconds,
             before_ctime_nseconds,
-        ) = S_Q4I.unpack_from(buffer, at)
+        ) = U_Q4I(buffer, at)
         at += 24
         before = wcc_attr(before_size, nfstime3(before_mtime_seconds, before_mtime_nseconds), nfstime3(before_ctime_seconds, before_ctime_nseconds))
     elif before_follows:
         raise XdrError(f"bool of {before_follows}")
-    (after_follows,) = S_I.unpack_from(buffer, at)
+    (after_follows,) = U_I(buffer, at)
     at += 4
     after: fattr3 | bytes | None = None
     if after_follows == 1:
@@ -1600,7 +2101,6 @@ def unpack_wcc_data(buffer: Buffer, at: int) -> tuple[wcc_data, int]:
 
 
 def pack_LOOKUP3res(value: LOOKUP3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -1610,47 +2110,47 @@ def pack_LOOKUP3res(value: LOOKUP3res, parts: Parts) -> None:
         resok_object_length = len(resok_object)
         if resok_object_length > 64:
             raise XdrError(f"resok_object_length of {resok_object_length} where 64 is the bound")
-        put(S_2I.pack(0, resok_object_length))
-        put(resok_object)
+        parts.append(P_2I(0, resok_object_length))
+        parts.append(resok_object)
         if resok_object_length & 3:
-            put(PADDING[resok_object_length & 3])
+            parts.append(PADDING[resok_object_length & 3])
         resok_obj_attributes = resok.obj_attributes
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_I84s.pack(1, resok_obj_attributes))
+            parts.append(P_I84s(1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00')
         resok_dir_attributes = resok.dir_attributes
         if resok_dir_attributes is not None:
             if not isinstance(resok_dir_attributes, bytes):
                 resok_dir_attributes = encode(pack_fattr3, resok_dir_attributes)
-            put(S_I84s.pack(1, resok_dir_attributes))
+            parts.append(P_I84s(1, resok_dir_attributes))
         else:
-            put(b'\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00')
     else:
         resfail = value.resfail
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_LOOKUP3res(buffer: Buffer, at: int) -> tuple[LOOKUP3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_object_length,) = S_I.unpack_from(buffer, at)
+        (value_resok_object_length,) = U_I(buffer, at)
         at += 4
         if value_resok_object_length > 64:
             raise XdrError(f"value_resok_object length of {value_resok_object_length}")
-        value_resok_object = bytes(buffer[at : at + value_resok_object_length])
+        value_resok_object = taken(buffer, at, value_resok_object_length)
         at += (value_resok_object_length + 3) & -4
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -1658,7 +2158,7 @@ def unpack_LOOKUP3res(buffer: Buffer, at: int) -> tuple[LOOKUP3res, int]:
             value_resok_obj_attributes = value_resok_obj_attributes
         elif value_resok_obj_attributes_follows:
             raise XdrError(f"bool of {value_resok_obj_attributes_follows}")
-        (value_resok_dir_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_dir_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_dir_attributes: fattr3 | bytes | None = None
         if value_resok_dir_attributes_follows == 1:
@@ -1668,7 +2168,7 @@ def unpack_LOOKUP3res(buffer: Buffer, at: int) -> tuple[LOOKUP3res, int]:
             raise XdrError(f"bool of {value_resok_dir_attributes_follows}")
         value = LOOKUP3res(value_status, resok=LOOKUP3resok(value_resok_object, value_resok_obj_attributes, value_resok_dir_attributes))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -1681,7 +2181,6 @@ def unpack_LOOKUP3res(buffer: Buffer, at: int) -> tuple[LOOKUP3res, int]:
 
 
 def pack_ACCESS3res(value: ACCESS3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -1691,27 +2190,27 @@ def pack_ACCESS3res(value: ACCESS3res, parts: Parts) -> None:
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_2I84s.pack(0, 1, resok_obj_attributes))
+            parts.append(P_2I84s(0, 1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
-        put(S_I.pack(resok.access))
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+        parts.append(P_I(resok.access))
     else:
         resfail = value.resfail
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_ACCESS3res(buffer: Buffer, at: int) -> tuple[ACCESS3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -1719,11 +2218,11 @@ def unpack_ACCESS3res(buffer: Buffer, at: int) -> tuple[ACCESS3res, int]:
             value_resok_obj_attributes = value_resok_obj_attributes
         elif value_resok_obj_attributes_follows:
             raise XdrError(f"bool of {value_resok_obj_attributes_follows}")
-        (value_resok_access,) = S_I.unpack_from(buffer, at)
+        (value_resok_access,) = U_I(buffer, at)
         at += 4
         value = ACCESS3res(value_status, resok=ACCESS3resok(value_resok_obj_attributes, value_resok_access))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -1736,7 +2235,6 @@ def unpack_ACCESS3res(buffer: Buffer, at: int) -> tuple[ACCESS3res, int]:
 
 
 def pack_READLINK3res(value: READLINK3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -1746,32 +2244,32 @@ def pack_READLINK3res(value: READLINK3res, parts: Parts) -> None:
         if resok_symlink_attributes is not None:
             if not isinstance(resok_symlink_attributes, bytes):
                 resok_symlink_attributes = encode(pack_fattr3, resok_symlink_attributes)
-            put(S_2I84s.pack(0, 1, resok_symlink_attributes))
+            parts.append(P_2I84s(0, 1, resok_symlink_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_data = resok.data
         resok_data_length = len(resok_data)
-        put(S_I.pack(resok_data_length))
-        put(resok_data)
+        parts.append(P_I(resok_data_length))
+        parts.append(resok_data)
         if resok_data_length & 3:
-            put(PADDING[resok_data_length & 3])
+            parts.append(PADDING[resok_data_length & 3])
     else:
         resfail = value.resfail
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_READLINK3res(buffer: Buffer, at: int) -> tuple[READLINK3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_symlink_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_symlink_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_symlink_attributes: fattr3 | bytes | None = None
         if value_resok_symlink_attributes_follows == 1:
@@ -1779,13 +2277,13 @@ def unpack_READLINK3res(buffer: Buffer, at: int) -> tuple[READLINK3res, int]:
             value_resok_symlink_attributes = value_resok_symlink_attributes
         elif value_resok_symlink_attributes_follows:
             raise XdrError(f"bool of {value_resok_symlink_attributes_follows}")
-        (value_resok_data_length,) = S_I.unpack_from(buffer, at)
+        (value_resok_data_length,) = U_I(buffer, at)
         at += 4
-        value_resok_data = bytes(buffer[at : at + value_resok_data_length])
+        value_resok_data = taken(buffer, at, value_resok_data_length)
         at += (value_resok_data_length + 3) & -4
         value = READLINK3res(value_status, resok=READLINK3resok(value_resok_symlink_attributes, value_resok_data))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -1798,7 +2296,6 @@ def unpack_READLINK3res(buffer: Buffer, at: int) -> tuple[READLINK3res, int]:
 
 
 def pack_READ3res(value: READ3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -1808,32 +2305,32 @@ def pack_READ3res(value: READ3res, parts: Parts) -> None:
         if resok_file_attributes is not None:
             if not isinstance(resok_file_attributes, bytes):
                 resok_file_attributes = encode(pack_fattr3, resok_file_attributes)
-            put(S_2I84s.pack(0, 1, resok_file_attributes))
+            parts.append(P_2I84s(0, 1, resok_file_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_data = resok.data
         resok_data_length = len(resok_data)
-        put(S_3I.pack(resok.count, resok.eof, resok_data_length))
-        put(resok_data)
+        parts.append(P_3I(resok.count, resok.eof, resok_data_length))
+        parts.append(resok_data)
         if resok_data_length & 3:
-            put(PADDING[resok_data_length & 3])
+            parts.append(PADDING[resok_data_length & 3])
     else:
         resfail = value.resfail
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_READ3res(buffer: Buffer, at: int) -> tuple[READ3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_file_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_file_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_file_attributes: fattr3 | bytes | None = None
         if value_resok_file_attributes_follows == 1:
@@ -1841,9 +2338,7 @@ def unpack_READ3res(buffer: Buffer, at: int) -> tuple[READ3res, int]:
             value_resok_file_attributes = value_resok_file_attributes
         elif value_resok_file_attributes_follows:
             raise XdrError(f"bool of {value_resok_file_attributes_follows}")
-        (
-            value_resok_count, value_resok_eof, value_resok_data_length,
-        ) = S_3I.unpack_from(buffer, at)
+        (value_resok_count, value_resok_eof, value_resok_data_length) = U_3I(buffer, at)
         at += 12
         if value_resok_eof > 1:
             raise XdrError(f"bool of {value_resok_eof}")
@@ -1851,7 +2346,7 @@ def unpack_READ3res(buffer: Buffer, at: int) -> tuple[READ3res, int]:
         at += (value_resok_data_length + 3) & -4
         value = READ3res(value_status, resok=READ3resok(value_resok_file_attributes, value_resok_count, value_resok_eof == 1, value_resok_data))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -1864,40 +2359,37 @@ def unpack_READ3res(buffer: Buffer, at: int) -> tuple[READ3res, int]:
 
 
 def pack_WRITE3res(value: WRITE3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
         resok_file_wcc = resok.file_wcc
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
         if isinstance(resok_file_wcc, bytes):
-            put(resok_file_wcc)
+            parts.append(resok_file_wcc)
         else:
             pack_wcc_data(resok_file_wcc, parts)
-        put(S_2I8s.pack(resok.count, resok.committed, resok.verf))
+        parts.append(P_2I8s(resok.count, resok.committed, resok.verf))
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_WRITE3res(buffer: Buffer, at: int) -> tuple[WRITE3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
         value_resok_file_wcc, at = unpack_wcc_data(buffer, at)
-        (
-            value_resok_count, value_resok_committed, value_resok_verf,
-        ) = S_2I8s.unpack_from(buffer, at)
+        (value_resok_count, value_resok_committed, value_resok_verf) = U_2I8s(buffer, at)
         at += 16
         if value_resok_committed not in STABLE_HOW_VALUES:
             raise XdrError(f"stable_how of {value_resok_committed}")
@@ -1909,7 +2401,6 @@ def unpack_WRITE3res(buffer: Buffer, at: int) -> tuple[WRITE3res, int]:
 
 
 def pack_CREATE3res(value: CREATE3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -1920,55 +2411,55 @@ def pack_CREATE3res(value: CREATE3res, parts: Parts) -> None:
             resok_obj_length = len(resok_obj)
             if resok_obj_length > 64:
                 raise XdrError(f"resok_obj_length of {resok_obj_length} where 64 is the bound")
-            put(S_3I.pack(0, 1, resok_obj_length))
-            put(resok_obj)
+            parts.append(P_3I(0, 1, resok_obj_length))
+            parts.append(resok_obj)
             if resok_obj_length & 3:
-                put(PADDING[resok_obj_length & 3])
+                parts.append(PADDING[resok_obj_length & 3])
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_obj_attributes = resok.obj_attributes
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_I84s.pack(1, resok_obj_attributes))
+            parts.append(P_I84s(1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00')
         resok_dir_wcc = resok.dir_wcc
         if isinstance(resok_dir_wcc, bytes):
-            put(resok_dir_wcc)
+            parts.append(resok_dir_wcc)
         else:
             pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_CREATE3res(buffer: Buffer, at: int) -> tuple[CREATE3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj: bytes | None = None
         if value_resok_obj_follows == 1:
-            (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
+            (value_resok_obj_value_length,) = U_I(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
                 raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
-            value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
+            value_resok_obj_value = taken(buffer, at, value_resok_obj_value_length)
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
         elif value_resok_obj_follows:
             raise XdrError(f"bool of {value_resok_obj_follows}")
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -1985,7 +2476,6 @@ def unpack_CREATE3res(buffer: Buffer, at: int) -> tuple[CREATE3res, int]:
 
 
 def pack_MKDIR3res(value: MKDIR3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -1996,55 +2486,55 @@ def pack_MKDIR3res(value: MKDIR3res, parts: Parts) -> None:
             resok_obj_length = len(resok_obj)
             if resok_obj_length > 64:
                 raise XdrError(f"resok_obj_length of {resok_obj_length} where 64 is the bound")
-            put(S_3I.pack(0, 1, resok_obj_length))
-            put(resok_obj)
+            parts.append(P_3I(0, 1, resok_obj_length))
+            parts.append(resok_obj)
             if resok_obj_length & 3:
-                put(PADDING[resok_obj_length & 3])
+                parts.append(PADDING[resok_obj_length & 3])
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_obj_attributes = resok.obj_attributes
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_I84s.pack(1, resok_obj_attributes))
+            parts.append(P_I84s(1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00')
         resok_dir_wcc = resok.dir_wcc
         if isinstance(resok_dir_wcc, bytes):
-            put(resok_dir_wcc)
+            parts.append(resok_dir_wcc)
         else:
             pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_MKDIR3res(buffer: Buffer, at: int) -> tuple[MKDIR3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj: bytes | None = None
         if value_resok_obj_follows == 1:
-            (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
+            (value_resok_obj_value_length,) = U_I(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
                 raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
-            value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
+            value_resok_obj_value = taken(buffer, at, value_resok_obj_value_length)
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
         elif value_resok_obj_follows:
             raise XdrError(f"bool of {value_resok_obj_follows}")
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -2061,7 +2551,6 @@ def unpack_MKDIR3res(buffer: Buffer, at: int) -> tuple[MKDIR3res, int]:
 
 
 def pack_SYMLINK3res(value: SYMLINK3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2072,55 +2561,55 @@ def pack_SYMLINK3res(value: SYMLINK3res, parts: Parts) -> None:
             resok_obj_length = len(resok_obj)
             if resok_obj_length > 64:
                 raise XdrError(f"resok_obj_length of {resok_obj_length} where 64 is the bound")
-            put(S_3I.pack(0, 1, resok_obj_length))
-            put(resok_obj)
+            parts.append(P_3I(0, 1, resok_obj_length))
+            parts.append(resok_obj)
             if resok_obj_length & 3:
-                put(PADDING[resok_obj_length & 3])
+                parts.append(PADDING[resok_obj_length & 3])
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_obj_attributes = resok.obj_attributes
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_I84s.pack(1, resok_obj_attributes))
+            parts.append(P_I84s(1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00')
         resok_dir_wcc = resok.dir_wcc
         if isinstance(resok_dir_wcc, bytes):
-            put(resok_dir_wcc)
+            parts.append(resok_dir_wcc)
         else:
             pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_SYMLINK3res(buffer: Buffer, at: int) -> tuple[SYMLINK3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj: bytes | None = None
         if value_resok_obj_follows == 1:
-            (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
+            (value_resok_obj_value_length,) = U_I(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
                 raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
-            value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
+            value_resok_obj_value = taken(buffer, at, value_resok_obj_value_length)
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
         elif value_resok_obj_follows:
             raise XdrError(f"bool of {value_resok_obj_follows}")
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -2137,7 +2626,6 @@ def unpack_SYMLINK3res(buffer: Buffer, at: int) -> tuple[SYMLINK3res, int]:
 
 
 def pack_MKNOD3res(value: MKNOD3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2148,55 +2636,55 @@ def pack_MKNOD3res(value: MKNOD3res, parts: Parts) -> None:
             resok_obj_length = len(resok_obj)
             if resok_obj_length > 64:
                 raise XdrError(f"resok_obj_length of {resok_obj_length} where 64 is the bound")
-            put(S_3I.pack(0, 1, resok_obj_length))
-            put(resok_obj)
+            parts.append(P_3I(0, 1, resok_obj_length))
+            parts.append(resok_obj)
             if resok_obj_length & 3:
-                put(PADDING[resok_obj_length & 3])
+                parts.append(PADDING[resok_obj_length & 3])
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_obj_attributes = resok.obj_attributes
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_I84s.pack(1, resok_obj_attributes))
+            parts.append(P_I84s(1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00')
         resok_dir_wcc = resok.dir_wcc
         if isinstance(resok_dir_wcc, bytes):
-            put(resok_dir_wcc)
+            parts.append(resok_dir_wcc)
         else:
             pack_wcc_data(resok_dir_wcc, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_MKNOD3res(buffer: Buffer, at: int) -> tuple[MKNOD3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj: bytes | None = None
         if value_resok_obj_follows == 1:
-            (value_resok_obj_value_length,) = S_I.unpack_from(buffer, at)
+            (value_resok_obj_value_length,) = U_I(buffer, at)
             at += 4
             if value_resok_obj_value_length > 64:
                 raise XdrError(f"value_resok_obj_value length of {value_resok_obj_value_length}")
-            value_resok_obj_value = bytes(buffer[at : at + value_resok_obj_value_length])
+            value_resok_obj_value = taken(buffer, at, value_resok_obj_value_length)
             at += (value_resok_obj_value_length + 3) & -4
             value_resok_obj = value_resok_obj_value
         elif value_resok_obj_follows:
             raise XdrError(f"bool of {value_resok_obj_follows}")
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -2213,30 +2701,29 @@ def unpack_MKNOD3res(buffer: Buffer, at: int) -> tuple[MKNOD3res, int]:
 
 
 def pack_REMOVE3res(value: REMOVE3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
         if isinstance(resok, bytes):
-            put(resok)
+            parts.append(resok)
         else:
             pack_wcc_data(resok, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_REMOVE3res(buffer: Buffer, at: int) -> tuple[REMOVE3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
@@ -2250,30 +2737,29 @@ def unpack_REMOVE3res(buffer: Buffer, at: int) -> tuple[REMOVE3res, int]:
 
 
 def pack_RMDIR3res(value: RMDIR3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
         if isinstance(resok, bytes):
-            put(resok)
+            parts.append(resok)
         else:
             pack_wcc_data(resok, parts)
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_RMDIR3res(buffer: Buffer, at: int) -> tuple[RMDIR3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
@@ -2287,21 +2773,20 @@ def unpack_RMDIR3res(buffer: Buffer, at: int) -> tuple[RMDIR3res, int]:
 
 
 def pack_RENAME3res(value: RENAME3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
         resok_fromdir_wcc = resok.fromdir_wcc
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
         if isinstance(resok_fromdir_wcc, bytes):
-            put(resok_fromdir_wcc)
+            parts.append(resok_fromdir_wcc)
         else:
             pack_wcc_data(resok_fromdir_wcc, parts)
         resok_todir_wcc = resok.todir_wcc
         if isinstance(resok_todir_wcc, bytes):
-            put(resok_todir_wcc)
+            parts.append(resok_todir_wcc)
         else:
             pack_wcc_data(resok_todir_wcc, parts)
     else:
@@ -2309,20 +2794,20 @@ def pack_RENAME3res(value: RENAME3res, parts: Parts) -> None:
         if resfail is None:
             raise XdrError("resfail is missing")
         resfail_fromdir_wcc = resfail.fromdir_wcc
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail_fromdir_wcc, bytes):
-            put(resfail_fromdir_wcc)
+            parts.append(resfail_fromdir_wcc)
         else:
             pack_wcc_data(resfail_fromdir_wcc, parts)
         resfail_todir_wcc = resfail.todir_wcc
         if isinstance(resfail_todir_wcc, bytes):
-            put(resfail_todir_wcc)
+            parts.append(resfail_todir_wcc)
         else:
             pack_wcc_data(resfail_todir_wcc, parts)
 
 
 def unpack_RENAME3res(buffer: Buffer, at: int) -> tuple[RENAME3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
@@ -2338,7 +2823,6 @@ def unpack_RENAME3res(buffer: Buffer, at: int) -> tuple[RENAME3res, int]:
 
 
 def pack_LINK3res(value: LINK3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2348,12 +2832,12 @@ def pack_LINK3res(value: LINK3res, parts: Parts) -> None:
         if resok_file_attributes is not None:
             if not isinstance(resok_file_attributes, bytes):
                 resok_file_attributes = encode(pack_fattr3, resok_file_attributes)
-            put(S_2I84s.pack(0, 1, resok_file_attributes))
+            parts.append(P_2I84s(0, 1, resok_file_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_linkdir_wcc = resok.linkdir_wcc
         if isinstance(resok_linkdir_wcc, bytes):
-            put(resok_linkdir_wcc)
+            parts.append(resok_linkdir_wcc)
         else:
             pack_wcc_data(resok_linkdir_wcc, parts)
     else:
@@ -2364,23 +2848,23 @@ def pack_LINK3res(value: LINK3res, parts: Parts) -> None:
         if resfail_file_attributes is not None:
             if not isinstance(resfail_file_attributes, bytes):
                 resfail_file_attributes = encode(pack_fattr3, resfail_file_attributes)
-            put(S_2I84s.pack(status, 1, resfail_file_attributes))
+            parts.append(P_2I84s(status, 1, resfail_file_attributes))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
         resfail_linkdir_wcc = resfail.linkdir_wcc
         if isinstance(resfail_linkdir_wcc, bytes):
-            put(resfail_linkdir_wcc)
+            parts.append(resfail_linkdir_wcc)
         else:
             pack_wcc_data(resfail_linkdir_wcc, parts)
 
 
 def unpack_LINK3res(buffer: Buffer, at: int) -> tuple[LINK3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_file_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_file_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_file_attributes: fattr3 | bytes | None = None
         if value_resok_file_attributes_follows == 1:
@@ -2391,7 +2875,7 @@ def unpack_LINK3res(buffer: Buffer, at: int) -> tuple[LINK3res, int]:
         value_resok_linkdir_wcc, at = unpack_wcc_data(buffer, at)
         value = LINK3res(value_status, resok=LINK3resok(value_resok_file_attributes, value_resok_linkdir_wcc))
     else:
-        (value_resfail_file_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_file_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resfail_file_attributes: fattr3 | bytes | None = None
         if value_resfail_file_attributes_follows == 1:
@@ -2405,7 +2889,6 @@ def unpack_LINK3res(buffer: Buffer, at: int) -> tuple[LINK3res, int]:
 
 
 def pack_READDIR3res(value: READDIR3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2415,34 +2898,34 @@ def pack_READDIR3res(value: READDIR3res, parts: Parts) -> None:
         if resok_dir_attributes is not None:
             if not isinstance(resok_dir_attributes, bytes):
                 resok_dir_attributes = encode(pack_fattr3, resok_dir_attributes)
-            put(S_2I84s.pack(0, 1, resok_dir_attributes))
+            parts.append(P_2I84s(0, 1, resok_dir_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_reply_entries = resok.reply.entries
-        put(S_8s.pack(resok.cookieverf))
+        parts.append(P_8s(resok.cookieverf))
         if isinstance(resok_reply_entries, bytes):
-            put(resok_reply_entries)
+            parts.append(resok_reply_entries)
         else:
             for entry3 in resok_reply_entries:
                 pack_entry3(entry3, parts)
-        put(S_2I.pack(0, resok.reply.eof))
+        parts.append(P_2I(0, resok.reply.eof))
     else:
         resfail = value.resfail
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_READDIR3res(buffer: Buffer, at: int) -> tuple[READDIR3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_dir_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_dir_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_dir_attributes: fattr3 | bytes | None = None
         if value_resok_dir_attributes_follows == 1:
@@ -2450,26 +2933,26 @@ def unpack_READDIR3res(buffer: Buffer, at: int) -> tuple[READDIR3res, int]:
             value_resok_dir_attributes = value_resok_dir_attributes
         elif value_resok_dir_attributes_follows:
             raise XdrError(f"bool of {value_resok_dir_attributes_follows}")
-        (value_resok_cookieverf, value_resok_reply_entries_follows) = S_8sI.unpack_from(buffer, at)
+        (value_resok_cookieverf, value_resok_reply_entries_follows) = U_8sI(buffer, at)
         at += 12
         value_resok_reply_entries: list[entry3] = []
         while value_resok_reply_entries_follows == 1:
-            entry3_fileid, entry3_name_length = S_QI.unpack_from(buffer, at)
+            entry3_fileid, entry3_name_length = U_QI(buffer, at)
             at += 12
-            entry3_name = bytes(buffer[at : at + entry3_name_length])
+            entry3_name = taken(buffer, at, entry3_name_length)
             at += (entry3_name_length + 3) & -4
-            (entry3_cookie, value_resok_reply_entries_follows) = S_QI.unpack_from(buffer, at)
+            (entry3_cookie, value_resok_reply_entries_follows) = U_QI(buffer, at)
             at += 12
             value_resok_reply_entries.append(entry3(entry3_fileid, entry3_name, entry3_cookie))
         if value_resok_reply_entries_follows:
             raise XdrError(f"bool of {value_resok_reply_entries_follows}")
-        (value_resok_reply_eof,) = S_I.unpack_from(buffer, at)
+        (value_resok_reply_eof,) = U_I(buffer, at)
         at += 4
         if value_resok_reply_eof > 1:
             raise XdrError(f"bool of {value_resok_reply_eof}")
         value = READDIR3res(value_status, resok=READDIR3resok(value_resok_dir_attributes, value_resok_cookieverf, dirlist3(value_resok_reply_entries, value_resok_reply_eof == 1)))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -2482,18 +2965,16 @@ def unpack_READDIR3res(buffer: Buffer, at: int) -> tuple[READDIR3res, int]:
 
 
 def pack_entry3(value: entry3, parts: Parts) -> None:
-    put = parts.append
     name = value.name
     name_length = len(name)
-    put(S_IQI.pack(1, value.fileid, name_length))
-    put(name)
+    parts.append(P_IQI(1, value.fileid, name_length))
+    parts.append(name)
     if name_length & 3:
-        put(PADDING[name_length & 3])
-    put(S_Q.pack(value.cookie))
+        parts.append(PADDING[name_length & 3])
+    parts.append(P_Q(value.cookie))
 
 
 def pack_READDIRPLUS3res(value: READDIRPLUS3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2503,34 +2984,34 @@ def pack_READDIRPLUS3res(value: READDIRPLUS3res, parts: Parts) -> None:
         if resok_dir_attributes is not None:
             if not isinstance(resok_dir_attributes, bytes):
                 resok_dir_attributes = encode(pack_fattr3, resok_dir_attributes)
-            put(S_2I84s.pack(0, 1, resok_dir_attributes))
+            parts.append(P_2I84s(0, 1, resok_dir_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
         resok_reply_entries = resok.reply.entries
-        put(S_8s.pack(resok.cookieverf))
+        parts.append(P_8s(resok.cookieverf))
         if isinstance(resok_reply_entries, bytes):
-            put(resok_reply_entries)
+            parts.append(resok_reply_entries)
         else:
             for entryplus3 in resok_reply_entries:
                 pack_entryplus3(entryplus3, parts)
-        put(S_2I.pack(0, resok.reply.eof))
+        parts.append(P_2I(0, resok.reply.eof))
     else:
         resfail = value.resfail
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_READDIRPLUS3res(buffer: Buffer, at: int) -> tuple[READDIRPLUS3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_dir_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_dir_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_dir_attributes: fattr3 | bytes | None = None
         if value_resok_dir_attributes_follows == 1:
@@ -2538,15 +3019,15 @@ def unpack_READDIRPLUS3res(buffer: Buffer, at: int) -> tuple[READDIRPLUS3res, in
             value_resok_dir_attributes = value_resok_dir_attributes
         elif value_resok_dir_attributes_follows:
             raise XdrError(f"bool of {value_resok_dir_attributes_follows}")
-        (value_resok_cookieverf, value_resok_reply_entries_follows) = S_8sI.unpack_from(buffer, at)
+        (value_resok_cookieverf, value_resok_reply_entries_follows) = U_8sI(buffer, at)
         at += 12
         value_resok_reply_entries: list[entryplus3] = []
         while value_resok_reply_entries_follows == 1:
-            entryplus3_fileid, entryplus3_name_length = S_QI.unpack_from(buffer, at)
+            entryplus3_fileid, entryplus3_name_length = U_QI(buffer, at)
             at += 12
-            entryplus3_name = bytes(buffer[at : at + entryplus3_name_length])
+            entryplus3_name = taken(buffer, at, entryplus3_name_length)
             at += (entryplus3_name_length + 3) & -4
-            (entryplus3_cookie, entryplus3_name_attributes_follows) = S_QI.unpack_from(buffer, at)
+            (entryplus3_cookie, entryplus3_name_attributes_follows) = U_QI(buffer, at)
             at += 12
             entryplus3_name_attributes: fattr3 | bytes | None = None
             if entryplus3_name_attributes_follows == 1:
@@ -2554,31 +3035,31 @@ def unpack_READDIRPLUS3res(buffer: Buffer, at: int) -> tuple[READDIRPLUS3res, in
                 entryplus3_name_attributes = entryplus3_name_attributes
             elif entryplus3_name_attributes_follows:
                 raise XdrError(f"bool of {entryplus3_name_attributes_follows}")
-            (entryplus3_name_handle_follows,) = S_I.unpack_from(buffer, at)
+            (entryplus3_name_handle_follows,) = U_I(buffer, at)
             at += 4
             entryplus3_name_handle: bytes | None = None
             if entryplus3_name_handle_follows == 1:
-                (entryplus3_name_handle_value_length,) = S_I.unpack_from(buffer, at)
+                (entryplus3_name_handle_value_length,) = U_I(buffer, at)
                 at += 4
                 if entryplus3_name_handle_value_length > 64:
                     raise XdrError(f"entryplus3_name_handle_value length of {entryplus3_name_handle_value_length}")
-                entryplus3_name_handle_value = bytes(buffer[at : at + entryplus3_name_handle_value_length])
+                entryplus3_name_handle_value = taken(buffer, at, entryplus3_name_handle_value_length)
                 at += (entryplus3_name_handle_value_length + 3) & -4
                 entryplus3_name_handle = entryplus3_name_handle_value
             elif entryplus3_name_handle_follows:
                 raise XdrError(f"bool of {entryplus3_name_handle_follows}")
-            (value_resok_reply_entries_follows,) = S_I.unpack_from(buffer, at)
+            (value_resok_reply_entries_follows,) = U_I(buffer, at)
             at += 4
             value_resok_reply_entries.append(entryplus3(entryplus3_fileid, entryplus3_name, entryplus3_cookie, entryplus3_name_attributes, entryplus3_name_handle))
         if value_resok_reply_entries_follows:
             raise XdrError(f"bool of {value_resok_reply_entries_follows}")
-        (value_resok_reply_eof,) = S_I.unpack_from(buffer, at)
+        (value_resok_reply_eof,) = U_I(buffer, at)
         at += 4
         if value_resok_reply_eof > 1:
             raise XdrError(f"bool of {value_resok_reply_eof}")
         value = READDIRPLUS3res(value_status, resok=READDIRPLUS3resok(value_resok_dir_attributes, value_resok_cookieverf, dirlistplus3(value_resok_reply_entries, value_resok_reply_eof == 1)))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -2591,35 +3072,33 @@ def unpack_READDIRPLUS3res(buffer: Buffer, at: int) -> tuple[READDIRPLUS3res, in
 
 
 def pack_entryplus3(value: entryplus3, parts: Parts) -> None:
-    put = parts.append
     name = value.name
     name_length = len(name)
-    put(S_IQI.pack(1, value.fileid, name_length))
-    put(name)
+    parts.append(P_IQI(1, value.fileid, name_length))
+    parts.append(name)
     if name_length & 3:
-        put(PADDING[name_length & 3])
+        parts.append(PADDING[name_length & 3])
     name_attributes = value.name_attributes
     if name_attributes is not None:
         if not isinstance(name_attributes, bytes):
             name_attributes = encode(pack_fattr3, name_attributes)
-        put(S_QI84s.pack(value.cookie, 1, name_attributes))
+        parts.append(P_QI84s(value.cookie, 1, name_attributes))
     else:
-        put(S_QI.pack(value.cookie, 0))
+        parts.append(P_QI(value.cookie, 0))
     name_handle = value.name_handle
     if name_handle is not None:
         name_handle_length = len(name_handle)
         if name_handle_length > 64:
             raise XdrError(f"name_handle_length of {name_handle_length} where 64 is the bound")
-        put(S_2I.pack(1, name_handle_length))
-        put(name_handle)
+        parts.append(P_2I(1, name_handle_length))
+        parts.append(name_handle)
         if name_handle_length & 3:
-            put(PADDING[name_handle_length & 3])
+            parts.append(PADDING[name_handle_length & 3])
     else:
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
 
 
 def pack_FSSTAT3res(value: FSSTAT3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2629,10 +3108,10 @@ def pack_FSSTAT3res(value: FSSTAT3res, parts: Parts) -> None:
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_2I84s.pack(0, 1, resok_obj_attributes))
+            parts.append(P_2I84s(0, 1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
-        put(S_6QI.pack(
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+        parts.append(P_6QI(
             resok.tbytes, resok.fbytes, resok.abytes, resok.tfiles, resok.ffiles, resok.afiles,
             resok.invarsec,
         ))
@@ -2641,18 +3120,18 @@ def pack_FSSTAT3res(value: FSSTAT3res, parts: Parts) -> None:
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_FSSTAT3res(buffer: Buffer, at: int) -> tuple[FSSTAT3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -2663,11 +3142,11 @@ def unpack_FSSTAT3res(buffer: Buffer, at: int) -> tuple[FSSTAT3res, int]:
         (
             value_resok_tbytes, value_resok_fbytes, value_resok_abytes, value_resok_tfiles,
             value_resok_ffiles, value_resok_afiles, value_resok_invarsec,
-        ) = S_6QI.unpack_from(buffer, at)
+        ) = U_6QI(buffer, at)
         at += 52
         value = FSSTAT3res(value_status, resok=FSSTAT3resok(value_resok_obj_attributes, value_resok_tbytes, value_resok_fbytes, value_resok_abytes, value_resok_tfiles, value_resok_ffiles, value_resok_afiles, value_resok_invarsec))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -2680,7 +3159,6 @@ def unpack_FSSTAT3res(buffer: Buffer, at: int) -> tuple[FSSTAT3res, int]:
 
 
 def pack_FSINFO3res(value: FSINFO3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2690,10 +3168,10 @@ def pack_FSINFO3res(value: FSINFO3res, parts: Parts) -> None:
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_2I84s.pack(0, 1, resok_obj_attributes))
+            parts.append(P_2I84s(0, 1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
-        put(S_7IQ3I.pack(
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+        parts.append(P_7IQ3I(
             resok.rtmax, resok.rtpref, resok.rtmult, resok.wtmax, resok.wtpref, resok.wtmult,
             resok.dtpref, resok.maxfilesize, resok.time_delta.seconds, resok.time_delta.nseconds,
             resok.properties,
@@ -2703,18 +3181,18 @@ def pack_FSINFO3res(value: FSINFO3res, parts: Parts) -> None:
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_FSINFO3res(buffer: Buffer, at: int) -> tuple[FSINFO3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -2727,11 +3205,11 @@ def unpack_FSINFO3res(buffer: Buffer, at: int) -> tuple[FSINFO3res, int]:
             value_resok_wtpref, value_resok_wtmult, value_resok_dtpref, value_resok_maxfilesize,
             value_resok_time_delta_seconds, value_resok_time_delta_nseconds,
             value_resok_properties,
-        ) = S_7IQ3I.unpack_from(buffer, at)
+        ) = U_7IQ3I(buffer, at)
         at += 48
         value = FSINFO3res(value_status, resok=FSINFO3resok(value_resok_obj_attributes, value_resok_rtmax, value_resok_rtpref, value_resok_rtmult, value_resok_wtmax, value_resok_wtpref, value_resok_wtmult, value_resok_dtpref, value_resok_maxfilesize, nfstime3(value_resok_time_delta_seconds, value_resok_time_delta_nseconds), value_resok_properties))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -2744,7 +3222,6 @@ def unpack_FSINFO3res(buffer: Buffer, at: int) -> tuple[FSINFO3res, int]:
 
 
 def pack_PATHCONF3res(value: PATHCONF3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
@@ -2754,10 +3231,10 @@ def pack_PATHCONF3res(value: PATHCONF3res, parts: Parts) -> None:
         if resok_obj_attributes is not None:
             if not isinstance(resok_obj_attributes, bytes):
                 resok_obj_attributes = encode(pack_fattr3, resok_obj_attributes)
-            put(S_2I84s.pack(0, 1, resok_obj_attributes))
+            parts.append(P_2I84s(0, 1, resok_obj_attributes))
         else:
-            put(b'\x00\x00\x00\x00\x00\x00\x00\x00')
-        put(S_6I.pack(
+            parts.append(b'\x00\x00\x00\x00\x00\x00\x00\x00')
+        parts.append(P_6I(
             resok.linkmax, resok.name_max, resok.no_trunc, resok.chown_restricted,
             resok.case_insensitive, resok.case_preserving,
         ))
@@ -2766,18 +3243,18 @@ def pack_PATHCONF3res(value: PATHCONF3res, parts: Parts) -> None:
         if resfail is not None:
             if not isinstance(resfail, bytes):
                 resfail = encode(pack_fattr3, resfail)
-            put(S_2I84s.pack(status, 1, resfail))
+            parts.append(P_2I84s(status, 1, resfail))
         else:
-            put(S_2I.pack(status, 0))
+            parts.append(P_2I(status, 0))
 
 
 def unpack_PATHCONF3res(buffer: Buffer, at: int) -> tuple[PATHCONF3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
-        (value_resok_obj_attributes_follows,) = S_I.unpack_from(buffer, at)
+        (value_resok_obj_attributes_follows,) = U_I(buffer, at)
         at += 4
         value_resok_obj_attributes: fattr3 | bytes | None = None
         if value_resok_obj_attributes_follows == 1:
@@ -2789,7 +3266,7 @@ def unpack_PATHCONF3res(buffer: Buffer, at: int) -> tuple[PATHCONF3res, int]:
             value_resok_linkmax, value_resok_name_max, value_resok_no_trunc,
             value_resok_chown_restricted, value_resok_case_insensitive,
             value_resok_case_preserving,
-        ) = S_6I.unpack_from(buffer, at)
+        ) = U_6I(buffer, at)
         at += 24
         if value_resok_no_trunc > 1:
             raise XdrError(f"bool of {value_resok_no_trunc}")
@@ -2801,7 +3278,7 @@ def unpack_PATHCONF3res(buffer: Buffer, at: int) -> tuple[PATHCONF3res, int]:
             raise XdrError(f"bool of {value_resok_case_preserving}")
         value = PATHCONF3res(value_status, resok=PATHCONF3resok(value_resok_obj_attributes, value_resok_linkmax, value_resok_name_max, value_resok_no_trunc == 1, value_resok_chown_restricted == 1, value_resok_case_insensitive == 1, value_resok_case_preserving == 1))
     else:
-        (value_resfail_follows,) = S_I.unpack_from(buffer, at)
+        (value_resfail_follows,) = U_I(buffer, at)
         at += 4
         value_resfail: fattr3 | bytes | None = None
         if value_resfail_follows == 1:
@@ -2814,38 +3291,37 @@ def unpack_PATHCONF3res(buffer: Buffer, at: int) -> tuple[PATHCONF3res, int]:
 
 
 def pack_COMMIT3res(value: COMMIT3res, parts: Parts) -> None:
-    put = parts.append
     status = value.status
     if status == 0:
         resok = value.resok
         if resok is None:
             raise XdrError("resok is missing")
         resok_file_wcc = resok.file_wcc
-        put(b'\x00\x00\x00\x00')
+        parts.append(b'\x00\x00\x00\x00')
         if isinstance(resok_file_wcc, bytes):
-            put(resok_file_wcc)
+            parts.append(resok_file_wcc)
         else:
             pack_wcc_data(resok_file_wcc, parts)
-        put(S_8s.pack(resok.verf))
+        parts.append(P_8s(resok.verf))
     else:
         resfail = value.resfail
         if resfail is None:
             raise XdrError("resfail is missing")
-        put(S_I.pack(status))
+        parts.append(P_I(status))
         if isinstance(resfail, bytes):
-            put(resfail)
+            parts.append(resfail)
         else:
             pack_wcc_data(resfail, parts)
 
 
 def unpack_COMMIT3res(buffer: Buffer, at: int) -> tuple[COMMIT3res, int]:
-    (value_status,) = S_I.unpack_from(buffer, at)
+    (value_status,) = U_I(buffer, at)
     at += 4
     if value_status not in NFSSTAT3_VALUES:
         raise XdrError(f"nfsstat3 of {value_status}")
     if value_status == 0:
         value_resok_file_wcc, at = unpack_wcc_data(buffer, at)
-        (value_resok_verf,) = S_8s.unpack_from(buffer, at)
+        (value_resok_verf,) = U_8s(buffer, at)
         at += 8
         value = COMMIT3res(value_status, resok=COMMIT3resok(value_resok_file_wcc, value_resok_verf))
     else:

@@ -10,8 +10,10 @@ TRUE, without the closing FALSE), may also be given already packed, as bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias, final
 
 from nfsd.xdr.codec import (
     PADDING,
@@ -22,21 +24,30 @@ from nfsd.xdr.codec import (
     XdrError,
     encode,
     pack_void,
+    taken,
     unpack_void,
 )
 
 
 
-S_2I = struct.Struct(">2I")
-S_2IiI = struct.Struct(">2IiI")
-S_2Q = struct.Struct(">2Q")
-S_3I = struct.Struct(">3I")
-S_I = struct.Struct(">I")
-S_Ii = struct.Struct(">Ii")
-S_IiI = struct.Struct(">IiI")
-S_i = struct.Struct(">i")
-S_i2Q = struct.Struct(">i2Q")
-S_i2QIi = struct.Struct(">i2QIi")
+P_2I: Final = struct.Struct(">2I").pack
+P_2IiI: Final = struct.Struct(">2IiI").pack
+P_2Q: Final = struct.Struct(">2Q").pack
+P_3I: Final = struct.Struct(">3I").pack
+P_I: Final = struct.Struct(">I").pack
+P_Ii: Final = struct.Struct(">Ii").pack
+P_i2Q: Final = struct.Struct(">i2Q").pack
+P_i2QIi: Final = struct.Struct(">i2QIi").pack
+P_i: Final = struct.Struct(">i").pack
+U_2I: Final[Callable[[Buffer, int], tuple[int, int]]] = struct.Struct(">2I").unpack_from
+U_2Q: Final[Callable[[Buffer, int], tuple[int, int]]] = struct.Struct(">2Q").unpack_from
+U_3I: Final[Callable[[Buffer, int], tuple[int, int, int]]] = struct.Struct(">3I").unpack_from
+U_I: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">I").unpack_from
+U_Ii: Final[Callable[[Buffer, int], tuple[int, int]]] = struct.Struct(">Ii").unpack_from
+U_IiI: Final[Callable[[Buffer, int], tuple[int, int, int]]] = struct.Struct(">IiI").unpack_from
+U_i2Q: Final[Callable[[Buffer, int], tuple[int, int, int]]] = struct.Struct(">i2Q").unpack_from
+U_i2QIi: Final[Callable[[Buffer, int], tuple[int, int, int, int, int]]] = struct.Struct(">i2QIi").unpack_from
+U_i: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">i").unpack_from
 
 
 LM_MAXSTRLEN: Final = 1024
@@ -125,15 +136,26 @@ netobj: TypeAlias = "bytes"
 lmname: TypeAlias = "bytes"
 
 
-class nlm4_holder(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class nlm4_holder:
     exclusive: bool
     svid: int
     oh: bytes
     l_offset: int
     l_len: int
 
+    def __init__(self, exclusive: bool, svid: int, oh: bytes, l_offset: int, l_len: int) -> None:
+        self.exclusive = exclusive
+        self.svid = svid
+        self.oh = oh
+        self.l_offset = l_offset
+        self.l_len = l_len
 
-class nlm4_lock(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_lock:
     caller_name: bytes
     fh: bytes
     oh: bytes
@@ -141,31 +163,68 @@ class nlm4_lock(NamedTuple):
     l_offset: int
     l_len: int
 
+    def __init__(self, caller_name: bytes, fh: bytes, oh: bytes, svid: int, l_offset: int, l_len: int) -> None:
+        self.caller_name = caller_name
+        self.fh = fh
+        self.oh = oh
+        self.svid = svid
+        self.l_offset = l_offset
+        self.l_len = l_len
 
-class nlm4_share(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_share:
     caller_name: bytes
     fh: bytes
     oh: bytes
     mode: int
     access: int
 
+    def __init__(self, caller_name: bytes, fh: bytes, oh: bytes, mode: int, access: int) -> None:
+        self.caller_name = caller_name
+        self.fh = fh
+        self.oh = oh
+        self.mode = mode
+        self.access = access
 
-class nlm4_res(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_res:
     cookie: bytes
     stat: int
 
+    def __init__(self, cookie: bytes, stat: int) -> None:
+        self.cookie = cookie
+        self.stat = stat
 
-class nlm4_testrply(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_testrply:
     stat: int
-    holder: nlm4_holder | None = None
+    holder: nlm4_holder | None
+
+    def __init__(self, stat: int, holder: nlm4_holder | None = None) -> None:
+        self.stat = stat
+        self.holder = holder
 
 
-class nlm4_testres(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class nlm4_testres:
     cookie: bytes
     test_stat: nlm4_testrply
 
+    def __init__(self, cookie: bytes, test_stat: nlm4_testrply) -> None:
+        self.cookie = cookie
+        self.test_stat = test_stat
 
-class nlm4_lockargs(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_lockargs:
     cookie: bytes
     block: bool
     exclusive: bool
@@ -173,63 +232,111 @@ class nlm4_lockargs(NamedTuple):
     reclaim: bool
     state: int
 
+    def __init__(self, cookie: bytes, block: bool, exclusive: bool, alock: nlm4_lock, reclaim: bool, state: int) -> None:
+        self.cookie = cookie
+        self.block = block
+        self.exclusive = exclusive
+        self.alock = alock
+        self.reclaim = reclaim
+        self.state = state
 
-class nlm4_cancargs(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_cancargs:
     cookie: bytes
     block: bool
     exclusive: bool
     alock: nlm4_lock
 
+    def __init__(self, cookie: bytes, block: bool, exclusive: bool, alock: nlm4_lock) -> None:
+        self.cookie = cookie
+        self.block = block
+        self.exclusive = exclusive
+        self.alock = alock
 
-class nlm4_testargs(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_testargs:
     cookie: bytes
     exclusive: bool
     alock: nlm4_lock
 
+    def __init__(self, cookie: bytes, exclusive: bool, alock: nlm4_lock) -> None:
+        self.cookie = cookie
+        self.exclusive = exclusive
+        self.alock = alock
 
-class nlm4_unlockargs(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_unlockargs:
     cookie: bytes
     alock: nlm4_lock
 
+    def __init__(self, cookie: bytes, alock: nlm4_lock) -> None:
+        self.cookie = cookie
+        self.alock = alock
 
-class nlm4_shareargs(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_shareargs:
     cookie: bytes
     share: nlm4_share
     reclaim: bool
 
+    def __init__(self, cookie: bytes, share: nlm4_share, reclaim: bool) -> None:
+        self.cookie = cookie
+        self.share = share
+        self.reclaim = reclaim
 
-class nlm4_shareres(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_shareres:
     cookie: bytes
     stat: int
     sequence: int
 
+    def __init__(self, cookie: bytes, stat: int, sequence: int) -> None:
+        self.cookie = cookie
+        self.stat = stat
+        self.sequence = sequence
 
-class nlm4_notify(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class nlm4_notify:
     name: bytes
     state: int
 
+    def __init__(self, name: bytes, state: int) -> None:
+        self.name = name
+        self.state = state
+
 
 def pack_nlm4_res(value: nlm4_res, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
-    put(S_I.pack(value.stat))
+        parts.append(PADDING[cookie_length & 3])
+    parts.append(P_I(value.stat))
 
 
 def unpack_nlm4_res(buffer: Buffer, at: int) -> tuple[nlm4_res, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    (stat,) = S_I.unpack_from(buffer, at)
+    (stat,) = U_I(buffer, at)
     at += 4
     if stat not in NLM4_STATS_VALUES:
         raise XdrError(f"nlm4_stats of {stat}")
@@ -237,15 +344,14 @@ def unpack_nlm4_res(buffer: Buffer, at: int) -> tuple[nlm4_res, int]:
 
 
 def pack_nlm4_testres(value: nlm4_testres, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
+        parts.append(PADDING[cookie_length & 3])
     test_stat_stat = value.test_stat.stat
     if test_stat_stat == 1:
         test_stat_holder = value.test_stat.holder
@@ -255,40 +361,40 @@ def pack_nlm4_testres(value: nlm4_testres, parts: Parts) -> None:
         test_stat_holder_oh_length = len(test_stat_holder_oh)
         if test_stat_holder_oh_length > 1024:
             raise XdrError(f"test_stat_holder_oh_length of {test_stat_holder_oh_length} where 1024 is the bound")
-        put(S_2IiI.pack(
+        parts.append(P_2IiI(
             1, test_stat_holder.exclusive, test_stat_holder.svid, test_stat_holder_oh_length,
         ))
-        put(test_stat_holder_oh)
+        parts.append(test_stat_holder_oh)
         if test_stat_holder_oh_length & 3:
-            put(PADDING[test_stat_holder_oh_length & 3])
-        put(S_2Q.pack(test_stat_holder.l_offset, test_stat_holder.l_len))
+            parts.append(PADDING[test_stat_holder_oh_length & 3])
+        parts.append(P_2Q(test_stat_holder.l_offset, test_stat_holder.l_len))
     else:
-        put(S_I.pack(test_stat_stat))
+        parts.append(P_I(test_stat_stat))
 
 
 def unpack_nlm4_testres(buffer: Buffer, at: int) -> tuple[nlm4_testres, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    (test_stat_stat,) = S_I.unpack_from(buffer, at)
+    (test_stat_stat,) = U_I(buffer, at)
     at += 4
     if test_stat_stat not in NLM4_STATS_VALUES:
         raise XdrError(f"nlm4_stats of {test_stat_stat}")
     if test_stat_stat == 1:
         (
             test_stat_holder_exclusive, test_stat_holder_svid, test_stat_holder_oh_length,
-        ) = S_IiI.unpack_from(buffer, at)
+        ) = U_IiI(buffer, at)
         at += 12
         if test_stat_holder_exclusive > 1:
             raise XdrError(f"bool of {test_stat_holder_exclusive}")
         if test_stat_holder_oh_length > 1024:
             raise XdrError(f"test_stat_holder_oh length of {test_stat_holder_oh_length}")
-        test_stat_holder_oh = bytes(buffer[at : at + test_stat_holder_oh_length])
+        test_stat_holder_oh = taken(buffer, at, test_stat_holder_oh_length)
         at += (test_stat_holder_oh_length + 3) & -4
-        test_stat_holder_l_offset, test_stat_holder_l_len = S_2Q.unpack_from(buffer, at)
+        test_stat_holder_l_offset, test_stat_holder_l_len = U_2Q(buffer, at)
         at += 16
         test_stat = nlm4_testrply(test_stat_stat, holder=nlm4_holder(test_stat_holder_exclusive == 1, test_stat_holder_svid, test_stat_holder_oh, test_stat_holder_l_offset, test_stat_holder_l_len))
     else:
@@ -297,52 +403,51 @@ def unpack_nlm4_testres(buffer: Buffer, at: int) -> tuple[nlm4_testres, int]:
 
 
 def pack_nlm4_lockargs(value: nlm4_lockargs, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
+        parts.append(PADDING[cookie_length & 3])
     alock_caller_name = value.alock.caller_name
     alock_caller_name_length = len(alock_caller_name)
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name_length of {alock_caller_name_length} where 1024 is the bound")
-    put(S_3I.pack(value.block, value.exclusive, alock_caller_name_length))
-    put(alock_caller_name)
+    parts.append(P_3I(value.block, value.exclusive, alock_caller_name_length))
+    parts.append(alock_caller_name)
     if alock_caller_name_length & 3:
-        put(PADDING[alock_caller_name_length & 3])
+        parts.append(PADDING[alock_caller_name_length & 3])
     alock_fh = value.alock.fh
     alock_fh_length = len(alock_fh)
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh_length of {alock_fh_length} where 1024 is the bound")
-    put(S_I.pack(alock_fh_length))
-    put(alock_fh)
+    parts.append(P_I(alock_fh_length))
+    parts.append(alock_fh)
     if alock_fh_length & 3:
-        put(PADDING[alock_fh_length & 3])
+        parts.append(PADDING[alock_fh_length & 3])
     alock_oh = value.alock.oh
     alock_oh_length = len(alock_oh)
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh_length of {alock_oh_length} where 1024 is the bound")
-    put(S_I.pack(alock_oh_length))
-    put(alock_oh)
+    parts.append(P_I(alock_oh_length))
+    parts.append(alock_oh)
     if alock_oh_length & 3:
-        put(PADDING[alock_oh_length & 3])
-    put(S_i2QIi.pack(
+        parts.append(PADDING[alock_oh_length & 3])
+    parts.append(P_i2QIi(
         value.alock.svid, value.alock.l_offset, value.alock.l_len, value.reclaim, value.state,
     ))
 
 
 def unpack_nlm4_lockargs(buffer: Buffer, at: int) -> tuple[nlm4_lockargs, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    block, exclusive, alock_caller_name_length = S_3I.unpack_from(buffer, at)
+    block, exclusive, alock_caller_name_length = U_3I(buffer, at)
     at += 12
     if block > 1:
         raise XdrError(f"bool of {block}")
@@ -350,21 +455,21 @@ def unpack_nlm4_lockargs(buffer: Buffer, at: int) -> tuple[nlm4_lockargs, int]:
         raise XdrError(f"bool of {exclusive}")
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name length of {alock_caller_name_length}")
-    alock_caller_name = bytes(buffer[at : at + alock_caller_name_length])
+    alock_caller_name = taken(buffer, at, alock_caller_name_length)
     at += (alock_caller_name_length + 3) & -4
-    (alock_fh_length,) = S_I.unpack_from(buffer, at)
+    (alock_fh_length,) = U_I(buffer, at)
     at += 4
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh length of {alock_fh_length}")
-    alock_fh = bytes(buffer[at : at + alock_fh_length])
+    alock_fh = taken(buffer, at, alock_fh_length)
     at += (alock_fh_length + 3) & -4
-    (alock_oh_length,) = S_I.unpack_from(buffer, at)
+    (alock_oh_length,) = U_I(buffer, at)
     at += 4
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh length of {alock_oh_length}")
-    alock_oh = bytes(buffer[at : at + alock_oh_length])
+    alock_oh = taken(buffer, at, alock_oh_length)
     at += (alock_oh_length + 3) & -4
-    alock_svid, alock_l_offset, alock_l_len, reclaim, state = S_i2QIi.unpack_from(buffer, at)
+    alock_svid, alock_l_offset, alock_l_len, reclaim, state = U_i2QIi(buffer, at)
     at += 28
     if reclaim > 1:
         raise XdrError(f"bool of {reclaim}")
@@ -372,50 +477,49 @@ def unpack_nlm4_lockargs(buffer: Buffer, at: int) -> tuple[nlm4_lockargs, int]:
 
 
 def pack_nlm4_cancargs(value: nlm4_cancargs, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
+        parts.append(PADDING[cookie_length & 3])
     alock_caller_name = value.alock.caller_name
     alock_caller_name_length = len(alock_caller_name)
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name_length of {alock_caller_name_length} where 1024 is the bound")
-    put(S_3I.pack(value.block, value.exclusive, alock_caller_name_length))
-    put(alock_caller_name)
+    parts.append(P_3I(value.block, value.exclusive, alock_caller_name_length))
+    parts.append(alock_caller_name)
     if alock_caller_name_length & 3:
-        put(PADDING[alock_caller_name_length & 3])
+        parts.append(PADDING[alock_caller_name_length & 3])
     alock_fh = value.alock.fh
     alock_fh_length = len(alock_fh)
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh_length of {alock_fh_length} where 1024 is the bound")
-    put(S_I.pack(alock_fh_length))
-    put(alock_fh)
+    parts.append(P_I(alock_fh_length))
+    parts.append(alock_fh)
     if alock_fh_length & 3:
-        put(PADDING[alock_fh_length & 3])
+        parts.append(PADDING[alock_fh_length & 3])
     alock_oh = value.alock.oh
     alock_oh_length = len(alock_oh)
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh_length of {alock_oh_length} where 1024 is the bound")
-    put(S_I.pack(alock_oh_length))
-    put(alock_oh)
+    parts.append(P_I(alock_oh_length))
+    parts.append(alock_oh)
     if alock_oh_length & 3:
-        put(PADDING[alock_oh_length & 3])
-    put(S_i2Q.pack(value.alock.svid, value.alock.l_offset, value.alock.l_len))
+        parts.append(PADDING[alock_oh_length & 3])
+    parts.append(P_i2Q(value.alock.svid, value.alock.l_offset, value.alock.l_len))
 
 
 def unpack_nlm4_cancargs(buffer: Buffer, at: int) -> tuple[nlm4_cancargs, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    block, exclusive, alock_caller_name_length = S_3I.unpack_from(buffer, at)
+    block, exclusive, alock_caller_name_length = U_3I(buffer, at)
     at += 12
     if block > 1:
         raise XdrError(f"bool of {block}")
@@ -423,224 +527,221 @@ def unpack_nlm4_cancargs(buffer: Buffer, at: int) -> tuple[nlm4_cancargs, int]:
         raise XdrError(f"bool of {exclusive}")
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name length of {alock_caller_name_length}")
-    alock_caller_name = bytes(buffer[at : at + alock_caller_name_length])
+    alock_caller_name = taken(buffer, at, alock_caller_name_length)
     at += (alock_caller_name_length + 3) & -4
-    (alock_fh_length,) = S_I.unpack_from(buffer, at)
+    (alock_fh_length,) = U_I(buffer, at)
     at += 4
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh length of {alock_fh_length}")
-    alock_fh = bytes(buffer[at : at + alock_fh_length])
+    alock_fh = taken(buffer, at, alock_fh_length)
     at += (alock_fh_length + 3) & -4
-    (alock_oh_length,) = S_I.unpack_from(buffer, at)
+    (alock_oh_length,) = U_I(buffer, at)
     at += 4
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh length of {alock_oh_length}")
-    alock_oh = bytes(buffer[at : at + alock_oh_length])
+    alock_oh = taken(buffer, at, alock_oh_length)
     at += (alock_oh_length + 3) & -4
-    alock_svid, alock_l_offset, alock_l_len = S_i2Q.unpack_from(buffer, at)
+    alock_svid, alock_l_offset, alock_l_len = U_i2Q(buffer, at)
     at += 20
     return nlm4_cancargs(cookie, block == 1, exclusive == 1, nlm4_lock(alock_caller_name, alock_fh, alock_oh, alock_svid, alock_l_offset, alock_l_len)), at
 
 
 def pack_nlm4_testargs(value: nlm4_testargs, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
+        parts.append(PADDING[cookie_length & 3])
     alock_caller_name = value.alock.caller_name
     alock_caller_name_length = len(alock_caller_name)
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name_length of {alock_caller_name_length} where 1024 is the bound")
-    put(S_2I.pack(value.exclusive, alock_caller_name_length))
-    put(alock_caller_name)
+    parts.append(P_2I(value.exclusive, alock_caller_name_length))
+    parts.append(alock_caller_name)
     if alock_caller_name_length & 3:
-        put(PADDING[alock_caller_name_length & 3])
+        parts.append(PADDING[alock_caller_name_length & 3])
     alock_fh = value.alock.fh
     alock_fh_length = len(alock_fh)
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh_length of {alock_fh_length} where 1024 is the bound")
-    put(S_I.pack(alock_fh_length))
-    put(alock_fh)
+    parts.append(P_I(alock_fh_length))
+    parts.append(alock_fh)
     if alock_fh_length & 3:
-        put(PADDING[alock_fh_length & 3])
+        parts.append(PADDING[alock_fh_length & 3])
     alock_oh = value.alock.oh
     alock_oh_length = len(alock_oh)
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh_length of {alock_oh_length} where 1024 is the bound")
-    put(S_I.pack(alock_oh_length))
-    put(alock_oh)
+    parts.append(P_I(alock_oh_length))
+    parts.append(alock_oh)
     if alock_oh_length & 3:
-        put(PADDING[alock_oh_length & 3])
-    put(S_i2Q.pack(value.alock.svid, value.alock.l_offset, value.alock.l_len))
+        parts.append(PADDING[alock_oh_length & 3])
+    parts.append(P_i2Q(value.alock.svid, value.alock.l_offset, value.alock.l_len))
 
 
 def unpack_nlm4_testargs(buffer: Buffer, at: int) -> tuple[nlm4_testargs, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    exclusive, alock_caller_name_length = S_2I.unpack_from(buffer, at)
+    exclusive, alock_caller_name_length = U_2I(buffer, at)
     at += 8
     if exclusive > 1:
         raise XdrError(f"bool of {exclusive}")
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name length of {alock_caller_name_length}")
-    alock_caller_name = bytes(buffer[at : at + alock_caller_name_length])
+    alock_caller_name = taken(buffer, at, alock_caller_name_length)
     at += (alock_caller_name_length + 3) & -4
-    (alock_fh_length,) = S_I.unpack_from(buffer, at)
+    (alock_fh_length,) = U_I(buffer, at)
     at += 4
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh length of {alock_fh_length}")
-    alock_fh = bytes(buffer[at : at + alock_fh_length])
+    alock_fh = taken(buffer, at, alock_fh_length)
     at += (alock_fh_length + 3) & -4
-    (alock_oh_length,) = S_I.unpack_from(buffer, at)
+    (alock_oh_length,) = U_I(buffer, at)
     at += 4
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh length of {alock_oh_length}")
-    alock_oh = bytes(buffer[at : at + alock_oh_length])
+    alock_oh = taken(buffer, at, alock_oh_length)
     at += (alock_oh_length + 3) & -4
-    alock_svid, alock_l_offset, alock_l_len = S_i2Q.unpack_from(buffer, at)
+    alock_svid, alock_l_offset, alock_l_len = U_i2Q(buffer, at)
     at += 20
     return nlm4_testargs(cookie, exclusive == 1, nlm4_lock(alock_caller_name, alock_fh, alock_oh, alock_svid, alock_l_offset, alock_l_len)), at
 
 
 def pack_nlm4_unlockargs(value: nlm4_unlockargs, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
+        parts.append(PADDING[cookie_length & 3])
     alock_caller_name = value.alock.caller_name
     alock_caller_name_length = len(alock_caller_name)
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name_length of {alock_caller_name_length} where 1024 is the bound")
-    put(S_I.pack(alock_caller_name_length))
-    put(alock_caller_name)
+    parts.append(P_I(alock_caller_name_length))
+    parts.append(alock_caller_name)
     if alock_caller_name_length & 3:
-        put(PADDING[alock_caller_name_length & 3])
+        parts.append(PADDING[alock_caller_name_length & 3])
     alock_fh = value.alock.fh
     alock_fh_length = len(alock_fh)
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh_length of {alock_fh_length} where 1024 is the bound")
-    put(S_I.pack(alock_fh_length))
-    put(alock_fh)
+    parts.append(P_I(alock_fh_length))
+    parts.append(alock_fh)
     if alock_fh_length & 3:
-        put(PADDING[alock_fh_length & 3])
+        parts.append(PADDING[alock_fh_length & 3])
     alock_oh = value.alock.oh
     alock_oh_length = len(alock_oh)
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh_length of {alock_oh_length} where 1024 is the bound")
-    put(S_I.pack(alock_oh_length))
-    put(alock_oh)
+    parts.append(P_I(alock_oh_length))
+    parts.append(alock_oh)
     if alock_oh_length & 3:
-        put(PADDING[alock_oh_length & 3])
-    put(S_i2Q.pack(value.alock.svid, value.alock.l_offset, value.alock.l_len))
+        parts.append(PADDING[alock_oh_length & 3])
+    parts.append(P_i2Q(value.alock.svid, value.alock.l_offset, value.alock.l_len))
 
 
 def unpack_nlm4_unlockargs(buffer: Buffer, at: int) -> tuple[nlm4_unlockargs, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    (alock_caller_name_length,) = S_I.unpack_from(buffer, at)
+    (alock_caller_name_length,) = U_I(buffer, at)
     at += 4
     if alock_caller_name_length > 1024:
         raise XdrError(f"alock_caller_name length of {alock_caller_name_length}")
-    alock_caller_name = bytes(buffer[at : at + alock_caller_name_length])
+    alock_caller_name = taken(buffer, at, alock_caller_name_length)
     at += (alock_caller_name_length + 3) & -4
-    (alock_fh_length,) = S_I.unpack_from(buffer, at)
+    (alock_fh_length,) = U_I(buffer, at)
     at += 4
     if alock_fh_length > 1024:
         raise XdrError(f"alock_fh length of {alock_fh_length}")
-    alock_fh = bytes(buffer[at : at + alock_fh_length])
+    alock_fh = taken(buffer, at, alock_fh_length)
     at += (alock_fh_length + 3) & -4
-    (alock_oh_length,) = S_I.unpack_from(buffer, at)
+    (alock_oh_length,) = U_I(buffer, at)
     at += 4
     if alock_oh_length > 1024:
         raise XdrError(f"alock_oh length of {alock_oh_length}")
-    alock_oh = bytes(buffer[at : at + alock_oh_length])
+    alock_oh = taken(buffer, at, alock_oh_length)
     at += (alock_oh_length + 3) & -4
-    alock_svid, alock_l_offset, alock_l_len = S_i2Q.unpack_from(buffer, at)
+    alock_svid, alock_l_offset, alock_l_len = U_i2Q(buffer, at)
     at += 20
     return nlm4_unlockargs(cookie, nlm4_lock(alock_caller_name, alock_fh, alock_oh, alock_svid, alock_l_offset, alock_l_len)), at
 
 
 def pack_nlm4_shareargs(value: nlm4_shareargs, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
+        parts.append(PADDING[cookie_length & 3])
     share_caller_name = value.share.caller_name
     share_caller_name_length = len(share_caller_name)
     if share_caller_name_length > 1024:
         raise XdrError(f"share_caller_name_length of {share_caller_name_length} where 1024 is the bound")
-    put(S_I.pack(share_caller_name_length))
-    put(share_caller_name)
+    parts.append(P_I(share_caller_name_length))
+    parts.append(share_caller_name)
     if share_caller_name_length & 3:
-        put(PADDING[share_caller_name_length & 3])
+        parts.append(PADDING[share_caller_name_length & 3])
     share_fh = value.share.fh
     share_fh_length = len(share_fh)
     if share_fh_length > 1024:
         raise XdrError(f"share_fh_length of {share_fh_length} where 1024 is the bound")
-    put(S_I.pack(share_fh_length))
-    put(share_fh)
+    parts.append(P_I(share_fh_length))
+    parts.append(share_fh)
     if share_fh_length & 3:
-        put(PADDING[share_fh_length & 3])
+        parts.append(PADDING[share_fh_length & 3])
     share_oh = value.share.oh
     share_oh_length = len(share_oh)
     if share_oh_length > 1024:
         raise XdrError(f"share_oh_length of {share_oh_length} where 1024 is the bound")
-    put(S_I.pack(share_oh_length))
-    put(share_oh)
+    parts.append(P_I(share_oh_length))
+    parts.append(share_oh)
     if share_oh_length & 3:
-        put(PADDING[share_oh_length & 3])
-    put(S_3I.pack(value.share.mode, value.share.access, value.reclaim))
+        parts.append(PADDING[share_oh_length & 3])
+    parts.append(P_3I(value.share.mode, value.share.access, value.reclaim))
 
 
 def unpack_nlm4_shareargs(buffer: Buffer, at: int) -> tuple[nlm4_shareargs, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    (share_caller_name_length,) = S_I.unpack_from(buffer, at)
+    (share_caller_name_length,) = U_I(buffer, at)
     at += 4
     if share_caller_name_length > 1024:
         raise XdrError(f"share_caller_name length of {share_caller_name_length}")
-    share_caller_name = bytes(buffer[at : at + share_caller_name_length])
+    share_caller_name = taken(buffer, at, share_caller_name_length)
     at += (share_caller_name_length + 3) & -4
-    (share_fh_length,) = S_I.unpack_from(buffer, at)
+    (share_fh_length,) = U_I(buffer, at)
     at += 4
     if share_fh_length > 1024:
         raise XdrError(f"share_fh length of {share_fh_length}")
-    share_fh = bytes(buffer[at : at + share_fh_length])
+    share_fh = taken(buffer, at, share_fh_length)
     at += (share_fh_length + 3) & -4
-    (share_oh_length,) = S_I.unpack_from(buffer, at)
+    (share_oh_length,) = U_I(buffer, at)
     at += 4
     if share_oh_length > 1024:
         raise XdrError(f"share_oh length of {share_oh_length}")
-    share_oh = bytes(buffer[at : at + share_oh_length])
+    share_oh = taken(buffer, at, share_oh_length)
     at += (share_oh_length + 3) & -4
-    share_mode, share_access, reclaim = S_3I.unpack_from(buffer, at)
+    share_mode, share_access, reclaim = U_3I(buffer, at)
     at += 12
     if share_mode not in FSH4_MODE_VALUES:
         raise XdrError(f"fsh4_mode of {share_mode}")
@@ -652,26 +753,25 @@ def unpack_nlm4_shareargs(buffer: Buffer, at: int) -> tuple[nlm4_shareargs, int]
 
 
 def pack_nlm4_shareres(value: nlm4_shareres, parts: Parts) -> None:
-    put = parts.append
     cookie = value.cookie
     cookie_length = len(cookie)
     if cookie_length > 1024:
         raise XdrError(f"cookie_length of {cookie_length} where 1024 is the bound")
-    put(S_I.pack(cookie_length))
-    put(cookie)
+    parts.append(P_I(cookie_length))
+    parts.append(cookie)
     if cookie_length & 3:
-        put(PADDING[cookie_length & 3])
-    put(S_Ii.pack(value.stat, value.sequence))
+        parts.append(PADDING[cookie_length & 3])
+    parts.append(P_Ii(value.stat, value.sequence))
 
 
 def unpack_nlm4_shareres(buffer: Buffer, at: int) -> tuple[nlm4_shareres, int]:
-    (cookie_length,) = S_I.unpack_from(buffer, at)
+    (cookie_length,) = U_I(buffer, at)
     at += 4
     if cookie_length > 1024:
         raise XdrError(f"cookie length of {cookie_length}")
-    cookie = bytes(buffer[at : at + cookie_length])
+    cookie = taken(buffer, at, cookie_length)
     at += (cookie_length + 3) & -4
-    stat, sequence = S_Ii.unpack_from(buffer, at)
+    stat, sequence = U_Ii(buffer, at)
     at += 8
     if stat not in NLM4_STATS_VALUES:
         raise XdrError(f"nlm4_stats of {stat}")
@@ -679,26 +779,25 @@ def unpack_nlm4_shareres(buffer: Buffer, at: int) -> tuple[nlm4_shareres, int]:
 
 
 def pack_nlm4_notify(value: nlm4_notify, parts: Parts) -> None:
-    put = parts.append
     name = value.name
     name_length = len(name)
     if name_length > 1024:
         raise XdrError(f"name_length of {name_length} where 1024 is the bound")
-    put(S_I.pack(name_length))
-    put(name)
+    parts.append(P_I(name_length))
+    parts.append(name)
     if name_length & 3:
-        put(PADDING[name_length & 3])
-    put(S_i.pack(value.state))
+        parts.append(PADDING[name_length & 3])
+    parts.append(P_i(value.state))
 
 
 def unpack_nlm4_notify(buffer: Buffer, at: int) -> tuple[nlm4_notify, int]:
-    (name_length,) = S_I.unpack_from(buffer, at)
+    (name_length,) = U_I(buffer, at)
     at += 4
     if name_length > 1024:
         raise XdrError(f"name length of {name_length}")
-    name = bytes(buffer[at : at + name_length])
+    name = taken(buffer, at, name_length)
     at += (name_length + 3) & -4
-    (state,) = S_i.unpack_from(buffer, at)
+    (state,) = U_i(buffer, at)
     at += 4
     return nlm4_notify(name, state), at
 

@@ -10,8 +10,10 @@ TRUE, without the closing FALSE), may also be given already packed, as bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias, final
 
 from nfsd.xdr.codec import (
     PADDING,
@@ -22,16 +24,22 @@ from nfsd.xdr.codec import (
     XdrError,
     encode,
     pack_void,
+    taken,
     unpack_void,
 )
 
 
 
-S_3i = struct.Struct(">3i")
-S_3i16s = struct.Struct(">3i16s")
-S_I = struct.Struct(">I")
-S_Ii = struct.Struct(">Ii")
-S_i = struct.Struct(">i")
+P_3i16s: Final = struct.Struct(">3i16s").pack
+P_3i: Final = struct.Struct(">3i").pack
+P_I: Final = struct.Struct(">I").pack
+P_Ii: Final = struct.Struct(">Ii").pack
+P_i: Final = struct.Struct(">i").pack
+U_3i16s: Final[Callable[[Buffer, int], tuple[int, int, int, bytes]]] = struct.Struct(">3i16s").unpack_from
+U_3i: Final[Callable[[Buffer, int], tuple[int, int, int]]] = struct.Struct(">3i").unpack_from
+U_I: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">I").unpack_from
+U_Ii: Final[Callable[[Buffer, int], tuple[int, int]]] = struct.Struct(">Ii").unpack_from
+U_i: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">i").unpack_from
 
 
 SM_MAXSTRLEN: Final = 1024
@@ -63,114 +71,144 @@ smname: TypeAlias = "bytes"
 sm_name: TypeAlias = "bytes"
 
 
-class my_id(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class my_id:
     my_name: bytes
     my_prog: int
     my_vers: int
     my_proc: int
 
+    def __init__(self, my_name: bytes, my_prog: int, my_vers: int, my_proc: int) -> None:
+        self.my_name = my_name
+        self.my_prog = my_prog
+        self.my_vers = my_vers
+        self.my_proc = my_proc
 
-class mon_id(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class mon_id:
     mon_name: bytes
     my: my_id
 
+    def __init__(self, mon_name: bytes, my: my_id) -> None:
+        self.mon_name = mon_name
+        self.my = my
 
-class mon(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class mon:
     id: mon_id
     priv: bytes
+
+    def __init__(self, id: mon_id, priv: bytes) -> None:
+        self.id = id
+        self.priv = priv
 
 
 sm_stat: TypeAlias = "int"
 
 
-class sm_stat_res(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class sm_stat_res:
     res_stat: int
     state: int
 
+    def __init__(self, res_stat: int, state: int) -> None:
+        self.res_stat = res_stat
+        self.state = state
 
-class stat_chge(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class stat_chge:
     mon_name: bytes
     state: int
 
+    def __init__(self, mon_name: bytes, state: int) -> None:
+        self.mon_name = mon_name
+        self.state = state
+
 
 def pack_smname(value: smname, parts: Parts) -> None:
-    put = parts.append
     value_length = len(value)
     if value_length > 1024:
         raise XdrError(f"value_length of {value_length} where 1024 is the bound")
-    put(S_I.pack(value_length))
-    put(value)
+    parts.append(P_I(value_length))
+    parts.append(value)
     if value_length & 3:
-        put(PADDING[value_length & 3])
+        parts.append(PADDING[value_length & 3])
 
 
 def unpack_smname(buffer: Buffer, at: int) -> tuple[smname, int]:
-    (value_length,) = S_I.unpack_from(buffer, at)
+    (value_length,) = U_I(buffer, at)
     at += 4
     if value_length > 1024:
         raise XdrError(f"value length of {value_length}")
-    value = bytes(buffer[at : at + value_length])
+    value = taken(buffer, at, value_length)
     at += (value_length + 3) & -4
     return value, at
 
 
 def pack_mon(value: mon, parts: Parts) -> None:
-    put = parts.append
     id_mon_name = value.id.mon_name
     id_mon_name_length = len(id_mon_name)
     if id_mon_name_length > 1024:
         raise XdrError(f"id_mon_name_length of {id_mon_name_length} where 1024 is the bound")
-    put(S_I.pack(id_mon_name_length))
-    put(id_mon_name)
+    parts.append(P_I(id_mon_name_length))
+    parts.append(id_mon_name)
     if id_mon_name_length & 3:
-        put(PADDING[id_mon_name_length & 3])
+        parts.append(PADDING[id_mon_name_length & 3])
     id_my_my_name = value.id.my.my_name
     id_my_my_name_length = len(id_my_my_name)
     if id_my_my_name_length > 1024:
         raise XdrError(f"id_my_my_name_length of {id_my_my_name_length} where 1024 is the bound")
-    put(S_I.pack(id_my_my_name_length))
-    put(id_my_my_name)
+    parts.append(P_I(id_my_my_name_length))
+    parts.append(id_my_my_name)
     if id_my_my_name_length & 3:
-        put(PADDING[id_my_my_name_length & 3])
-    put(S_3i16s.pack(value.id.my.my_prog, value.id.my.my_vers, value.id.my.my_proc, value.priv))
+        parts.append(PADDING[id_my_my_name_length & 3])
+    parts.append(P_3i16s(
+        value.id.my.my_prog, value.id.my.my_vers, value.id.my.my_proc, value.priv,
+    ))
 
 
 def unpack_mon(buffer: Buffer, at: int) -> tuple[mon, int]:
-    (id_mon_name_length,) = S_I.unpack_from(buffer, at)
+    (id_mon_name_length,) = U_I(buffer, at)
     at += 4
     if id_mon_name_length > 1024:
         raise XdrError(f"id_mon_name length of {id_mon_name_length}")
-    id_mon_name = bytes(buffer[at : at + id_mon_name_length])
+    id_mon_name = taken(buffer, at, id_mon_name_length)
     at += (id_mon_name_length + 3) & -4
-    (id_my_my_name_length,) = S_I.unpack_from(buffer, at)
+    (id_my_my_name_length,) = U_I(buffer, at)
     at += 4
     if id_my_my_name_length > 1024:
         raise XdrError(f"id_my_my_name length of {id_my_my_name_length}")
-    id_my_my_name = bytes(buffer[at : at + id_my_my_name_length])
+    id_my_my_name = taken(buffer, at, id_my_my_name_length)
     at += (id_my_my_name_length + 3) & -4
-    id_my_my_prog, id_my_my_vers, id_my_my_proc, priv = S_3i16s.unpack_from(buffer, at)
+    id_my_my_prog, id_my_my_vers, id_my_my_proc, priv = U_3i16s(buffer, at)
     at += 28
     return mon(mon_id(id_mon_name, my_id(id_my_my_name, id_my_my_prog, id_my_my_vers, id_my_my_proc)), priv), at
 
 
 def pack_int(value: int, parts: Parts) -> None:
-    put = parts.append
-    put(S_i.pack(value))
+    parts.append(P_i(value))
 
 
 def unpack_int(buffer: Buffer, at: int) -> tuple[int, int]:
-    (value,) = S_i.unpack_from(buffer, at)
+    (value,) = U_i(buffer, at)
     at += 4
     return value, at
 
 
 def pack_sm_stat_res(value: sm_stat_res, parts: Parts) -> None:
-    put = parts.append
-    put(S_Ii.pack(value.res_stat, value.state))
+    parts.append(P_Ii(value.res_stat, value.state))
 
 
 def unpack_sm_stat_res(buffer: Buffer, at: int) -> tuple[sm_stat_res, int]:
-    res_stat, state = S_Ii.unpack_from(buffer, at)
+    res_stat, state = U_Ii(buffer, at)
     at += 8
     if res_stat not in SM_RES_VALUES:
         raise XdrError(f"sm_res of {res_stat}")
@@ -178,90 +216,87 @@ def unpack_sm_stat_res(buffer: Buffer, at: int) -> tuple[sm_stat_res, int]:
 
 
 def pack_stat_chge(value: stat_chge, parts: Parts) -> None:
-    put = parts.append
     mon_name = value.mon_name
     mon_name_length = len(mon_name)
     if mon_name_length > 1024:
         raise XdrError(f"mon_name_length of {mon_name_length} where 1024 is the bound")
-    put(S_I.pack(mon_name_length))
-    put(mon_name)
+    parts.append(P_I(mon_name_length))
+    parts.append(mon_name)
     if mon_name_length & 3:
-        put(PADDING[mon_name_length & 3])
-    put(S_i.pack(value.state))
+        parts.append(PADDING[mon_name_length & 3])
+    parts.append(P_i(value.state))
 
 
 def unpack_stat_chge(buffer: Buffer, at: int) -> tuple[stat_chge, int]:
-    (mon_name_length,) = S_I.unpack_from(buffer, at)
+    (mon_name_length,) = U_I(buffer, at)
     at += 4
     if mon_name_length > 1024:
         raise XdrError(f"mon_name length of {mon_name_length}")
-    mon_name = bytes(buffer[at : at + mon_name_length])
+    mon_name = taken(buffer, at, mon_name_length)
     at += (mon_name_length + 3) & -4
-    (state,) = S_i.unpack_from(buffer, at)
+    (state,) = U_i(buffer, at)
     at += 4
     return stat_chge(mon_name, state), at
 
 
 def pack_mon_id(value: mon_id, parts: Parts) -> None:
-    put = parts.append
     mon_name = value.mon_name
     mon_name_length = len(mon_name)
     if mon_name_length > 1024:
         raise XdrError(f"mon_name_length of {mon_name_length} where 1024 is the bound")
-    put(S_I.pack(mon_name_length))
-    put(mon_name)
+    parts.append(P_I(mon_name_length))
+    parts.append(mon_name)
     if mon_name_length & 3:
-        put(PADDING[mon_name_length & 3])
+        parts.append(PADDING[mon_name_length & 3])
     my_my_name = value.my.my_name
     my_my_name_length = len(my_my_name)
     if my_my_name_length > 1024:
         raise XdrError(f"my_my_name_length of {my_my_name_length} where 1024 is the bound")
-    put(S_I.pack(my_my_name_length))
-    put(my_my_name)
+    parts.append(P_I(my_my_name_length))
+    parts.append(my_my_name)
     if my_my_name_length & 3:
-        put(PADDING[my_my_name_length & 3])
-    put(S_3i.pack(value.my.my_prog, value.my.my_vers, value.my.my_proc))
+        parts.append(PADDING[my_my_name_length & 3])
+    parts.append(P_3i(value.my.my_prog, value.my.my_vers, value.my.my_proc))
 
 
 def unpack_mon_id(buffer: Buffer, at: int) -> tuple[mon_id, int]:
-    (mon_name_length,) = S_I.unpack_from(buffer, at)
+    (mon_name_length,) = U_I(buffer, at)
     at += 4
     if mon_name_length > 1024:
         raise XdrError(f"mon_name length of {mon_name_length}")
-    mon_name = bytes(buffer[at : at + mon_name_length])
+    mon_name = taken(buffer, at, mon_name_length)
     at += (mon_name_length + 3) & -4
-    (my_my_name_length,) = S_I.unpack_from(buffer, at)
+    (my_my_name_length,) = U_I(buffer, at)
     at += 4
     if my_my_name_length > 1024:
         raise XdrError(f"my_my_name length of {my_my_name_length}")
-    my_my_name = bytes(buffer[at : at + my_my_name_length])
+    my_my_name = taken(buffer, at, my_my_name_length)
     at += (my_my_name_length + 3) & -4
-    my_my_prog, my_my_vers, my_my_proc = S_3i.unpack_from(buffer, at)
+    my_my_prog, my_my_vers, my_my_proc = U_3i(buffer, at)
     at += 12
     return mon_id(mon_name, my_id(my_my_name, my_my_prog, my_my_vers, my_my_proc)), at
 
 
 def pack_my_id(value: my_id, parts: Parts) -> None:
-    put = parts.append
     my_name = value.my_name
     my_name_length = len(my_name)
     if my_name_length > 1024:
         raise XdrError(f"my_name_length of {my_name_length} where 1024 is the bound")
-    put(S_I.pack(my_name_length))
-    put(my_name)
+    parts.append(P_I(my_name_length))
+    parts.append(my_name)
     if my_name_length & 3:
-        put(PADDING[my_name_length & 3])
-    put(S_3i.pack(value.my_prog, value.my_vers, value.my_proc))
+        parts.append(PADDING[my_name_length & 3])
+    parts.append(P_3i(value.my_prog, value.my_vers, value.my_proc))
 
 
 def unpack_my_id(buffer: Buffer, at: int) -> tuple[my_id, int]:
-    (my_name_length,) = S_I.unpack_from(buffer, at)
+    (my_name_length,) = U_I(buffer, at)
     at += 4
     if my_name_length > 1024:
         raise XdrError(f"my_name length of {my_name_length}")
-    my_name = bytes(buffer[at : at + my_name_length])
+    my_name = taken(buffer, at, my_name_length)
     at += (my_name_length + 3) & -4
-    my_prog, my_vers, my_proc = S_3i.unpack_from(buffer, at)
+    my_prog, my_vers, my_proc = U_3i(buffer, at)
     at += 12
     return my_id(my_name, my_prog, my_vers, my_proc), at
 

@@ -22,7 +22,7 @@ from nfsd.xdr.writer import PACKED, Writer, python_name
 
 
 class Packer(Writer):
-    """Writes code that appends a value's parts to `parts`, through `put`."""
+    """Writes code that appends a value's parts to `parts`, in order."""
 
     def flush(self) -> None:
         run, self.run = self.run, []
@@ -30,10 +30,10 @@ class Packer(Writer):
             return
         if all(value.isdigit() and code == "I" for code, value in run):
             constant = b"".join(int(value).to_bytes(4, "big") for _, value in run)
-            self.line(f"put({constant!r})")
+            self.line(f"parts.append({constant!r})")
             return
-        structure = self.structure([code for code, _ in run])
-        self.call(f"put({structure}.pack(", [value for _, value in run], "))")
+        pack = self.packer([code for code, _ in run])
+        self.call(f"parts.append({pack}(", [value for _, value in run], "))")
 
     def value(self, kind: Type | Field, text: str) -> None:
         """Code for the value that the expression `text` stands for."""
@@ -80,9 +80,9 @@ class Packer(Writer):
         self._bound(length, bound)
         self.run.append(("I", length))
         self.flush()
-        self.line(f"put({name})")
+        self.line(f"parts.append({name})")
         self.line(f"if {length} & 3:")
-        self.line(f"    put(PADDING[{length} & 3])")
+        self.line(f"    parts.append(PADDING[{length} & 3])")
 
     def _array(self, element: Struct, bound: int | None, text: str) -> None:
         name = self._local(text)
@@ -102,7 +102,7 @@ class Packer(Writer):
         self._bound(length, bound)
         self.run.append(("I", length))
         self.flush()
-        self.line(f'put(struct.pack(f">{{{length}}}{code}", *{name}))')
+        self.line(f'parts.append(struct.pack(f">{{{length}}}{code}", *{name}))')
 
     def _branch(self, head: str, run: list[tuple[str, str]]) -> None:
         self.line(head)
@@ -125,7 +125,7 @@ class Packer(Writer):
         name = self._local(text)
         self.flush()
         self.line(f"if isinstance({name}, bytes):")
-        self.line(f"    put({name})")
+        self.line(f"    parts.append({name})")
         self.line("else:")
         self.line(f"    for {element.name} in {name}:")
         self.line(f"        pack_{element.name}({element.name}, parts)")
@@ -149,7 +149,7 @@ class Packer(Writer):
         else:
             self.flush()
             self.line(f"if isinstance({name}, bytes):")
-            self.line(f"    put({name})")
+            self.line(f"    parts.append({name})")
             self.line("else:")
             self.line(f"    pack_{kind}({name}, parts)")
 

@@ -10,8 +10,10 @@ TRUE, without the closing FALSE), may also be given already packed, as bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias, final
 
 from nfsd.xdr.codec import (
     PADDING,
@@ -22,17 +24,22 @@ from nfsd.xdr.codec import (
     XdrError,
     encode,
     pack_void,
+    taken,
     unpack_void,
 )
 
 
 
-S_2I = struct.Struct(">2I")
-S_3I = struct.Struct(">3I")
-S_5I = struct.Struct(">5I")
-S_6I = struct.Struct(">6I")
-S_8I = struct.Struct(">8I")
-S_I = struct.Struct(">I")
+P_2I: Final = struct.Struct(">2I").pack
+P_3I: Final = struct.Struct(">3I").pack
+P_5I: Final = struct.Struct(">5I").pack
+P_6I: Final = struct.Struct(">6I").pack
+P_8I: Final = struct.Struct(">8I").pack
+P_I: Final = struct.Struct(">I").pack
+U_2I: Final[Callable[[Buffer, int], tuple[int, int]]] = struct.Struct(">2I").unpack_from
+U_3I: Final[Callable[[Buffer, int], tuple[int, int, int]]] = struct.Struct(">3I").unpack_from
+U_6I: Final[Callable[[Buffer, int], tuple[int, int, int, int, int, int]]] = struct.Struct(">6I").unpack_from
+U_I: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">I").unpack_from
 
 
 RPC_VERSION: Final = 2
@@ -127,12 +134,20 @@ AUTH_FAILED: Final = auth_stat.AUTH_FAILED
 AUTH_STAT_VALUES: Final = frozenset((0, 1, 2, 3, 4, 5, 6, 7))
 
 
-class opaque_auth(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class opaque_auth:
     flavor: int
     body: bytes
 
+    def __init__(self, flavor: int, body: bytes) -> None:
+        self.flavor = flavor
+        self.body = body
 
-class call_body(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class call_body:
     rpcvers: int
     prog: int
     vers: int
@@ -140,55 +155,116 @@ class call_body(NamedTuple):
     cred: opaque_auth
     verf: opaque_auth
 
+    def __init__(self, rpcvers: int, prog: int, vers: int, proc: int, cred: opaque_auth, verf: opaque_auth) -> None:
+        self.rpcvers = rpcvers
+        self.prog = prog
+        self.vers = vers
+        self.proc = proc
+        self.cred = cred
+        self.verf = verf
 
-class mismatch_info(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class mismatch_info:
     low: int
     high: int
 
+    def __init__(self, low: int, high: int) -> None:
+        self.low = low
+        self.high = high
 
-class accepted_reply_data(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class accepted_reply_data:
     stat: int
-    versions: mismatch_info | None = None
+    versions: mismatch_info | None
+
+    def __init__(self, stat: int, versions: mismatch_info | None = None) -> None:
+        self.stat = stat
+        self.versions = versions
 
 
-class accepted_reply(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class accepted_reply:
     verf: opaque_auth
     reply_data: accepted_reply_data
 
+    def __init__(self, verf: opaque_auth, reply_data: accepted_reply_data) -> None:
+        self.verf = verf
+        self.reply_data = reply_data
 
-class rejected_reply(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class rejected_reply:
     stat: int
-    versions: mismatch_info | None = None
-    why: int | None = None
+    versions: mismatch_info | None
+    why: int | None
+
+    def __init__(self, stat: int, versions: mismatch_info | None = None, why: int | None = None) -> None:
+        self.stat = stat
+        self.versions = versions
+        self.why = why
 
 
-class reply_body(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class reply_body:
     stat: int
-    areply: accepted_reply | None = None
-    rreply: rejected_reply | None = None
+    areply: accepted_reply | None
+    rreply: rejected_reply | None
+
+    def __init__(self, stat: int, areply: accepted_reply | None = None, rreply: rejected_reply | None = None) -> None:
+        self.stat = stat
+        self.areply = areply
+        self.rreply = rreply
 
 
-class rpc_msg_body(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class rpc_msg_body:
     mtype: int
-    cbody: call_body | None = None
-    rbody: reply_body | None = None
+    cbody: call_body | None
+    rbody: reply_body | None
+
+    def __init__(self, mtype: int, cbody: call_body | None = None, rbody: reply_body | None = None) -> None:
+        self.mtype = mtype
+        self.cbody = cbody
+        self.rbody = rbody
 
 
-class rpc_msg(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class rpc_msg:
     xid: int
     body: rpc_msg_body
 
+    def __init__(self, xid: int, body: rpc_msg_body) -> None:
+        self.xid = xid
+        self.body = body
 
-class authsys_parms(NamedTuple):
+
+@final
+@dataclass(slots=True, init=False)
+class authsys_parms:
     stamp: int
     machinename: bytes
     uid: int
     gid: int
     gids: tuple[int, ...]
 
+    def __init__(self, stamp: int, machinename: bytes, uid: int, gid: int, gids: tuple[int, ...]) -> None:
+        self.stamp = stamp
+        self.machinename = machinename
+        self.uid = uid
+        self.gid = gid
+        self.gids = gids
+
 
 def pack_rpc_msg(value: rpc_msg, parts: Parts) -> None:
-    put = parts.append
     body_mtype = value.body.mtype
     if body_mtype == 0:
         body_cbody = value.body.cbody
@@ -198,21 +274,21 @@ def pack_rpc_msg(value: rpc_msg, parts: Parts) -> None:
         body_cbody_cred_body_length = len(body_cbody_cred_body)
         if body_cbody_cred_body_length > 400:
             raise XdrError(f"body_cbody_cred_body_length of {body_cbody_cred_body_length} where 400 is the bound")
-        put(S_8I.pack(
+        parts.append(P_8I(
             value.xid, 0, body_cbody.rpcvers, body_cbody.prog, body_cbody.vers, body_cbody.proc,
             body_cbody.cred.flavor, body_cbody_cred_body_length,
         ))
-        put(body_cbody_cred_body)
+        parts.append(body_cbody_cred_body)
         if body_cbody_cred_body_length & 3:
-            put(PADDING[body_cbody_cred_body_length & 3])
+            parts.append(PADDING[body_cbody_cred_body_length & 3])
         body_cbody_verf_body = body_cbody.verf.body
         body_cbody_verf_body_length = len(body_cbody_verf_body)
         if body_cbody_verf_body_length > 400:
             raise XdrError(f"body_cbody_verf_body_length of {body_cbody_verf_body_length} where 400 is the bound")
-        put(S_2I.pack(body_cbody.verf.flavor, body_cbody_verf_body_length))
-        put(body_cbody_verf_body)
+        parts.append(P_2I(body_cbody.verf.flavor, body_cbody_verf_body_length))
+        parts.append(body_cbody_verf_body)
         if body_cbody_verf_body_length & 3:
-            put(PADDING[body_cbody_verf_body_length & 3])
+            parts.append(PADDING[body_cbody_verf_body_length & 3])
     elif body_mtype == 1:
         body_rbody = value.body.rbody
         if body_rbody is None:
@@ -226,24 +302,24 @@ def pack_rpc_msg(value: rpc_msg, parts: Parts) -> None:
             body_rbody_areply_verf_body_length = len(body_rbody_areply_verf_body)
             if body_rbody_areply_verf_body_length > 400:
                 raise XdrError(f"body_rbody_areply_verf_body_length of {body_rbody_areply_verf_body_length} where 400 is the bound")
-            put(S_5I.pack(
+            parts.append(P_5I(
                 value.xid, 1, 0, body_rbody_areply.verf.flavor,
                 body_rbody_areply_verf_body_length,
             ))
-            put(body_rbody_areply_verf_body)
+            parts.append(body_rbody_areply_verf_body)
             if body_rbody_areply_verf_body_length & 3:
-                put(PADDING[body_rbody_areply_verf_body_length & 3])
+                parts.append(PADDING[body_rbody_areply_verf_body_length & 3])
             body_rbody_areply_reply_data_stat = body_rbody_areply.reply_data.stat
             if body_rbody_areply_reply_data_stat == 2:
                 body_rbody_areply_reply_data_versions = body_rbody_areply.reply_data.versions
                 if body_rbody_areply_reply_data_versions is None:
                     raise XdrError("versions is missing")
-                put(S_3I.pack(
+                parts.append(P_3I(
                     2, body_rbody_areply_reply_data_versions.low,
                     body_rbody_areply_reply_data_versions.high,
                 ))
             else:
-                put(S_I.pack(body_rbody_areply_reply_data_stat))
+                parts.append(P_I(body_rbody_areply_reply_data_stat))
         elif body_rbody_stat == 1:
             body_rbody_rreply = body_rbody.rreply
             if body_rbody_rreply is None:
@@ -253,7 +329,7 @@ def pack_rpc_msg(value: rpc_msg, parts: Parts) -> None:
                 body_rbody_rreply_versions = body_rbody_rreply.versions
                 if body_rbody_rreply_versions is None:
                     raise XdrError("versions is missing")
-                put(S_6I.pack(
+                parts.append(P_6I(
                     value.xid, 1, 1, 0, body_rbody_rreply_versions.low,
                     body_rbody_rreply_versions.high,
                 ))
@@ -261,7 +337,7 @@ def pack_rpc_msg(value: rpc_msg, parts: Parts) -> None:
                 body_rbody_rreply_why = body_rbody_rreply.why
                 if body_rbody_rreply_why is None:
                     raise XdrError("why is missing")
-                put(S_5I.pack(value.xid, 1, 1, 1, body_rbody_rreply_why))
+                parts.append(P_5I(value.xid, 1, 1, 1, body_rbody_rreply_why))
             else:
                 raise XdrError(f"rejected_reply of {body_rbody_rreply_stat}")
         else:
@@ -271,38 +347,36 @@ def pack_rpc_msg(value: rpc_msg, parts: Parts) -> None:
 
 
 def unpack_rpc_msg(buffer: Buffer, at: int) -> tuple[rpc_msg, int]:
-    xid, body_mtype = S_2I.unpack_from(buffer, at)
+    xid, body_mtype = U_2I(buffer, at)
     at += 8
     if body_mtype == 0:
         (
             body_cbody_rpcvers, body_cbody_prog, body_cbody_vers, body_cbody_proc,
             body_cbody_cred_flavor, body_cbody_cred_body_length,
-        ) = S_6I.unpack_from(buffer, at)
+        ) = U_6I(buffer, at)
         at += 24
         if body_cbody_cred_body_length > 400:
             raise XdrError(f"body_cbody_cred_body length of {body_cbody_cred_body_length}")
-        body_cbody_cred_body = bytes(buffer[at : at + body_cbody_cred_body_length])
+        body_cbody_cred_body = taken(buffer, at, body_cbody_cred_body_length)
         at += (body_cbody_cred_body_length + 3) & -4
-        body_cbody_verf_flavor, body_cbody_verf_body_length = S_2I.unpack_from(buffer, at)
+        body_cbody_verf_flavor, body_cbody_verf_body_length = U_2I(buffer, at)
         at += 8
         if body_cbody_verf_body_length > 400:
             raise XdrError(f"body_cbody_verf_body length of {body_cbody_verf_body_length}")
-        body_cbody_verf_body = bytes(buffer[at : at + body_cbody_verf_body_length])
+        body_cbody_verf_body = taken(buffer, at, body_cbody_verf_body_length)
         at += (body_cbody_verf_body_length + 3) & -4
         body = rpc_msg_body(body_mtype, cbody=call_body(body_cbody_rpcvers, body_cbody_prog, body_cbody_vers, body_cbody_proc, opaque_auth(body_cbody_cred_flavor, body_cbody_cred_body), opaque_auth(body_cbody_verf_flavor, body_cbody_verf_body)))
     elif body_mtype == 1:
-        (body_rbody_stat,) = S_I.unpack_from(buffer, at)
+        (body_rbody_stat,) = U_I(buffer, at)
         at += 4
         if body_rbody_stat == 0:
-            (
-                body_rbody_areply_verf_flavor, body_rbody_areply_verf_body_length,
-            ) = S_2I.unpack_from(buffer, at)
+            (body_rbody_areply_verf_flavor, body_rbody_areply_verf_body_length) = U_2I(buffer, at)
             at += 8
             if body_rbody_areply_verf_body_length > 400:
                 raise XdrError(f"body_rbody_areply_verf_body length of {body_rbody_areply_verf_body_length}")
-            body_rbody_areply_verf_body = bytes(buffer[at : at + body_rbody_areply_verf_body_length])
+            body_rbody_areply_verf_body = taken(buffer, at, body_rbody_areply_verf_body_length)
             at += (body_rbody_areply_verf_body_length + 3) & -4
-            (body_rbody_areply_reply_data_stat,) = S_I.unpack_from(buffer, at)
+            (body_rbody_areply_reply_data_stat,) = U_I(buffer, at)
             at += 4
             if body_rbody_areply_reply_data_stat not in ACCEPT_STAT_VALUES:
                 raise XdrError(f"accept_stat of {body_rbody_areply_reply_data_stat}")
@@ -310,23 +384,23 @@ def unpack_rpc_msg(buffer: Buffer, at: int) -> tuple[rpc_msg, int]:
                 (
                     body_rbody_areply_reply_data_versions_low,
                     body_rbody_areply_reply_data_versions_high,
-                ) = S_2I.unpack_from(buffer, at)
+                ) = U_2I(buffer, at)
                 at += 8
                 body_rbody_areply_reply_data = accepted_reply_data(body_rbody_areply_reply_data_stat, versions=mismatch_info(body_rbody_areply_reply_data_versions_low, body_rbody_areply_reply_data_versions_high))
             else:
                 body_rbody_areply_reply_data = accepted_reply_data(body_rbody_areply_reply_data_stat)
             body_rbody = reply_body(body_rbody_stat, areply=accepted_reply(opaque_auth(body_rbody_areply_verf_flavor, body_rbody_areply_verf_body), body_rbody_areply_reply_data))
         elif body_rbody_stat == 1:
-            (body_rbody_rreply_stat,) = S_I.unpack_from(buffer, at)
+            (body_rbody_rreply_stat,) = U_I(buffer, at)
             at += 4
             if body_rbody_rreply_stat == 0:
                 (
                     body_rbody_rreply_versions_low, body_rbody_rreply_versions_high,
-                ) = S_2I.unpack_from(buffer, at)
+                ) = U_2I(buffer, at)
                 at += 8
                 body_rbody_rreply = rejected_reply(body_rbody_rreply_stat, versions=mismatch_info(body_rbody_rreply_versions_low, body_rbody_rreply_versions_high))
             elif body_rbody_rreply_stat == 1:
-                (body_rbody_rreply_why,) = S_I.unpack_from(buffer, at)
+                (body_rbody_rreply_why,) = U_I(buffer, at)
                 at += 4
                 if body_rbody_rreply_why not in AUTH_STAT_VALUES:
                     raise XdrError(f"auth_stat of {body_rbody_rreply_why}")
@@ -343,31 +417,30 @@ def unpack_rpc_msg(buffer: Buffer, at: int) -> tuple[rpc_msg, int]:
 
 
 def pack_authsys_parms(value: authsys_parms, parts: Parts) -> None:
-    put = parts.append
     machinename = value.machinename
     machinename_length = len(machinename)
     if machinename_length > 255:
         raise XdrError(f"machinename_length of {machinename_length} where 255 is the bound")
-    put(S_2I.pack(value.stamp, machinename_length))
-    put(machinename)
+    parts.append(P_2I(value.stamp, machinename_length))
+    parts.append(machinename)
     if machinename_length & 3:
-        put(PADDING[machinename_length & 3])
+        parts.append(PADDING[machinename_length & 3])
     gids = value.gids
     gids_length = len(gids)
     if gids_length > 16:
         raise XdrError(f"gids_length of {gids_length} where 16 is the bound")
-    put(S_3I.pack(value.uid, value.gid, gids_length))
-    put(struct.pack(f">{gids_length}I", *gids))
+    parts.append(P_3I(value.uid, value.gid, gids_length))
+    parts.append(struct.pack(f">{gids_length}I", *gids))
 
 
 def unpack_authsys_parms(buffer: Buffer, at: int) -> tuple[authsys_parms, int]:
-    stamp, machinename_length = S_2I.unpack_from(buffer, at)
+    stamp, machinename_length = U_2I(buffer, at)
     at += 8
     if machinename_length > 255:
         raise XdrError(f"machinename length of {machinename_length}")
-    machinename = bytes(buffer[at : at + machinename_length])
+    machinename = taken(buffer, at, machinename_length)
     at += (machinename_length + 3) & -4
-    uid, gid, gids_length = S_3I.unpack_from(buffer, at)
+    uid, gid, gids_length = U_3I(buffer, at)
     at += 12
     if gids_length > 16:
         raise XdrError(f"gids length of {gids_length}")

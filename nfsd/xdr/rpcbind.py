@@ -10,8 +10,10 @@ TRUE, without the closing FALSE), may also be given already packed, as bytes.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias, final
 
 from nfsd.xdr.codec import (
     PADDING,
@@ -22,15 +24,20 @@ from nfsd.xdr.codec import (
     XdrError,
     encode,
     pack_void,
+    taken,
     unpack_void,
 )
 
 
 
-S_3I = struct.Struct(">3I")
-S_4I = struct.Struct(">4I")
-S_5I = struct.Struct(">5I")
-S_I = struct.Struct(">I")
+P_3I: Final = struct.Struct(">3I").pack
+P_4I: Final = struct.Struct(">4I").pack
+P_5I: Final = struct.Struct(">5I").pack
+P_I: Final = struct.Struct(">I").pack
+U_3I: Final[Callable[[Buffer, int], tuple[int, int, int]]] = struct.Struct(">3I").unpack_from
+U_4I: Final[Callable[[Buffer, int], tuple[int, int, int, int]]] = struct.Struct(">4I").unpack_from
+U_5I: Final[Callable[[Buffer, int], tuple[int, int, int, int, int]]] = struct.Struct(">5I").unpack_from
+U_I: Final[Callable[[Buffer, int], tuple[int]]] = struct.Struct(">I").unpack_from
 
 
 PMAP_PORT: Final = 111
@@ -56,12 +63,21 @@ RPCBPROC4_DUMP: Final = 4
 RPCBPROC4_GETVERSADDR: Final = 9
 
 
-class rpcb(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class rpcb:
     r_prog: int
     r_vers: int
     r_netid: bytes
     r_addr: bytes
     r_owner: bytes
+
+    def __init__(self, r_prog: int, r_vers: int, r_netid: bytes, r_addr: bytes, r_owner: bytes) -> None:
+        self.r_prog = r_prog
+        self.r_vers = r_vers
+        self.r_netid = r_netid
+        self.r_addr = r_addr
+        self.r_owner = r_owner
 
 
 rpcblist_ptr: TypeAlias = "list[rpcb] | bytes"
@@ -76,11 +92,19 @@ universal_address: TypeAlias = "bytes"
 port_number: TypeAlias = "int"
 
 
-class mapping(NamedTuple):
+@final
+@dataclass(slots=True, init=False)
+class mapping:
     prog: int
     vers: int
     prot: int
     port: int
+
+    def __init__(self, prog: int, vers: int, prot: int, port: int) -> None:
+        self.prog = prog
+        self.vers = vers
+        self.prot = prot
+        self.port = port
 
 
 pmaplist_ptr: TypeAlias = "list[mapping] | bytes"
@@ -90,23 +114,21 @@ pmapnode: TypeAlias = "mapping"
 
 
 def pack_mapping(value: mapping, parts: Parts) -> None:
-    put = parts.append
-    put(S_4I.pack(value.prog, value.vers, value.prot, value.port))
+    parts.append(P_4I(value.prog, value.vers, value.prot, value.port))
 
 
 def unpack_mapping(buffer: Buffer, at: int) -> tuple[mapping, int]:
-    prog, vers, prot, port = S_4I.unpack_from(buffer, at)
+    prog, vers, prot, port = U_4I(buffer, at)
     at += 16
     return mapping(prog, vers, prot, port), at
 
 
 def pack_bool(value: bool, parts: Parts) -> None:
-    put = parts.append
-    put(S_I.pack(value))
+    parts.append(P_I(value))
 
 
 def unpack_bool(buffer: Buffer, at: int) -> tuple[bool, int]:
-    (value,) = S_I.unpack_from(buffer, at)
+    (value,) = U_I(buffer, at)
     at += 4
     if value > 1:
         raise XdrError(f"bool of {value}")
@@ -114,34 +136,32 @@ def unpack_bool(buffer: Buffer, at: int) -> tuple[bool, int]:
 
 
 def pack_port_number(value: port_number, parts: Parts) -> None:
-    put = parts.append
-    put(S_I.pack(value))
+    parts.append(P_I(value))
 
 
 def unpack_port_number(buffer: Buffer, at: int) -> tuple[port_number, int]:
-    (value,) = S_I.unpack_from(buffer, at)
+    (value,) = U_I(buffer, at)
     at += 4
     return value, at
 
 
 def pack_pmaplist_ptr(value: pmaplist_ptr, parts: Parts) -> None:
-    put = parts.append
     if isinstance(value, bytes):
-        put(value)
+        parts.append(value)
     else:
         for pmapnode in value:
             pack_pmapnode(pmapnode, parts)
-    put(b'\x00\x00\x00\x00')
+    parts.append(b'\x00\x00\x00\x00')
 
 
 def unpack_pmaplist_ptr(buffer: Buffer, at: int) -> tuple[pmaplist_ptr, int]:
-    (value_follows,) = S_I.unpack_from(buffer, at)
+    (value_follows,) = U_I(buffer, at)
     at += 4
     value: list[mapping] = []
     while value_follows == 1:
         (
             pmapnode_prog, pmapnode_vers, pmapnode_prot, pmapnode_port, value_follows,
-        ) = S_5I.unpack_from(buffer, at)
+        ) = U_5I(buffer, at)
         at += 20
         value.append(mapping(pmapnode_prog, pmapnode_vers, pmapnode_prot, pmapnode_port))
     if value_follows:
@@ -150,93 +170,89 @@ def unpack_pmaplist_ptr(buffer: Buffer, at: int) -> tuple[pmaplist_ptr, int]:
 
 
 def pack_pmapnode(value: pmapnode, parts: Parts) -> None:
-    put = parts.append
-    put(S_5I.pack(1, value.prog, value.vers, value.prot, value.port))
+    parts.append(P_5I(1, value.prog, value.vers, value.prot, value.port))
 
 
 def pack_rpcb(value: rpcb, parts: Parts) -> None:
-    put = parts.append
     r_netid = value.r_netid
     r_netid_length = len(r_netid)
-    put(S_3I.pack(value.r_prog, value.r_vers, r_netid_length))
-    put(r_netid)
+    parts.append(P_3I(value.r_prog, value.r_vers, r_netid_length))
+    parts.append(r_netid)
     if r_netid_length & 3:
-        put(PADDING[r_netid_length & 3])
+        parts.append(PADDING[r_netid_length & 3])
     r_addr = value.r_addr
     r_addr_length = len(r_addr)
-    put(S_I.pack(r_addr_length))
-    put(r_addr)
+    parts.append(P_I(r_addr_length))
+    parts.append(r_addr)
     if r_addr_length & 3:
-        put(PADDING[r_addr_length & 3])
+        parts.append(PADDING[r_addr_length & 3])
     r_owner = value.r_owner
     r_owner_length = len(r_owner)
-    put(S_I.pack(r_owner_length))
-    put(r_owner)
+    parts.append(P_I(r_owner_length))
+    parts.append(r_owner)
     if r_owner_length & 3:
-        put(PADDING[r_owner_length & 3])
+        parts.append(PADDING[r_owner_length & 3])
 
 
 def unpack_rpcb(buffer: Buffer, at: int) -> tuple[rpcb, int]:
-    r_prog, r_vers, r_netid_length = S_3I.unpack_from(buffer, at)
+    r_prog, r_vers, r_netid_length = U_3I(buffer, at)
     at += 12
-    r_netid = bytes(buffer[at : at + r_netid_length])
+    r_netid = taken(buffer, at, r_netid_length)
     at += (r_netid_length + 3) & -4
-    (r_addr_length,) = S_I.unpack_from(buffer, at)
+    (r_addr_length,) = U_I(buffer, at)
     at += 4
-    r_addr = bytes(buffer[at : at + r_addr_length])
+    r_addr = taken(buffer, at, r_addr_length)
     at += (r_addr_length + 3) & -4
-    (r_owner_length,) = S_I.unpack_from(buffer, at)
+    (r_owner_length,) = U_I(buffer, at)
     at += 4
-    r_owner = bytes(buffer[at : at + r_owner_length])
+    r_owner = taken(buffer, at, r_owner_length)
     at += (r_owner_length + 3) & -4
     return rpcb(r_prog, r_vers, r_netid, r_addr, r_owner), at
 
 
 def pack_universal_address(value: universal_address, parts: Parts) -> None:
-    put = parts.append
     value_length = len(value)
-    put(S_I.pack(value_length))
-    put(value)
+    parts.append(P_I(value_length))
+    parts.append(value)
     if value_length & 3:
-        put(PADDING[value_length & 3])
+        parts.append(PADDING[value_length & 3])
 
 
 def unpack_universal_address(buffer: Buffer, at: int) -> tuple[universal_address, int]:
-    (value_length,) = S_I.unpack_from(buffer, at)
+    (value_length,) = U_I(buffer, at)
     at += 4
-    value = bytes(buffer[at : at + value_length])
+    value = taken(buffer, at, value_length)
     at += (value_length + 3) & -4
     return value, at
 
 
 def pack_rpcblist_ptr(value: rpcblist_ptr, parts: Parts) -> None:
-    put = parts.append
     if isinstance(value, bytes):
-        put(value)
+        parts.append(value)
     else:
         for rpcbnode in value:
             pack_rpcbnode(rpcbnode, parts)
-    put(b'\x00\x00\x00\x00')
+    parts.append(b'\x00\x00\x00\x00')
 
 
 def unpack_rpcblist_ptr(buffer: Buffer, at: int) -> tuple[rpcblist_ptr, int]:
-    (value_follows,) = S_I.unpack_from(buffer, at)
+    (value_follows,) = U_I(buffer, at)
     at += 4
     value: list[rpcb] = []
     while value_follows == 1:
-        (rpcbnode_r_prog, rpcbnode_r_vers, rpcbnode_r_netid_length) = S_3I.unpack_from(buffer, at)
+        (rpcbnode_r_prog, rpcbnode_r_vers, rpcbnode_r_netid_length) = U_3I(buffer, at)
         at += 12
-        rpcbnode_r_netid = bytes(buffer[at : at + rpcbnode_r_netid_length])
+        rpcbnode_r_netid = taken(buffer, at, rpcbnode_r_netid_length)
         at += (rpcbnode_r_netid_length + 3) & -4
-        (rpcbnode_r_addr_length,) = S_I.unpack_from(buffer, at)
+        (rpcbnode_r_addr_length,) = U_I(buffer, at)
         at += 4
-        rpcbnode_r_addr = bytes(buffer[at : at + rpcbnode_r_addr_length])
+        rpcbnode_r_addr = taken(buffer, at, rpcbnode_r_addr_length)
         at += (rpcbnode_r_addr_length + 3) & -4
-        (rpcbnode_r_owner_length,) = S_I.unpack_from(buffer, at)
+        (rpcbnode_r_owner_length,) = U_I(buffer, at)
         at += 4
-        rpcbnode_r_owner = bytes(buffer[at : at + rpcbnode_r_owner_length])
+        rpcbnode_r_owner = taken(buffer, at, rpcbnode_r_owner_length)
         at += (rpcbnode_r_owner_length + 3) & -4
-        (value_follows,) = S_I.unpack_from(buffer, at)
+        (value_follows,) = U_I(buffer, at)
         at += 4
         value.append(rpcb(rpcbnode_r_prog, rpcbnode_r_vers, rpcbnode_r_netid, rpcbnode_r_addr, rpcbnode_r_owner))
     if value_follows:
@@ -245,25 +261,24 @@ def unpack_rpcblist_ptr(buffer: Buffer, at: int) -> tuple[rpcblist_ptr, int]:
 
 
 def pack_rpcbnode(value: rpcbnode, parts: Parts) -> None:
-    put = parts.append
     r_netid = value.r_netid
     r_netid_length = len(r_netid)
-    put(S_4I.pack(1, value.r_prog, value.r_vers, r_netid_length))
-    put(r_netid)
+    parts.append(P_4I(1, value.r_prog, value.r_vers, r_netid_length))
+    parts.append(r_netid)
     if r_netid_length & 3:
-        put(PADDING[r_netid_length & 3])
+        parts.append(PADDING[r_netid_length & 3])
     r_addr = value.r_addr
     r_addr_length = len(r_addr)
-    put(S_I.pack(r_addr_length))
-    put(r_addr)
+    parts.append(P_I(r_addr_length))
+    parts.append(r_addr)
     if r_addr_length & 3:
-        put(PADDING[r_addr_length & 3])
+        parts.append(PADDING[r_addr_length & 3])
     r_owner = value.r_owner
     r_owner_length = len(r_owner)
-    put(S_I.pack(r_owner_length))
-    put(r_owner)
+    parts.append(P_I(r_owner_length))
+    parts.append(r_owner)
     if r_owner_length & 3:
-        put(PADDING[r_owner_length & 3])
+        parts.append(PADDING[r_owner_length & 3])
 
 
 PMAPVERS_SIGNATURES: Final = (

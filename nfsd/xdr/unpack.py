@@ -23,8 +23,8 @@ from nfsd.xdr.writer import SIZES, WIDTH, Writer, annotation, python_name
 class Unpacker(Writer):
     """Writes code that reads a value from `buffer` at `at`."""
 
-    def __init__(self, layouts: set[str], called: set[str]) -> None:
-        super().__init__(layouts, called)
+    def __init__(self, codecs: set[str], called: set[str]) -> None:
+        super().__init__(codecs, called)
         self._checks: list[str] = []
 
     def flush(self) -> None:
@@ -35,13 +35,13 @@ class Unpacker(Writer):
         codes = [code for code, _ in run]
         targets = [target for _, target in run]
         size = sum(SIZES.get(code) or int(code[:-1]) for code in codes)
-        structure = self.structure(codes)
+        unpack = self.unpacker(codes)
         if len(targets) == 1:
-            self.line(f"({targets[0]},) = {structure}.unpack_from(buffer, at)")
+            self.line(f"({targets[0]},) = {unpack}(buffer, at)")
         elif len(", ".join(targets)) > WIDTH - 40 - 4 * self._depth:
-            self.call("(", targets, f") = {structure}.unpack_from(buffer, at)")
+            self.call("(", targets, f") = {unpack}(buffer, at)")
         else:
-            self.line(f"{', '.join(targets)} = {structure}.unpack_from(buffer, at)")
+            self.line(f"{', '.join(targets)} = {unpack}(buffer, at)")
         self.line(f"at += {size}")
         for check in checks:
             self.line(check)
@@ -95,7 +95,7 @@ class Unpacker(Writer):
     def _opaque(self, bound: int | None, bulk: bool, name: str) -> str:
         length = self._length(bound, name)
         view = f"memoryview(buffer)[at : at + {length}]"
-        copy = f"bytes(buffer[at : at + {length}])"
+        copy = f"taken(buffer, at, {length})"
         self.line(f"{name} = {view if bulk else copy}")
         self.line(f"at += ({length} + 3) & -4")
         return name

@@ -51,9 +51,9 @@ def layout(codes: list[str]) -> str:
 class Writer:
     """Lines of one function, and the run of fixed-size fields that is not written yet."""
 
-    def __init__(self, layouts: set[str], called: set[str]) -> None:
+    def __init__(self, codecs: set[str], called: set[str]) -> None:
         self.lines: list[str] = []
-        self._layouts = layouts
+        self._codecs = codecs  # lines that define functions for layouts
         self._called = called  # types that have functions of their own
         self._depth = 1
         self.run: list[tuple[str, str]] = []
@@ -80,11 +80,21 @@ class Writer:
         self.line("    " + row.rstrip())
         self.line(tail)
 
-    def structure(self, codes: list[str]) -> str:
-        """The name of the compiled struct for `codes`."""
+    def packer(self, codes: list[str]) -> str:
+        """The name of the function that packs values of these codes."""
         text = layout(codes)
-        self._layouts.add(text)
-        return f"S_{text}"
+        self._codecs.add(f'P_{text}: Final = struct.Struct(">{text}").pack')
+        return f"P_{text}"
+
+    def unpacker(self, codes: list[str]) -> str:
+        """The name of the function that reads values of these codes from a buffer at a position."""
+        text = layout(codes)
+        types = ", ".join("bytes" if code[-1] == "s" else "int" for code in codes)
+        self._codecs.add(
+            f"U_{text}: Final[Callable[[Buffer, int], tuple[{types}]]] = "
+            f'struct.Struct(">{text}").unpack_from'
+        )
+        return f"U_{text}"
 
 
 def annotation(kind: Type | Field) -> str:

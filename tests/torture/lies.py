@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from nfsd.xdr.nfs3 import (
@@ -45,7 +46,7 @@ class Liar:
 def _about(result: Any, **changes: Any) -> Any:  # noqa: ANN401
     if result.status != NFS3_OK or result.resok.type == 2:
         return result
-    return GETATTR3res(NFS3_OK, result.resok._replace(**changes))
+    return GETATTR3res(NFS3_OK, replace(result.resok, **changes))
 
 
 def stale(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN401
@@ -73,7 +74,7 @@ def other_handle(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: A
         return result
     handle = bytearray(result.resok.object)
     handle[-1] ^= 1
-    return LOOKUP3res(NFS3_OK, result.resok._replace(object=bytes(handle)))
+    return LOOKUP3res(NFS3_OK, replace(result.resok, object=bytes(handle)))
 
 
 def flipped(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN401
@@ -81,7 +82,7 @@ def flipped(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN401
         return result  # short of its first line it could be taken for another object's
     data = bytearray(result.resok.data)
     data[-1] ^= 1
-    return READ3res(NFS3_OK, result.resok._replace(data=bytes(data)))
+    return READ3res(NFS3_OK, replace(result.resok, data=bytes(data)))
 
 
 def of_another(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN401
@@ -89,7 +90,7 @@ def of_another(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN
     if not re.match(rb"object \d+ of [^\n]*\n", data):
         return result
     data = data.replace(b"object ", b"object 9")[: result.resok.count]
-    return READ3res(NFS3_OK, result.resok._replace(data=data))
+    return READ3res(NFS3_OK, replace(result.resok, data=data))
 
 
 def name_left_out(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN401
@@ -97,7 +98,7 @@ def name_left_out(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: 
         return result
     reply = result.resok.reply
     entries = [*reply.entries[:3], *reply.entries[4:]]
-    return READDIR3res(NFS3_OK, result.resok._replace(reply=reply._replace(entries=entries)))
+    return READDIR3res(NFS3_OK, replace(result.resok, reply=replace(reply, entries=entries)))
 
 
 def name_told_twice(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN401
@@ -105,7 +106,7 @@ def name_told_twice(procedure: str, arguments: Any, result: Any) -> Any:  # noqa
         return result
     reply = result.resok.reply
     entries = [*reply.entries[:4], reply.entries[3], *reply.entries[4:]]
-    return READDIR3res(NFS3_OK, result.resok._replace(reply=reply._replace(entries=entries)))
+    return READDIR3res(NFS3_OK, replace(result.resok, reply=replace(reply, entries=entries)))
 
 
 class Risen:

@@ -25,7 +25,7 @@ from nfsd.xdr.mount import (
     mountbody,
 )
 from nfsd.xdr.nfs3 import NFS3_OK, diropargs3
-from nfsd.xdr.rpc import AUTH_SYS, GARBAGE_ARGS
+from nfsd.xdr.rpc import AUTH_SYS, GARBAGE_ARGS, mismatch_info
 from tests.client import NO_AUTH, Client, RpcError
 from tests.conformance.server import Server, Stack
 
@@ -160,4 +160,4 @@ def test_version_2_is_refused(mounter: Client) -> None:
         mounter.call(MOUNT_PROGRAM, 2, MOUNT_V3_SIGNATURES[NULL], None)
     reply = refused.value.body.areply
     assert reply is not None
-    assert reply.reply_data.versions == (1, 3)
+    assert reply.reply_data.versions == mismatch_info(1, 3)

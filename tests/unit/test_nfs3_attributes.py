@@ -39,6 +39,7 @@ from nfsd.xdr.nfs3 import (
     ACCESS3args,
     CREATE3args,
     MKDIR3args,
+    PATHCONF3resok,
     SETATTR3args,
     createhow3,
     diropargs3,
@@ -50,6 +51,7 @@ from nfsd.xdr.nfs3 import (
     specdata3,
     unpack_fattr3,
     unpack_wcc_data,
+    wcc_attr,
 )
 from overlay.attributes import NOW, Attributes, Change, Changes
 from tests.client import Client
@@ -94,7 +96,7 @@ def test_packed_attributes_are_the_fattr3(
 def test_wcc_says_what_was_before() -> None:
     before = Attributes(stat.S_IFREG, 1, 0, 0, 5, 0, 0, 9, 1, 2 * 10**9 + 3, 4 * 10**9 + 5)
     wcc = decode(unpack_wcc_data, wcc_of(Change(before, replace(before, size=6)), 1))
-    assert wcc.before == (5, (2, 3), (4, 5))
+    assert wcc.before == wcc_attr(5, nfstime3(2, 3), nfstime3(4, 5))
     assert isinstance(wcc.after, fattr3)
     assert wcc.after.size == 6
 
@@ -110,15 +112,15 @@ def test_changes_of() -> None:
         set_mtime(SET_TO_CLIENT_TIME, nfstime3(0, 7)),
     )
     assert changes_of(wanted) == Changes(0o7755, 1, 2, 3, NOW, 7)
-    nobody = SAME._replace(uid=0xFFFFFFFF, gid=0xFFFFFFFF)
+    nobody = replace(SAME, uid=0xFFFFFFFF, gid=0xFFFFFFFF)
     assert changes_of(nobody) == Changes()
-    late = SAME._replace(atime=set_atime(SET_TO_CLIENT_TIME, nfstime3(0, 10**9)))
+    late = replace(SAME, atime=set_atime(SET_TO_CLIENT_TIME, nfstime3(0, 10**9)))
     with pytest.raises(OSError, match="Invalid"):
         changes_of(late)
 
 
 def made(client: Client, root: bytes, name: bytes, mode: int = 0o644) -> bytes:
-    how = createhow3(0, obj_attributes=SAME._replace(mode=mode))
+    how = createhow3(0, obj_attributes=replace(SAME, mode=mode))
     reply = client.nfs("CREATE", CREATE3args(diropargs3(root, name), how))
     assert reply.status == NFS3_OK
     handle: bytes = reply.resok.obj
@@ -150,7 +152,8 @@ def test_every_altered_handle_is_bad(client: Client, root: bytes) -> None:
 def test_setattr(client: Client, root: bytes) -> None:
     handle = made(client, root, b"setattr")
     had = attributes(client, handle)
-    wanted = SAME._replace(
+    wanted = replace(
+        SAME,
         mode=0o4711,
         uid=12,
         gid=34,
@@ -160,18 +163,18 @@ def test_setattr(client: Client, root: bytes) -> None:
     )
     reply = client.nfs("SETATTR", SETATTR3args(handle, wanted, None))
     assert reply.status == NFS3_OK
-    assert reply.resok.before == (had.size, had.mtime, had.ctime)
+    assert reply.resok.before == wcc_attr(had.size, had.mtime, had.ctime)
     has = attributes(client, handle)
     assert reply.resok.after == has
     assert (has.mode, has.uid, has.gid, has.size) == (0o4711, 12, 34, 100)
-    assert (has.atime, has.mtime) == ((5, 6), (2**32 - 1, 999999999))
+    assert (has.atime, has.mtime) == (nfstime3(5, 6), nfstime3(2**32 - 1, 999999999))
 
 
 def test_setattr_guard(client: Client, root: bytes) -> None:
     handle = made(client, root, b"guard")
     ctime = attributes(client, handle).ctime
-    wrong = ctime._replace(nseconds=(ctime.nseconds + 1) % 10**9)
-    wanted = SAME._replace(mode=0o600)
+    wrong = replace(ctime, nseconds=(ctime.nseconds + 1) % 10**9)
+    wanted = replace(SAME, mode=0o600)
     refused = client.nfs("SETATTR", SETATTR3args(handle, wanted, wrong))
     assert refused.status == NFS3ERR_NOT_SYNC
     assert refused.resfail.after == attributes(client, handle)
@@ -188,12 +191,12 @@ def test_setattr_refusals(client: Client, root: bytes) -> None:
         answer: int = reply.status
         return answer
 
-    assert status(SAME._replace(size=2**63)) == NFS3ERR_FBIG
-    assert status(SAME._replace(size=0), root) == NFS3ERR_ISDIR
+    assert status(replace(SAME, size=2**63)) == NFS3ERR_FBIG
+    assert status(replace(SAME, size=0), root) == NFS3ERR_ISDIR
     late = set_mtime(SET_TO_CLIENT_TIME, nfstime3(1, 10**9))
-    assert status(SAME._replace(mtime=late)) == NFS3ERR_INVAL
+    assert status(replace(SAME, mtime=late)) == NFS3ERR_INVAL
     with client.acting_as(1000, 1000):
-        assert status(SAME._replace(mode=0o777)) == NFS3ERR_PERM
+        assert status(replace(SAME, mode=0o777)) == NFS3ERR_PERM
     assert attributes(client, handle).mode == 0o644
 
 
@@ -211,7 +214,7 @@ def test_setattr_refusals(client: Client, root: bytes) -> None:
 )
 def test_access_to_a_file(client: Client, root: bytes, mode: int, uid: int, expected: int) -> None:
     handle = made(client, root, b"access-%o-%d" % (mode, uid), mode)
-    owner = SAME._replace(uid=1000, gid=500, mode=mode)
+    owner = replace(SAME, uid=1000, gid=500, mode=mode)
     assert client.nfs("SETATTR", SETATTR3args(handle, owner, None)).status == NFS3_OK
     with client.acting_as(uid, 100, [500] if uid == 1001 else []):
         reply = client.nfs("ACCESS", ACCESS3args(handle, ALL))
@@ -221,7 +224,7 @@ def test_access_to_a_file(client: Client, root: bytes, mode: int, uid: int, expe
 
 
 def test_access_to_a_directory(client: Client, root: bytes) -> None:
-    wanted = MKDIR3args(diropargs3(root, b"accessed"), SAME._replace(mode=0o755))
+    wanted = MKDIR3args(diropargs3(root, b"accessed"), replace(SAME, mode=0o755))
     directory = client.nfs("MKDIR", wanted).resok.obj
     modify = ACCESS3_MODIFY | ACCESS3_EXTEND | ACCESS3_DELETE
     everything = ACCESS3_READ | ACCESS3_LOOKUP | modify
@@ -237,14 +240,15 @@ def test_fsinfo(client: Client, root: bytes) -> None:
     assert info.rtpref <= info.rtmax
     assert info.wtpref <= info.wtmax
     assert info.maxfilesize == 2**63 - 1
-    assert info.time_delta == (0, 1)
+    assert info.time_delta == nfstime3(0, 1)
     assert info.properties == 0x1B
     assert info.obj_attributes == attributes(client, root)
 
 
 def test_pathconf(client: Client, root: bytes) -> None:
     conf = client.nfs("PATHCONF", root).resok
-    assert conf[2:] == (255, True, True, False, True)
+    said = PATHCONF3resok(attributes(client, root), conf.linkmax, 255, True, True, False, True)
+    assert conf == said
 
 
 def test_fsstat(client: Client, root: bytes) -> None:

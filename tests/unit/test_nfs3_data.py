@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from nfsd.xdr.nfs3 import (
     diropargs3,
     pack_READ3args,
     unpack_READ3res,
+    wcc_attr,
 )
 from overlay.data import RESIDENT_MIN
 from overlay.page_cache import Pages, resident
@@ -58,7 +60,7 @@ def test_write_then_read(client: Client, root: bytes, stable: int) -> None:
     reply = write(client, handle, 3, b"abcdef", stable)
     assert reply.status == NFS3_OK
     assert (reply.resok.count, reply.resok.committed) == (6, stable)
-    assert reply.resok.file_wcc.before == (before.size, before.mtime, before.ctime)
+    assert reply.resok.file_wcc.before == wcc_attr(before.size, before.mtime, before.ctime)
     assert reply.resok.file_wcc.after == attributes(client, handle)
     assert read(client, handle, 0, 100) == (b"\0\0\0abcdef", True)
     assert read(client, handle, 4, 2) == (b"bc", False)
@@ -207,7 +209,7 @@ def test_a_file_that_gets_shorter_while_it_is_sent(
             arguments = encode(pack_READ3args, READ3args(handle, number * MEGABYTE, MEGABYTE))
             slow.send(slow.message(NFS_PROGRAM, NFS_V3, NFSPROC3_READ, arguments))
         slow.record()
-        changes = SAME._replace(size=left)
+        changes = replace(SAME, size=left)
         assert client.nfs("SETATTR", SETATTR3args(handle, changes, None)).status == NFS3_OK
         for _ in range(1, total):
             found = decode(unpack_READ3res, slow.record(), 24).resok

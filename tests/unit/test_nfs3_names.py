@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ from nfsd.xdr.nfs3 import (
     mknoddata3,
     specdata3,
     symlinkdata3,
+    wcc_attr,
     wcc_data,
 )
 from tests.client import Client
@@ -55,7 +57,7 @@ def at(directory: bytes, name: bytes) -> diropargs3:
 
 
 def mkdir(client: Client, parent: bytes, name: bytes, mode: int = 0o755) -> bytes:
-    reply = client.nfs("MKDIR", MKDIR3args(at(parent, name), SAME._replace(mode=mode)))
+    reply = client.nfs("MKDIR", MKDIR3args(at(parent, name), replace(SAME, mode=mode)))
     assert reply.status == NFS3_OK
     handle: bytes = reply.resok.obj
     return handle
@@ -68,7 +70,7 @@ def found(client: Client, directory: bytes, name: bytes) -> int:
 
 def is_true_of(wcc: wcc_data, client: Client, directory: bytes, before: Any) -> None:  # noqa: ANN401
     """wcc_data says what was just before, and what is now."""
-    assert wcc.before == (before.size, before.mtime, before.ctime)
+    assert wcc.before == wcc_attr(before.size, before.mtime, before.ctime)
     assert wcc.after == attributes(client, directory)
 
 
@@ -135,7 +137,7 @@ def test_names_of_any_bytes(client: Client, root: bytes) -> None:
 
 def test_create(client: Client, root: bytes) -> None:
     before = attributes(client, root)
-    how = createhow3(GUARDED, obj_attributes=SAME._replace(mode=0o601, size=7))
+    how = createhow3(GUARDED, obj_attributes=replace(SAME, mode=0o601, size=7))
     reply = client.nfs("CREATE", CREATE3args(at(root, b"created"), how))
     assert reply.status == NFS3_OK
     assert reply.resok.obj_attributes == attributes(client, reply.resok.obj)
@@ -144,7 +146,7 @@ def test_create(client: Client, root: bytes) -> None:
     again = client.nfs("CREATE", CREATE3args(at(root, b"created"), how))
     assert again.status == NFS3ERR_EXIST
     assert again.resfail.after == attributes(client, root)
-    unchecked = createhow3(UNCHECKED, obj_attributes=SAME._replace(size=0))
+    unchecked = createhow3(UNCHECKED, obj_attributes=replace(SAME, size=0))
     opened = client.nfs("CREATE", CREATE3args(at(root, b"created"), unchecked))
     assert opened.resok.obj == reply.resok.obj
     assert attributes(client, reply.resok.obj).size == 0
@@ -175,7 +177,7 @@ def test_dots_cannot_be_made_or_removed(client: Client, root: bytes) -> None:
 
 def test_directories(client: Client, root: bytes) -> None:
     before = attributes(client, root)
-    reply = client.nfs("MKDIR", MKDIR3args(at(root, b"dir"), SAME._replace(mode=0o1750)))
+    reply = client.nfs("MKDIR", MKDIR3args(at(root, b"dir"), replace(SAME, mode=0o1750)))
     assert reply.status == NFS3_OK
     assert (reply.resok.obj_attributes.type, reply.resok.obj_attributes.mode) == (NF3DIR, 0o1750)
     is_true_of(reply.resok.dir_wcc, client, root, before)
@@ -212,20 +214,20 @@ def test_symlink(client: Client, root: bytes) -> None:
 @pytest.mark.parametrize("kind", [NF3CHR, NF3BLK])
 def test_devices(client: Client, root: bytes, kind: int) -> None:
     where = at(root, b"device%d" % kind)
-    what = mknoddata3(kind, device=devicedata3(SAME._replace(mode=0o600), specdata3(4095, 77)))
+    what = mknoddata3(kind, device=devicedata3(replace(SAME, mode=0o600), specdata3(4095, 77)))
     with client.acting_as(1000, 1000):
         assert client.nfs("MKNOD", MKNOD3args(where, what)).status in (NFS3ERR_PERM, NFS3ERR_ACCES)
     reply = client.nfs("MKNOD", MKNOD3args(where, what))
     assert reply.status == NFS3_OK
     assert reply.resok.obj_attributes.type == kind
-    assert reply.resok.obj_attributes.rdev == (4095, 77)
+    assert reply.resok.obj_attributes.rdev == specdata3(4095, 77)
     beyond = mknoddata3(kind, device=devicedata3(SAME, specdata3(4096, 0)))
     assert client.nfs("MKNOD", MKNOD3args(at(root, b"no"), beyond)).status == NFS3ERR_INVAL
 
 
 @pytest.mark.parametrize("kind", [NF3FIFO, NF3SOCK])
 def test_pipes_and_sockets(client: Client, root: bytes, kind: int) -> None:
-    what = mknoddata3(kind, pipe_attributes=SAME._replace(mode=0o622))
+    what = mknoddata3(kind, pipe_attributes=replace(SAME, mode=0o622))
     reply = client.nfs("MKNOD", MKNOD3args(at(root, b"pipe%d" % kind), what))
     assert reply.status == NFS3_OK
     assert (reply.resok.obj_attributes.type, reply.resok.obj_attributes.mode) == (kind, 0o622)

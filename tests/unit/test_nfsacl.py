@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from nfsd.xdr.codec import decode
@@ -75,11 +76,11 @@ def setacl(
 
 
 def defaults(entries: list[aclent]) -> list[aclent]:
-    return [entry._replace(type=entry.type | NFS_ACL_DEFAULT) for entry in entries]
+    return [replace(entry, type=entry.type | NFS_ACL_DEFAULT) for entry in entries]
 
 
 def directory(client: Client, root: bytes, name: bytes) -> bytes:
-    result = client.nfs("MKDIR", MKDIR3args(diropargs3(root, name), SAME._replace(mode=0o750)))
+    result = client.nfs("MKDIR", MKDIR3args(diropargs3(root, name), replace(SAME, mode=0o750)))
     handle: bytes = result.resok.obj
     return handle
 
@@ -153,7 +154,7 @@ def test_refusals(client: Client, root: bytes) -> None:
         assert setacl(client, file, NAMED) == NFS3ERR_PERM
     assert len(getacl(client, file).aclent_list) == 4
     # More bits in a mask are Solaris', and mean nothing.
-    odd = [entry._replace(perm=0o17) if entry.type == MASK else entry for entry in NAMED]
+    odd = [replace(entry, perm=0o17) if entry.type == MASK else entry for entry in NAMED]
     assert setacl(client, file, odd) == NFS3_OK
     assert getacl(client, file).aclent_list == NAMED
 
@@ -173,11 +174,11 @@ def test_permission_follows_in_every_worker(client: Client, root: bytes, live: S
     assert allowed() == {0}
     assert setacl(client, file, NAMED) == NFS3_OK
     assert allowed() == {ACCESS3_READ | ACCESS3_MODIFY}
-    lesser = [entry._replace(perm=4) if entry.type == MASK else entry for entry in NAMED]
+    lesser = [replace(entry, perm=4) if entry.type == MASK else entry for entry in NAMED]
     assert setacl(client, file, lesser) == NFS3_OK
     assert allowed() == {ACCESS3_READ}
     # A mode of the group's is the mask's.
-    arguments = SETATTR3args(file, SAME._replace(mode=0o600), None)
+    arguments = SETATTR3args(file, replace(SAME, mode=0o600), None)
     assert client.nfs("SETATTR", arguments).status == NFS3_OK
     assert allowed() == {0}
     for other in others:

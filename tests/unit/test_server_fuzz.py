@@ -11,6 +11,7 @@ import random
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,10 +90,10 @@ GROWTH = 8 << 20  # bytes it may still grow
 def valid_calls(client: Client, root: bytes, file: bytes) -> list[bytes]:
     """One call of every procedure of every program."""
     where = diropargs3(root, b"fuzzed")
-    device = devicedata3(SAME._replace(mode=0o600), specdata3(1, 3))
+    device = devicedata3(replace(SAME, mode=0o600), specdata3(1, 3))
     arguments: dict[str, object] = {
         "NULL": None,
-        "SETATTR": SETATTR3args(file, SAME._replace(mode=0o640, size=9), nfstime3(1, 2)),
+        "SETATTR": SETATTR3args(file, replace(SAME, mode=0o640, size=9), nfstime3(1, 2)),
         "LOOKUP": where,
         "ACCESS": ACCESS3args(file, 63),
         "READ": READ3args(file, 0, 4096),

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,7 @@ def about(wire: Wire, path: str) -> Any:  # noqa: ANN401 - to be compared
         return problem.status
     attributes = wire.attributes(handle)
     access = wire.call("ACCESS", ACCESS3args(handle, 0x3F)).access
-    found = [handle, attributes._replace(atime=nfstime3(0, 0)), access]
+    found = [handle, replace(attributes, atime=nfstime3(0, 0)), access]
     if attributes.type == NF3REG:
         return [*found, wire.read(handle)]
     if attributes.type == NF3LNK:
