@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -263,12 +264,16 @@ def activated(
         process.communicate()
 
 
+def high_up(sock: socket.socket) -> socket.socket:
+    """The same above those that sockets become when they are passed, so that none is lost then."""
+    return socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, 100))
+
+
 def test_several_sockets_are_passed(tmp_path: Path) -> None:
     """The first connection is there before the server is; the sockets are there after it."""
     socks = [socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))]
     socks.append(socket.create_server(("::1", 0), family=socket.AF_INET6))
-    # Above those that they become, so that none is lost on the way.
-    high = [socket.socket(fileno=os.dup2(sock.fileno(), 100 + n)) for n, sock in enumerate(socks)]
+    high = [high_up(sock) for sock in socks]
     early = socket.create_connection(socks[0].getsockname())
     with activated(tmp_path, *high) as process:
         for sock in socks:
@@ -291,7 +296,7 @@ def test_several_sockets_are_passed(tmp_path: Path) -> None:
 
 def test_a_socket_of_another_kind_is_refused(tmp_path: Path) -> None:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    high = socket.socket(fileno=os.dup2(udp.fileno(), 100))
+    high = high_up(udp)
     with activated(tmp_path, high, names="nfs") as process:
         said, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 2
