@@ -284,7 +284,9 @@ class Connection:
             if sent:
                 return sent
             self._unsent[0] = pages.again(len(first))
-        buffers = [*takewhile(lambda each: _pages(each) is None, islice(self._unsent, VECTOR_MAX))]
+        buffers = [*islice(self._unsent, VECTOR_MAX)]
+        if memoryview in map(type, buffers):
+            buffers = [*takewhile(lambda each: _pages(each) is None, buffers)]
         more = socket.MSG_MORE if len(buffers) < len(self._unsent) else 0
         return self._sock.sendmsg(buffers, (), more)
 
