@@ -11,19 +11,19 @@ client's own socket buffer.
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from time import monotonic_ns
 from typing import Final
 
 from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, WRITABLE, EventLoop
+from nfsd.pacing import settle
 from nfsd.record import RecordReader, SpareBuffers
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
@@ -88,6 +88,7 @@ class Connection:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        settle(sock)
         self._watch()
 
     @property
@@ -276,14 +277,22 @@ class Connection:
 
     def _send_unsent(self) -> int:
         """Give the socket what it takes with one call."""
-        buffers = list(islice(self._unsent, VECTOR_MAX))
-        try:
-            return self._sock.sendmsg(buffers)
-        except OSError as error:
-            if error.errno != errno.EFAULT:
-                raise
-        # A file that is being sent has become shorter.
-        for at, part in enumerate(buffers):
-            if isinstance(part, memoryview) and isinstance(part.obj, Pages):
-                self._unsent[at] = buffers[at] = part.obj.again(len(part))
-        return self._sock.sendmsg(buffers)
+        first = self._unsent[0]
+        pages = _pages(first)
+        if pages is not None:
+            sent = pages.send(self._fd, len(first))
+            if sent:
+                return sent
+            self._unsent[0] = pages.again(len(first))
+        buffers = [*islice(self._unsent, VECTOR_MAX)]
+        if memoryview in map(type, buffers):
+            buffers = [*takewhile(lambda each: _pages(each) is None, buffers)]
+        more = socket.MSG_MORE if len(buffers) < len(self._unsent) else 0
+        return self._sock.sendmsg(buffers, (), more)
+
+
+def _pages(part: Buffer) -> Pages | None:
+    """What a part of a reply is sent from, if that is a file."""
+    if isinstance(part, memoryview) and isinstance(part.obj, Pages):
+        return part.obj
+    return None

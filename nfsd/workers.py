@@ -31,6 +31,7 @@ from nfsd.balance import Balance
 from nfsd.handover import Given, channel, give, take
 from nfsd.log import LOGGER, ONCE
 from nfsd.metrics import Staff
+from nfsd.pacing import prepare
 from nfsd.pulse import Pulse
 from nfsd.server import CONNECTIONS_MAX
 from nfsd.worker import RELOAD, STOPS, Crew, Post, Worker, how_it_ended, start
@@ -128,6 +129,8 @@ class Workers:
     def listen(self, listeners: Iterable[socket.socket]) -> None:
         """Accept connections on these sockets and on no others, once `run` is called."""
         before, self._listeners = self._listeners, tuple(listeners)
+        for listener in self._listeners:
+            prepare(listener)
         for listener in set(before) - set(self._listeners):
             self._agenda.off(listener)
             self._accept_all(listener)

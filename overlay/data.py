@@ -28,7 +28,7 @@ from overlay.tree import Tree
 
 Buffer = bytes | bytearray | memoryview
 _MAX_OFFSET: Final = (1 << 63) - 1
-RESIDENT_MIN: Final = 256 << 10  # bytes; of less, a copy costs less than a mapping
+RESIDENT_MIN: Final = 128 << 10  # bytes; of less, a copy costs less than a mapping
 _NO_NOWAIT: Final = (errno.EOPNOTSUPP, errno.EINVAL)
 
 

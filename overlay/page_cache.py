@@ -1,15 +1,16 @@
 """Data of files where the kernel has it: a range of the page cache, seen as memory.
 
-To send such memory takes one copy, made by the kernel, where to read it first takes
-two.  sendfile(2) makes none, but goes 64 KiB at a time and wakes the receiver for each.
+It is sent from there by sendfile(2), so nobody copies it but who receives it.  To be
+sure that this waits for no disk, the range is mapped, and mincore(2) asked.
 
-Rule: such memory is for system calls alone.  They fail with EFAULT where the file has
-become shorter; this process, if it looked there itself, would be killed.
+Rule: the memory stands for the data and is not looked at.  Where the file has become
+shorter, that would kill this process.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 from collections.abc import Callable
@@ -42,6 +43,19 @@ class Pages(ctypes.Array[ctypes.c_char]):
     _length_ = mmap.PAGESIZE
     file: Fd
     end: int  # where in the file the range ends that was asked for
+
+    def send(self, sock: int, left: int) -> int:
+        """Send the last `left` bytes of that range, or the first of those that a socket takes.
+
+        Returns how many: none where the file has become shorter, or its filesystem
+        cannot.  Raises BlockingIOError where the socket takes none.
+        """
+        try:
+            return os.sendfile(sock, self.file, self.end - left, left)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return 0
 
     def again(self, left: int) -> bytes:
         """The last `left` bytes of that range, read; zeros where the file has become shorter."""

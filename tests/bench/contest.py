@@ -21,7 +21,7 @@ from tests.bench.measure import COLD_SHAPE, SHAPES, Key, Placement, Process, Sam
 from tests.bench.peers import Peer
 from tests.bench.processes import family, resident_bytes
 from tests.bench.site import Site
-from tests.bench.stream import stream
+from tests.bench.stream import UNPACED, chosen, stream
 from tests.bench.workloads import Workload
 from tests.client import RpcError
 from tests.wire import NfsError
@@ -43,13 +43,14 @@ class Effort:
 class Results:
     """What a run found.
 
-    `streams` are bytes a second of plain TCP, `memory` the bytes held at the start and after each
-    workload, `large` the seconds of each change of a large file.
+    `streams` are bytes a second of plain TCP, `unpaced` the same without pacing, `memory` the bytes
+    held at the start and after each workload, `large` the seconds of each change of a large file.
     """
 
     samples: dict[Key, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     failures: dict[Key, str] = field(default_factory=dict)
     streams: dict[Shape, list[float]] = field(default_factory=lambda: defaultdict(list))
+    unpaced: dict[Shape, list[float]] = field(default_factory=lambda: defaultdict(list))
     memory: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     large: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -136,7 +137,11 @@ class Contest:
 
     def _stream(self, shape: Shape) -> None:
         sender, receiver = self._placement.server(shape), self._placement.generator(shape)
-        self.results.streams[shape].append(stream(self._effort.seconds, sender, receiver))
+        for found, control in (
+            (self.results.streams, chosen()),
+            (self.results.unpaced, UNPACED),
+        ):
+            found[shape].append(stream(self._effort.seconds, sender, receiver, control))
 
     def _weigh(self) -> None:
         for name, peer in self._peers.items():

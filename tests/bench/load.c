@@ -361,7 +361,8 @@ static _Noreturn void answer(const char *bytes) {
     socklen_t size = sizeof at;
     struct connection listener = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     int one = 1;
-    if (bind(listener.fd, (struct sockaddr *)&at, size) || listen(listener.fd, EVENTS) ||
+    if (setsockopt(listener.fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) || /* which does not pace */
+        bind(listener.fd, (struct sockaddr *)&at, size) || listen(listener.fd, EVENTS) ||
         getsockname(listener.fd, (struct sockaddr *)&at, &size))
         fail("listen");
     answer_bytes = (uint32_t)strtoul(bytes, NULL, 10);

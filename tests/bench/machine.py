@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.bench.ground import KERNEL_OPTIONS
 from tests.bench.measure import Placement
+from tests.bench.stream import chosen
 
 
 def description(placement: Placement, load: float) -> list[str]:
@@ -22,6 +23,7 @@ def description(placement: Placement, load: float) -> list[str]:
     return [
         f"{len(os.sched_getaffinity(0))} processors ({cpus}), {memory:.0f} GiB of memory",
         f"Linux {platform.release()}, Python {platform.python_version()}",
+        f"TCP congestion control: {chosen()} (bbr paces what is sent)",
         f"load average before the run: {load:.1f} (0 on a quiet machine)",
         f"layers on ext4 in a loop device; kernel overlays mounted with `{KERNEL_OPTIONS}`",
         *placement.described(),

@@ -5,7 +5,7 @@ Rule: every figure in it comes from the run; what was not measured is a dash, wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median as middle
 from typing import Final
@@ -139,17 +139,23 @@ def _aims(results: Results, setting: Setting) -> str:
             key = Key(aim.workload, shape, OURS)
             row.append(_held_against(figures.ratio(results, key, aim.figure, REFERENCE), least))
         rows.append(row)
-    row = [_READ, "by plain TCP"]
-    for shape in SHAPES:
-        ours = figures.median(results, Key(_READ, shape, OURS))
-        plain = results.streams.get(shape)
-        share = ours.rate / middle(plain) if ours and plain else None
-        row.append(_held_against(share, STREAM_AIM))
-    rows.append(row)
+    for what, streams in _streams(results).items():
+        row = [_READ, f"by {what}"]
+        for shape in SHAPES:
+            ours = figures.median(results, Key(_READ, shape, OURS))
+            plain = streams.get(shape)
+            share = ours.rate / middle(plain) if ours and plain else None
+            row.append(_held_against(share, STREAM_AIM))
+        rows.append(row)
     text = (
         f"Ratios to {REFERENCE}, and the least that they should be; bold where they fall short.\n\n"
     )
     return text + table(["", "figure", *map(str, SHAPES)], rows)
+
+
+def _streams(results: Results) -> dict[str, Mapping[Shape, Sequence[float]]]:
+    """What plain TCP streamed, by its name in the tables."""
+    return {"plain TCP": results.streams, "plain TCP, not paced": results.unpaced}
 
 
 def _held_against(found: float | None, least: float) -> str:
@@ -229,10 +235,9 @@ def _limits(results: Results) -> str:
             ]
             found = [amount(each.rate if each else None, workload) for each in cells]
             rows.append([f"responder, {workload.name}", unit, *found])
-    plain = [results.streams.get(shape) for shape in SHAPES]
-    rows.append(
-        ["plain TCP", "GB", *(number(middle(each) / 1e9 if each else None) for each in plain)]
-    )
+    for what, streams in _streams(results).items():
+        plain = [streams.get(shape) for shape in SHAPES]
+        rows.append([what, "GB", *(number(middle(each) / 1e9 if each else None) for each in plain)])
     return (
         "What the load generator reaches with a responder that answers every call at once, and\n"
         "what one process streams to another over loopback TCP; placed as the servers are.\n\n"

@@ -115,9 +115,12 @@ def test_read_is_held_against_what_tcp_streams() -> None:
     for shape in SHAPES:
         found.samples[Key("read 1m", shape, OURS)] = [a_sample(2e9)]
         found.streams[shape] = [5e9, 4e9, 1e9]
+        found.unpaced[shape] = [8e9]
     text = report(found, SETTING)
     assert row(section(text, "Aims"), "read 1m | by plain TCP")[2] == "**0.50 (≥ 0.6)**"
+    assert row(section(text, "Aims"), "read 1m | by plain TCP, not paced")[2] == "**0.25 (≥ 0.6)**"
     assert row(section(text, "Limits of the measurement"), "plain TCP")[2] == "4.0"
+    assert row(section(text, "Limits of the measurement"), "plain TCP, not paced")[2] == "8.0"
 
 
 def test_latency_and_cold_runs_are_told_apart() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,26 @@ def test_what_was_seen_of_a_file_that_got_shorter(tmp_path: Path) -> None:
     os.truncate(place, 50_000)
     assert view.obj.again(99_000) == data[1000:50_000] + bytes(50_000)
     assert view.obj.again(60_000) == data[40_000:50_000] + bytes(50_000)
+
+
+def test_what_is_resident_is_sent(tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    data = os.urandom(3 * MEGABYTE)
+    place.write_bytes(data)
+    view = resident(Fd(os.open(place, os.O_RDONLY)), 1000, len(data) - 1000)
+    assert view is not None
+    assert isinstance(view.obj, Pages)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        sent = view.obj.send(ours.fileno(), len(view))
+        assert 0 < sent < len(view)
+        assert theirs.recv(sent, socket.MSG_WAITALL) == data[1000 : 1000 + sent]
+        assert view.obj.send(ours.fileno(), 5000) == 5000
+        assert theirs.recv(5000, socket.MSG_WAITALL) == data[-5000:]
+        os.truncate(place, len(data) - 1000)
+        assert view.obj.send(ours.fileno(), 5000) == 4000
+        assert view.obj.send(ours.fileno(), 1000) == 0
 
 
 def test_what_was_seen_is_let_go_of(tmp_path: Path) -> None:
