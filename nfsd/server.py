@@ -37,7 +37,9 @@ _MOMENT_SECONDS: Final = 0.01  # while the parent has as many connections as can
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
 # A thread that computes must soon let the event loop go on.
 _SWITCH_SECONDS: Final = 0.0005
-_GC_THRESHOLD: Final = 50_000
+# The collector looks at some ten thousand new objects in 2 ms, and all wait for it; at
+# those that have stayed, as there may be a million, hardly ever.
+_GC_THRESHOLDS: Final = 2_000, 250, 10
 
 
 class Server:
@@ -228,4 +230,4 @@ def _tune() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
+    gc.set_threshold(*_GC_THRESHOLDS)
