@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from nfsd.xdr.codec import decode, encode
 from nfsd.xdr.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3, READDIRPLUS3args, entryplus3
-from tests.bench.figures import number, table
+from tests.bench.figures import NONE, number, table
 from tests.bench.growth.site import MIB, GrowthSite, make_files
 from tests.bench.processes import Most, cpu_seconds
 from tests.client import NFS, Client, check
-from tests.conformance.server import Server
+from tests.conformance.server import Server, Stack
 from tests.wire import Wire
 
 SIZES: Final = (100, 10_000, 1_000_000)
@@ -25,10 +26,11 @@ _LATER: Final = 10.0  # milliseconds
 _READDIRPLUS: Final = NFS["READDIRPLUS"]
 _TEXT: Final = """\
 READDIRPLUS of a directory in a lower layer, 32 KiB a reply, each after the other. The server has
-just been started; "again" is the same once more. Milliseconds until the first reply was there, each
-of the later ones, and all; in the last the client, which is written in Python, has a large part.
-CPU: milliseconds that the worker used for the first, and for each later one on average. MiB: what
-the worker holds more than before, at most.
+just been started; "again" is the same once more; "merged": a tenth of the names are in a layer
+above, too. Milliseconds until the first reply was there, each of the later ones, and all; in the
+last the client, which is written in Python, has a large part. CPU: milliseconds that the worker
+used for the first, and for each later one on average. MiB: what the worker holds more than before,
+at most.
 
 """
 
@@ -67,9 +69,10 @@ class Listed:
 
 def measure(site: GrowthSite) -> str:
     """The section."""
-    lower = site.directory("listing")
+    lower = site.directory("listing/lower")
     rows = []
-    for size in [each for each in SIZES if each <= site.effort.names]:
+    sizes = [each for each in SIZES if each <= site.effort.names]
+    for size in sizes:
         (lower / str(size)).mkdir()
         make_files(lower / str(size), [f"name{at:07}" for at in range(size)])
         site.disk.sync()
@@ -82,8 +85,36 @@ def measure(site: GrowthSite) -> str:
                 if not what:
                     _aim(site, size, found)
             most.stop()
+    for size in sizes[-1:]:
+        rows += [_merged(site, lower, size), _in_upper(site, lower, size)]
     columns = "first", "CPU", "later: median", "99 %", "the longest", "CPU", "all", "MiB"
     return "## Directories\n\n" + _TEXT + table(["names", "", *columns], rows)
+
+
+def _merged(site: GrowthSite, lower: Path, size: int) -> list[str]:
+    """A row: a tenth of the names are in a layer above, too."""
+    above = site.directory("listing/above")
+    (above / str(size)).mkdir()
+    make_files(above / str(size), [f"name{at:07}" for at in range(0, size, 10)])
+    return _first_reply(site, site.stack([above, lower]), size, "merged")
+
+
+def _in_upper(site: GrowthSite, lower: Path, size: int) -> list[str]:
+    """A row: the directory is one of the upper layer's own."""
+    stack = site.stack([site.directory("listing/empty")])
+    assert stack.upper is not None
+    (lower / str(size)).rename(stack.upper / str(size))
+    return _first_reply(site, stack, size, "in the upper")
+
+
+def _first_reply(site: GrowthSite, stack: Stack, size: int, what: str) -> list[str]:
+    site.disk.sync()
+    with site.serving(stack, "--workers", "1") as server:
+        most, wanted = Most(server.workers), iter((False,))
+        found = list_plus(server, str(size), lambda: next(wanted, True))
+        most.stop()
+    site.aim(f"first reply of {size:,} names, {what}", _FIRST, found.first.seconds, "s")
+    return [f"{size:,}", what, *_cells(found)[:-1], NONE, number(most.held / MIB)]
 
 
 def _aim(site: GrowthSite, size: int, found: Listed) -> None:
