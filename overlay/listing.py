@@ -1,7 +1,8 @@
 """What a directory shows, in the order of READDIR cookies.
 
 An entry's cookie is a hash of its name.  Where a name before it in the order has that
-number already, `.` and `..` among them, it takes the next one.
+number already, `.` and `..` among them, it takes the next one; or one before, should
+that be another part's.
 
 A listing may have a million entries and be kept for long, so it is packed: some 30
 bytes for each, and its name.  To put a million in order takes longer than to answer

@@ -13,6 +13,9 @@ import pytest
 
 from overlay import readdir
 from overlay.credentials import ROOT, Credentials
+from overlay.lookup import lookup
+from overlay.node import DirNode, Node
+from overlay.tree import Tree
 from tests.unit.overlays import Dirs, Served, make_dirs, served
 
 _COUNT = 300
@@ -127,6 +130,20 @@ def test_numbers_are_those_of_the_objects(tree: Served) -> None:
         for _, number, name in tree.listed(node):
             found = tree.overlay.lookup(node, name, ROOT)
             assert tree.overlay.getattr(found).fileid == number, (path, name)
+
+
+def test_what_is_removed_meanwhile_is_not_listed(
+    tree: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.mkdir("d/new")
+
+    def removed(overlay: Tree, node: DirNode, name: bytes) -> Node | None:
+        if name == b"new":
+            tree.rmdir("d/new")
+        return lookup(overlay, node, name)
+
+    monkeypatch.setattr(readdir, "lookup", removed)
+    assert b"new" not in [name for _, _, name in tree.listed(tree.node("d"))]
 
 
 def test_a_listing_needs_permission_to_read(tree: Served) -> None:
