@@ -43,7 +43,7 @@ _PLUS: Final = struct.Struct(">QI84sII")
 _PLAIN: Final = struct.Struct(">QII")
 _QUICK: Final = 0.001  # seconds
 _LONG: Final = 0.005
-_OFTEN: Final = 16  # entries
+_OFTEN: Final = 16  # entries that there are in any case, if there are so many
 
 
 def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDIR3resok:
@@ -70,17 +70,19 @@ def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -
     """READDIRPLUS, RFC 1813 section 3.3.17; raises EMSGSIZE if not even one entry fits.
 
     Objects that are met for the first time have to be opened: after a millisecond
-    of that the rest is left to a thread, which after a while answers with what it has.
+    of that, or once the disk was waited for, the rest is left to a thread, which
+    after a while answers with what it has.
     """
     handle, cookie, _, dircount, maxcount = arguments
     overlay, directory, cred = exports.enter(caller, handle)
     room = min(maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
     entries = overlay.readdir(directory, cred).after(cookie)
-    deadline = time.perf_counter() + (_QUICK if must_not_wait() else _LONG)
+    is_hasty = must_not_wait()
+    deadline = time.perf_counter() + (_QUICK if is_hasty else _LONG)
     packed: list[bytes] = []
     eof = False
     for place, fileid, name in entries:
-        if len(packed) % _OFTEN == _OFTEN - 1 and time.perf_counter() > deadline:
+        if (is_hasty or len(packed) % _OFTEN == _OFTEN - 1) and time.perf_counter() > deadline:
             may_block()
             break
         dircount -= _ENTRY + (len(name) + 3 & -4)
