@@ -37,7 +37,7 @@ SOURCES := $(wildcard nfsd overlay index) tests setup.py
 COMPILED := build/compiled
 FAST := not conformance and not torture and not slow
 
-.PHONY: help run test check compiled bench man clean packages install uninstall
+.PHONY: help run test check compiled bench growth man clean packages install uninstall
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +49,8 @@ help:
 	@echo "make compiled  a copy in $(COMPILED) with the modules compiled that every call passes through"
 	@echo "make bench   measure beside NFS-Ganesha and write docs/benchmarks.md (root, a quarter of an"
 	@echo "             hour, a machine that does nothing else): SECONDS=1 ROUNDS=3"
+	@echo "make growth  measure what many layers, names and files cost, and write docs/growth.md (root,"
+	@echo "             a quarter of an hour)"
 	@echo "make man     write the manual pages, docs/man, after a change of options or settings"
 	@echo "make install      into PREFIX=$(PREFIX), with units for systemd (root); DESTDIR=DIR"
 	@echo "make uninstall    take that away again; the configuration stays"
@@ -103,6 +105,9 @@ bench: compiled
 	@bash tests/conformance/packages.sh bench
 	@cd $(COMPILED) && $(abspath $(BIN))/python -m tests.bench --seconds $(SECONDS) --rounds $(ROUNDS) \
 	  --report $(abspath docs/benchmarks.md)
+
+growth: compiled
+	@cd $(COMPILED) && $(abspath $(BIN))/python -m tests.bench.growth --report $(abspath docs/growth.md)
 
 man: $(STAMP)
 	$(BIN)/python -m nfsd.manual docs/man

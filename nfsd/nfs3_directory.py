@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from bisect import bisect_right
 from typing import Final
 
 from nfsd.attributes import attributes_of
@@ -44,61 +43,58 @@ _PLUS: Final = struct.Struct(">QI84sII")
 _PLAIN: Final = struct.Struct(">QII")
 _QUICK: Final = 0.001  # seconds
 _LONG: Final = 0.005
-_OFTEN: Final = 16  # entries
+_OFTEN: Final = 16  # entries that there are in any case, if there are so many
 
 
 def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDIR3resok:
     """READDIR, RFC 1813 section 3.3.16; raises EMSGSIZE if not even one entry fits."""
     overlay, directory, cred = exports.enter(caller, arguments.dir)
-    listing = overlay.readdir(directory, cred)
-    first = at = bisect_right(listing.cookies, arguments.cookie)
-    end = len(listing.cookies)
     room = min(arguments.count, DIRECTORY_MAX, caller.transfer_max) - _FRAME
-    packed = []
-    while at < end:
-        data = _head(listing.fileids[at], listing.names[at]) + _COOKIE.pack(listing.cookies[at])
+    packed: list[bytes] = []
+    eof = False
+    for place, fileid, name in overlay.readdir(directory, cred).after(arguments.cookie):
+        data = _head(fileid, name) + _COOKIE.pack(place)
         room -= len(data)
         if room < 0:
             break
         packed.append(data)
-        at += 1
-    _require_progress(first, at, room)
+    else:
+        eof = True
+    _require_progress(packed, room)
     attributes = attributes_of(overlay, directory)
-    return READDIR3resok(attributes, _COOKIEVERF, dirlist3(b"".join(packed), at == end))
+    return READDIR3resok(attributes, _COOKIEVERF, dirlist3(b"".join(packed), eof))
 
 
 def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -> READDIRPLUS3resok:
     """READDIRPLUS, RFC 1813 section 3.3.17; raises EMSGSIZE if not even one entry fits.
 
     Objects that are met for the first time have to be opened: after a millisecond
-    of that the rest is left to a thread, which after a while answers with what it has.
+    of that, or once the disk was waited for, the rest is left to a thread, which
+    after a while answers with what it has.
     """
     overlay, directory, cred = exports.enter(caller, arguments.dir)
-    listing = overlay.readdir(directory, cred)
-    first = at = bisect_right(listing.cookies, arguments.cookie)
-    end = len(listing.cookies)
-    room = min(arguments.maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
     dircount = arguments.dircount
-    deadline = time.perf_counter() + (_QUICK if must_not_wait() else _LONG)
-    packed = []
-    while at < end:
-        name = listing.names[at]
-        dircount -= _ENTRY + (len(name) + 3 & -4)
-        if dircount < 0:
-            break
-        data = _head(listing.fileids[at], name)
-        data += _plus(overlay, directory, name, listing.cookies[at])
-        room -= len(data)
-        if room < 0:
-            break
-        packed.append(data)
-        at += 1
-        if at % _OFTEN == 0 and time.perf_counter() > deadline:
+    room = min(arguments.maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
+    entries = overlay.readdir(directory, cred).after(arguments.cookie)
+    is_hasty = must_not_wait()
+    deadline = time.perf_counter() + (_QUICK if is_hasty else _LONG)
+    packed: list[bytes] = []
+    eof = False
+    for place, fileid, name in entries:
+        if (is_hasty or len(packed) % _OFTEN == _OFTEN - 1) and time.perf_counter() > deadline:
             may_block()
             break
-    _require_progress(first, at, min(room, dircount))
+        dircount -= _ENTRY + (len(name) + 3 & -4)
+        data = _head(fileid, name) + _plus(overlay, directory, name, place)
+        room -= len(data)
+        if room < 0 or dircount < 0:
+            break
+        packed.append(data)
+    else:
+        eof = True
+    _require_progress(packed, min(room, dircount))
     attributes = attributes_of(overlay, directory)
-    return READDIRPLUS3resok(attributes, _COOKIEVERF, dirlistplus3(b"".join(packed), at == end))
+    return READDIRPLUS3resok(attributes, _COOKIEVERF, dirlistplus3(b"".join(packed), eof))
 
 
 def _head(fileid: int, name: bytes) -> bytes:
@@ -119,7 +115,7 @@ def _plus(overlay: Readable, directory: Node, name: bytes, cookie: int) -> bytes
     return _PLAIN.pack(cookie, 0, 0)
 
 
-def _require_progress(first: int, at: int, room: int) -> None:
+def _require_progress(packed: list[bytes], room: int) -> None:
     """A reply has an entry, or is the end of the directory, and in any case fits."""
-    if room < 0 and at == first:
+    if room < 0 and not packed:
         raise error(errno.EMSGSIZE)

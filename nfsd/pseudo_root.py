@@ -22,7 +22,7 @@ from overlay.attributes import Attributes
 from overlay.credentials import Credentials
 from overlay.data import Buffer
 from overlay.errors import error
-from overlay.listing import Listing
+from overlay.listing import Listing, Rows
 from overlay.node import DirNode, Node, bare_directory
 
 Path: TypeAlias = tuple[bytes, ...]  # the names from the root on
@@ -30,7 +30,6 @@ Path: TypeAlias = tuple[bytes, ...]  # the names from the root on
 EXPORT_ID: Final = bytes(4)  # as it is in handles; no overlay has it
 FSID: Final = 0
 _HEAD: Final = b"\1\3\0\0" + EXPORT_ID
-_DOTS: Final = 3  # cookies of names are not below
 _SPACE: Final = os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, os.ST_RDONLY, 255))
 
 
@@ -122,11 +121,11 @@ class SeenRoot:
         path = self._path(node)
         depth = len(path)
         below = {each[depth] for each in self._exports if each[:depth] == path}
-        names = sorted(below, key=_cookie)
-        numbers = [_number(path), _number(path[:-1]), *(_number((*path, name)) for name in names)]
-        cookies = array("Q", [1, 2, *map(_cookie, names)])
-        order = array("L", range(len(cookies)))
-        return Listing(cookies, order, [b".", b"..", *names], array("Q", numbers))
+        rows = Rows()
+        names = sorted(below)
+        numbers = [_number((*path, name)) for name in names]
+        rows.extend(names, numbers, array("Q", map(_digest, names)))
+        return Listing((_number(path), _number(path[:-1])), rows, range(len(rows)))
 
     def readlink(self, node: Node, cred: Credentials) -> bytes:
         """There are no symbolic links."""
@@ -148,10 +147,6 @@ def _digest(data: bytes) -> int:
 def _number(path: Path) -> int:
     """The fileid of a directory."""
     return _digest(b"/" + b"/".join(path)) | 1
-
-
-def _cookie(name: bytes) -> int:
-    return max(_digest(name), _DOTS)
 
 
 def _handle(path: Path) -> bytes:

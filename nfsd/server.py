@@ -7,7 +7,6 @@ the worker.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import signal
 import socket
@@ -36,15 +35,11 @@ _STOP_SECONDS: Final = 5.0
 _ATTEND_SECONDS: Final = 5.0
 _MOMENT_SECONDS: Final = 0.01  # while the parent has as many connections as can wait
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
-# mallopt(3): data of READ and WRITE passes through buffers of up to 1 MiB.  Given
-# back to the kernel each time, every page of them would be faulted in and zeroed
-# anew, which costs more than all else that is done for a WRITE.
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_KEPT_BYTES: Final = 32 << 20
 # A thread that computes must soon let the event loop go on.
 _SWITCH_SECONDS: Final = 0.0005
-_GC_THRESHOLD: Final = 50_000
+# The collector looks at some ten thousand new objects in 2 ms, and all wait for it; at
+# those that have stayed, as there may be a million, hardly ever.
+_GC_THRESHOLDS: Final = 2_000, 250, 10
 
 
 class Server:
@@ -231,12 +226,8 @@ class Server:
 
 
 def _tune() -> None:
-    """Set up this process for a server: the interpreter's switching, its collector, the heap."""
+    """Set up this process for a server: the interpreter's switching, its collector."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # glibc's
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+    gc.set_threshold(*_GC_THRESHOLDS)

@@ -45,7 +45,7 @@ from overlay.generations import COUNTERS_BYTES
 
 _REPLIES: Final = b"replies"
 # Of the memory for what is kept; the rest lies between what is kept, or is worked with.
-_COUNTED: Final = 3 / 4
+_COUNTED: Final = 2 / 3
 _SHOWN: Final = 8  # exports in the status
 
 

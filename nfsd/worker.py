@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from nfsd import heap
 from nfsd.balance import Balance
 from nfsd.log import LOGGER
 from nfsd.pulse import Pulse
@@ -100,6 +101,7 @@ def _be_worker(parent: int, ours: socket.socket, in_child: Callable[[], None]) -
         signal.signal(RELOAD, signal.SIG_IGN)  # the parent's to hear
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOPS, RELOAD))
         ours.close()
+        heap.tune()
         die_with(parent)
         in_child()
         status = 0

@@ -34,6 +34,10 @@ class LoadError(Exception):
     """A run is no measurement: the server went away, or a call failed."""
 
 
+class NoAnswerError(LoadError):
+    """Those calls that were made took longer than the run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call without its record mark: `message`, and `payload` bytes of the plan's payload.
@@ -174,7 +178,7 @@ class Generator:
             raise LoadError(f"{failed}: {_why(found['failure'])}")
         latency = tuple((int(at), int(count)) for at, count in found["latency"])
         if not found["counted"]:
-            raise LoadError("no call was answered in time")
+            raise NoAnswerError("no call was answered in time")
         seconds = found["nanoseconds"] / 1e9
         return Outcome(found["made"], found["counted"], found["units"], seconds, latency)
 

@@ -6,6 +6,7 @@ Handles are all that is kept between calls, as a client does.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Protocol
 
 from overlay.attributes import Attributes, Changes
@@ -140,8 +141,9 @@ class InProcess:
 
     def readdir(self, handle: Handle, cred: Credentials) -> list[tuple[bytes, int]]:
         listing = self.overlay.readdir(self.overlay.resolve(handle), cred)
-        assert all(a < b for a, b in zip(listing.cookies, listing.cookies[1:], strict=False))
-        return list(zip(listing.names, listing.fileids, strict=True))
+        entries = list(listing.after(0))
+        assert all(a[0] < b[0] for a, b in pairwise(entries))
+        return [(name, fileid) for _, fileid, name in entries]
 
     def xattrs(self, handle: Handle) -> tuple[tuple[bytes, bytes], ...] | None:
         node = self.overlay.resolve(handle)

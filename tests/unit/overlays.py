@@ -17,6 +17,7 @@ from overlay.config import OverlayConfig
 from overlay.credentials import ROOT
 from overlay.data import Stable
 from overlay.filesystem import Overlay
+from overlay.listing import Entry
 from overlay.node import Node
 from tests.property import syscalls
 from tests.property.trees import raw
@@ -112,6 +113,10 @@ class Served:
     def attributes(self, path: str) -> Attributes:
         return self.overlay.getattr(self.node(path))
 
+    def listed(self, node: Node) -> list[Entry]:
+        """All entries of a directory in the order of their cookies."""
+        return list(self.overlay.readdir(node, ROOT).after(0))
+
     def handles(self) -> dict[str, bytes]:
         """The handle of everything."""
         return {path: self.node(path).handle for path in self.paths()}
@@ -121,8 +126,8 @@ class Served:
         for path in found:
             node = self.node(path)
             if node.is_dir:
-                names = self.overlay.readdir(node, ROOT).names[2:]
-                found += [f"{path}/{os.fsdecode(name)}".lstrip("/") for name in names]
+                names = [os.fsdecode(name) for _, _, name in self.listed(node)[2:]]
+                found += [f"{path}/{name}".lstrip("/") for name in names]
         return sorted(found)
 
     def tree(self) -> dict[str, tuple[object, ...]]:

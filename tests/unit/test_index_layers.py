@@ -119,6 +119,12 @@ def test_fileids_never_meet(inodes: list[tuple[int, int]]) -> None:
             assert fileid == ino
 
 
+@given(st.integers(0, 200), st.lists(st.integers(1, 1 << 57) | _inodes))
+def test_many_inodes_have_the_numbers_that_each_has(number: int, inodes: list[int]) -> None:
+    layer = Layer(1, number, Fd(-1), b"/")
+    assert layer.numbers(inodes) == [layer.number(ino) for ino in inodes]
+
+
 def test_origin_is_the_kernels(tmp_path: Path) -> None:
     dirs = make_dirs(tmp_path)
     with mounted(dirs) as mount:

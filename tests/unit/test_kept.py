@@ -93,7 +93,7 @@ class Asker:
             node = self.tree.node(path)
             found += _about(node.handle)
             if node.is_dir:
-                names = [*self.tree.overlay.readdir(node, ROOT).names, b"none", b"new"]
+                names = [name for _, _, name in self.tree.listed(node)] + [b"none", b"new"]
                 found += [("LOOKUP", diropargs3(node.handle, name)) for name in names]
         return found
 

@@ -371,7 +371,7 @@ def test_a_directory_removed_while_it_is_looked_for(dirs: Dirs, gate: Gates) -> 
 
 
 def listed(tree: Served, directory: bytes) -> tuple[bytes, ...]:
-    return tuple(tree.overlay.readdir(tree.overlay.resolve(directory), ROOT).names)
+    return tuple(name for _, _, name in tree.listed(tree.overlay.resolve(directory)))
 
 
 @pytest.mark.parametrize("where", [permission, readdir], ids=["before the counter", "after"])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import random
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from overlay import readdir
 from overlay.credentials import ROOT, Credentials
+from overlay.lookup import lookup
+from overlay.node import DirNode, Node
+from overlay.tree import Tree
 from tests.unit.overlays import Dirs, Served, make_dirs, served
 
 _COUNT = 300
@@ -38,10 +41,13 @@ def tree(dirs: Dirs) -> Iterator[Served]:
 
 def _piece(tree: Served, cookie: int, count: int) -> list[tuple[int, str]]:
     """The next entries after a cookie, as READDIR finds them."""
-    listing = tree.overlay.readdir(tree.node("d"), ROOT)
-    start = bisect_right(listing.cookies, cookie)
-    pairs = zip(listing.cookies, map(os.fsdecode, listing.names), strict=True)
-    return list(pairs)[start : start + count]
+    entries = tree.overlay.readdir(tree.node("d"), ROOT).after(cookie)
+    return [(found, os.fsdecode(name)) for found, _, name in islice(entries, count)]
+
+
+def _cookies_and_names(tree: Served, path: str) -> tuple[list[int], list[bytes]]:
+    entries = tree.listed(tree.node(path))
+    return [cookie for cookie, _, _ in entries], [name for _, _, name in entries]
 
 
 def _disturb(tree: Served, chance: random.Random, round_: int) -> None:
@@ -72,20 +78,19 @@ def test_what_stands_is_seen_once(dirs: Dirs) -> None:
 
 
 def test_cookies(dirs: Dirs, tree: Served) -> None:
-    listing = tree.overlay.readdir(tree.node("d"), ROOT)
-    assert list(listing.cookies[:2]) == [1, 2]
-    assert listing.names[:2] == [b".", b".."]
-    assert list(listing.cookies) == sorted(set(listing.cookies))
-    assert 2 < listing.cookies[2] <= listing.cookies[-1] < 1 << 63
-    assert len(listing.names) == 2 * _COUNT + 3 + 2
-    names = set(os.listdir(dirs.lower / "d")) | set(os.listdir(dirs.upper / "d"))
-    assert set(map(os.fsdecode, listing.names[2:])) == names
+    cookies, names = _cookies_and_names(tree, "d")
+    assert cookies[:2] == [1, 2]
+    assert names[:2] == [b".", b".."]
+    assert cookies == sorted(set(cookies))
+    assert 2 < cookies[2] <= cookies[-1] < 1 << 63
+    assert len(names) == 2 * _COUNT + 3 + 2
+    real = set(os.listdir(dirs.lower / "d")) | set(os.listdir(dirs.upper / "d"))
+    assert set(map(os.fsdecode, names[2:])) == real
 
 
 def test_a_name_keeps_its_cookie(dirs: Dirs) -> None:
     def cookie(tree: Served, name: bytes) -> int:
-        listing = tree.overlay.readdir(tree.node("d"), ROOT)
-        return listing.cookies[listing.names.index(name)]
+        return next(found for found, _, each in tree.listed(tree.node("d")) if each == name)
 
     with served(dirs) as tree:
         before = cookie(tree, b"low7")
@@ -105,14 +110,13 @@ def test_names_of_one_hash_have_cookies_of_their_own(
     monkeypatch.setattr(
         readdir, "name_hashes", lambda key, names: array("Q", [hashed] * len(names))
     )
-    first = min(max(hashed, 3), (1 << 63) - 256)
     with served(dirs) as tree:
-        listing = tree.overlay.readdir(tree.node("d/sub"), ROOT)
-        assert list(listing.cookies) == [1, 2, first]
-        listing = tree.overlay.readdir(tree.node("d"), ROOT)
-    assert list(listing.cookies[2:]) == list(range(first, first + len(listing.names) - 2))
-    assert listing.names[:2] == [b".", b".."]
-    assert list(listing.names[2:]) == sorted(listing.names[2:])
+        assert _cookies_and_names(tree, "d/sub")[0] == [1, 2, max(hashed, 3)]
+        cookies, names = _cookies_and_names(tree, "d")
+    first = min(max(hashed, 3), (1 << 63) - len(names) + 2)
+    assert cookies[2:] == list(range(first, first + len(names) - 2))
+    assert names[:2] == [b".", b".."]
+    assert names[2:] == sorted(names[2:])
 
 
 def test_numbers_are_those_of_the_objects(tree: Served) -> None:
@@ -123,10 +127,23 @@ def test_numbers_are_those_of_the_objects(tree: Served) -> None:
     tree.rename("d", "e/d")
     for path in ("e/d", "e", "", "e/d/new", "e/d/sub2"):
         node = tree.node(path)
-        listing = tree.overlay.readdir(node, ROOT)
-        for name, number in zip(listing.names, listing.fileids, strict=True):
+        for _, number, name in tree.listed(node):
             found = tree.overlay.lookup(node, name, ROOT)
             assert tree.overlay.getattr(found).fileid == number, (path, name)
+
+
+def test_what_is_removed_meanwhile_is_not_listed(
+    tree: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree.mkdir("d/new")
+
+    def removed(overlay: Tree, node: DirNode, name: bytes) -> Node | None:
+        if name == b"new":
+            tree.rmdir("d/new")
+        return lookup(overlay, node, name)
+
+    monkeypatch.setattr(readdir, "lookup", removed)
+    assert b"new" not in [name for _, _, name in tree.listed(tree.node("d"))]
 
 
 def test_a_listing_needs_permission_to_read(tree: Served) -> None:
@@ -135,15 +152,12 @@ def test_a_listing_needs_permission_to_read(tree: Served) -> None:
     with pytest.raises(PermissionError):
         tree.overlay.readdir(tree.node("d"), nobody)
     tree.chmod("d", 0o744)
-    assert len(tree.overlay.readdir(tree.node("d"), nobody).names) > _COUNT
+    assert len(list(tree.overlay.readdir(tree.node("d"), nobody).after(0))) > _COUNT
 
 
 def test_dropped_caches_change_nothing(tree: Served) -> None:
-    before = tree.overlay.readdir(tree.node("d"), ROOT)
+    before = tree.listed(tree.node("d"))
     Path("/proc/sys/vm/drop_caches").write_text("2")
     tree.create("d/new")
     tree.remove("d/new")
-    after = tree.overlay.readdir(tree.node("d"), ROOT)
-    assert list(after.names) == list(before.names)
-    assert list(after.fileids) == list(before.fileids)
-    assert after.cookies == before.cookies
+    assert tree.listed(tree.node("d")) == before

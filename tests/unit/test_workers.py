@@ -162,6 +162,18 @@ def test_more_connections_at_once_than_workers_can_take(server: Server) -> None:
         client.close()
 
 
+def test_threads_have_no_heaps_of_their_own(shared: Server) -> None:
+    """What is let go of in one would not be there for another; glibc reserves 64 MiB for each."""
+    for wire in wires(shared):
+        wire.write(wire.create(f"heap{wire.client.socket.fileno()}"), b"waits for the disk")
+        wire.close()
+    for pid in shared.workers:
+        maps = [line.split() for line in Path(f"/proc/{pid}/maps").read_text().splitlines()]
+        ranges = [tuple(int(end, 16) for end in fields[0].split("-")) for fields in maps]
+        for (begin, _), (_, end), fields in zip(ranges, ranges[1:], maps[1:], strict=False):
+            assert fields[1] != "---p" or end - begin != 64 << 20, f"{pid}: {begin:x}"
+
+
 PATHS = ["a", "b", "c", "d", "d/f", "d/sub", "d/sub/g", "e", "e/linked", "linked", "moved"]
 PATHS += ["moved/in", "new", "new/new", "d/new", "d/sub2", "d/sub2/g", "e/moved", "e/moved/in"]
 

@@ -9,12 +9,13 @@ import argparse
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 from tests.bench import isolation
 from tests.bench.ground import Disk
-from tests.bench.growth import crew, crowd, layers, listing, slow, start, walk
+from tests.bench.growth import aims, crew, crowd, layers, listing, slow, start, walk
 from tests.bench.growth.site import Effort, GrowthSite
 from tests.bench.machine import description
 from tests.conformance.machine import UnavailableError
@@ -53,15 +54,17 @@ def main() -> int:
     isolation.enter("tests.bench.growth")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     load = os.getloadavg()[0]
+    begun = time.monotonic()
     effort = Effort(options.names, options.copied, options.large << 20, options.seconds)
     try:
         site = GrowthSite(Disk(_GROUND, options.scratch, _INODES), effort)
         sections = [_told(name, site) for name in _PARTS if name in wanted]
+        sections.insert(0, aims.section(site.aims))
     except UnavailableError as error:
         print(f"tests.bench.growth: {error}", file=sys.stderr)
         return 2
-    machine = "".join(f"* {line}\n" for line in description(site.placement, load))
-    text = _HEADING + machine + "\n" + "\n".join(sections)
+    lines = [*description(site.placement, load), f"{_minutes(begun)} for all of it"]
+    text = _HEADING + "".join(f"* {line}\n" for line in lines) + "\n" + "\n".join(sections)
     if options.report is not None:
         options.report.write_text(text)
     return 0
@@ -69,9 +72,15 @@ def main() -> int:
 
 def _told(name: str, site: GrowthSite) -> str:
     print(f"measuring: {name}", file=sys.stderr)
+    begun = time.monotonic()
     section = _PARTS[name](site)
+    print(f"measured in {_minutes(begun)}: {name}", file=sys.stderr)
     print(section, flush=True)
     return section
+
+
+def _minutes(begun: float) -> str:
+    return f"{(time.monotonic() - begun) / 60:.1f} minutes"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ from stat import S_IFREG
 from typing import Final
 
 from tests.bench.ground import Disk
+from tests.bench.growth.aims import Aim
 from tests.bench.load import Generator, Outcome, Plan, Shape, write_plan
 from tests.bench.measure import Placement
 from tests.bench.processes import cpu_seconds, family, pin
@@ -40,7 +41,12 @@ class GrowthSite:
         self._beside = Path(tempfile.mkdtemp(dir="/run"))
         self.generator = Generator(self._beside)
         self.placement = Placement(frozenset(os.sched_getaffinity(0)))
+        self.aims: list[Aim] = []  # that parts have
         self._stacks = 0
+
+    def aim(self, what: str, most: float, found: float, unit: str) -> None:
+        """Something is to be no more than so much."""
+        self.aims.append(Aim(what, most, found, unit))
 
     def directory(self, name: str) -> Path:
         """A new directory on the disk."""

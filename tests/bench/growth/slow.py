@@ -12,20 +12,22 @@ from typing import Final
 from tests.bench.figures import number, table
 from tests.bench.growth.listing import list_plus
 from tests.bench.growth.site import MIB, GrowthSite, make_files
-from tests.bench.load import Plan, Shape, call
+from tests.bench.load import NoAnswerError, Outcome, Plan, Shape, call
 from tests.conformance.server import Server
 from tests.wire import Wire
 
 _FILES: Final = 1000
 _SHAPE: Final = Shape(1, 1)
 _PLACED: Final = Shape(1, 16)  # the server on any processor: what is slow takes one
-_LISTED_SECONDS: Final = 30.0  # at most
+_LISTED_SECONDS: Final = 120.0  # at most
 _WINDOW: Final = 0.5  # seconds
+_MOST: Final = 5.0  # milliseconds
 _TEXT: Final = """\
 GETATTR of {files:,} files, one at a time, with one worker, while another client does what is named.
-Milliseconds. Aim: 99 % under 5 ms.
+Milliseconds.
 
 """
+_ONE_THAT_WAITED: Final = Outcome(1, 1, 1, _WINDOW, ((int(_WINDOW * 1e9), 1),))
 Work = Callable[[Wire, Callable[[], bool]], None]
 
 
@@ -47,13 +49,13 @@ def measure(site: GrowthSite) -> str:
         f"READDIRPLUS of {names:,} names": lambda server, over: _list(server, over),
         f"READDIR of {names:,} names": lambda server, over: _names(server, over),
     }
-    rows = [[what, *_beside(site, lower, work)] for what, work in works.items()]
+    rows = [[what, *_beside(site, lower, what, work)] for what, work in works.items()]
     head = ["", "seconds", "GETATTR k/s", "median", "99 %", "99.9 %", "the longest"]
     return "## Slow beside fast\n\n" + _TEXT.format(files=_FILES) + table(head, rows)
 
 
 def _beside(
-    site: GrowthSite, lower: Path, work: Callable[[Server, Callable[[], bool]], None]
+    site: GrowthSite, lower: Path, what: str, work: Callable[[Server, Callable[[], bool]], None]
 ) -> list[str]:
     stack = site.stack([lower])
     site.disk.chill()
@@ -74,14 +76,19 @@ def _beside(
         seconds, made = 0.0, 0
         worker.start()
         while worker.is_alive():
-            outcome, _ = site.run(server, plan, _SHAPE, _WINDOW, placed=_PLACED)
+            try:
+                outcome, _ = site.run(server, plan, _SHAPE, _WINDOW, placed=_PLACED)
+            except NoAnswerError:
+                outcome = _ONE_THAT_WAITED
             if worker.is_alive() or not made:  # else this was partly beside nothing
                 seconds, made = seconds + outcome.seconds, made + outcome.counted
                 for nanoseconds, count in outcome.latency:
                     latency[nanoseconds] = latency.get(nanoseconds, 0) + count
         worker.join()
         assert took, "the slow work failed"
-    cells = [number(_percentile(latency, share) * 1e3) for share in (0.5, 0.99, 0.999, 1.0)]
+    found = [_percentile(latency, share) * 1e3 for share in (0.5, 0.99, 0.999, 1.0)]
+    site.aim(f"99 % of GETATTR beside {what}", _MOST, found[1], "ms")
+    cells = map(number, found)
     return [number(took[0]), number(made / seconds / 1e3 if seconds else None), *cells]
 
 

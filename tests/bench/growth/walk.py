@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from nfsd.size import size_of
 from nfsd.xdr.nfs3 import diropargs3
 from tests.bench.figures import number, table
 from tests.bench.growth.listing import list_plus
@@ -15,7 +16,7 @@ from tests.conformance.server import Server
 from tests.wire import Wire
 
 _DIRECTORIES: Final = 1000
-_BUDGETS: Final = ("256M",)
+_BUDGETS: Final = "64M", "256M"
 _SHAPE: Final = Shape(8, 8)
 _LOOKED_UP: Final = 100_000  # files
 _LIMIT: Final = 600.0
@@ -48,6 +49,12 @@ def measure(site: GrowthSite) -> str:
             plan = Plan(shared_out(_lookups(server, files), _SHAPE.lanes), once=True)
             outcome, _ = site.run(server, plan, _SHAPE, _LIMIT)
             most.stop()
+        site.aim(
+            f"memory beside a walk with `--cache-size {budget}`",
+            size_of(budget) / MIB,
+            most.held / MIB,
+            "MiB",
+        )
         rows.append(
             [
                 budget,
