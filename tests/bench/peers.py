@@ -51,7 +51,8 @@ class Ours:
     ) -> None:
         self.name = name
         described = command(["git", "describe", "--always", "--dirty"], timeout=10, cwd=project)
-        self.version = described.strip()
+        is_compiled = any(project.glob("overlay/*.so"))
+        self.version = described.strip() + (", compiled" if is_compiled else "")
         self._server = Server(stack, log, arguments=more, project=project)
 
     @property
