@@ -35,6 +35,8 @@ COMMAND := $(PREFIX)/bin/overlay-nfsd
 SOURCES := $(wildcard nfsd overlay index) tests setup.py
 # Modules are compiled in a copy: Python would take what is compiled also when its source has changed.
 COMPILED := build/compiled
+COPY = tar --create --exclude=./build --exclude=./.git --exclude=./$(VENV) . | \
+  tar --extract -C $(COMPILED)
 FAST := not conformance and not torture and not slow
 
 .PHONY: help run test check compiled bench growth man clean packages install uninstall
@@ -67,11 +69,14 @@ $(STAMP): pyproject.toml $(wildcard nfsd/__init__.py overlay/__init__.py index/_
 $(COMPILED)/.built: $(STAMP) setup.py $(shell find nfsd overlay index -name '*.py')
 	@echo "compiling in $(COMPILED): a minute or two"
 	@rm -rf $(COMPILED) && mkdir -p $(COMPILED)
-	@tar --create --exclude=./build --exclude=./.git --exclude=./$(VENV) . | tar --extract -C $(COMPILED)
+	@$(COPY)
 	@cd $(COMPILED) && $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
 	@touch $@
 
+# What is not compiled may have changed.
 compiled: $(COMPILED)/.built
+	@rm -rf $(COMPILED)/tests
+	@$(COPY)
 
 run: $(STAMP)
 	@test "$$(id -u)" = 0 || { \
