@@ -97,7 +97,7 @@ class Identity(NamedTuple):
         return cls(flags, source, fileid, RealHandle(real_type, real))
 
 
-def _export_of(handle: bytes) -> bytes:
+def export_of(handle: bytes) -> bytes:
     """The export that what begins like a handle names, 4 bytes."""
     return handle[4:8]
 
@@ -122,14 +122,14 @@ class Signer:
 
     def is_of(self, handle: bytes) -> bool:
         """Whether what begins like a handle names this export; it may be forged."""
-        return _export_of(handle) == self._export_bytes
+        return export_of(handle) == self._export_bytes
 
     def decode(self, handle: bytes) -> Identity:
         """The identity in a wire handle; raises EBADF unless this export signed it."""
         body = handle[:-MAC_SIZE]
         if (
             len(handle) <= MAX_WIRE
-            and _export_of(body) == self._export_bytes
+            and export_of(body) == self._export_bytes
             and hmac.compare_digest(self._mac(body), handle[-MAC_SIZE:])
             and (identity := Identity.unpack(body)) is not None
         ):

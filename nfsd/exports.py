@@ -113,7 +113,7 @@ class Exports:
         Raises EBADF if no export knows the handle, ESTALE, EACCES for a client that
         is not let in, EROFS for one that may not `write`.
         """
-        if _export_of(handle) == EXPORT_ID:
+        if Overlay.export_of(handle) == EXPORT_ID:
             return self._enter_above(caller, handle, write=write)
         overlay, options = self._place(caller, handle)
         node = overlay.resolve(handle)
@@ -160,7 +160,7 @@ class Exports:
     def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
         """The overlay that a handle is of, and what the caller may do in it."""
         standing = self.standing(caller)
-        position = self._position.get(_export_of(handle))
+        position = self._position.get(Overlay.export_of(handle))
         if position is None:
             return self._own_place(standing, handle)
         overlay, options = self.all[position].overlay, standing.options[position]
@@ -179,9 +179,9 @@ class Exports:
             overlay = overlays.get(standing.client)
             if overlay is None:
                 continue
-            if overlay.export_id == _export_of(handle):
+            if overlay.export_id == Overlay.export_of(handle):
                 return overlay, options
-            is_retired = is_retired or _export_of(handle) in overlay.retired_ids
+            is_retired = is_retired or Overlay.export_of(handle) in overlay.retired_ids
         raise error(errno.ESTALE if is_retired else errno.EBADF)
 
     def open_upper(self, handle: bytes) -> Fd | None:
@@ -189,7 +189,7 @@ class Exports:
 
         None, too, where it would have to be waited for.
         """
-        position = self._position.get(_export_of(handle))
+        position = self._position.get(Overlay.export_of(handle))
         overlay = None if position is None else self.all[position].overlay
         if not isinstance(overlay, Overlay):
             return None
@@ -199,7 +199,7 @@ class Exports:
 
     def is_own(self, caller: Caller, handle: bytes) -> bool:
         """Whether a handle can only be of an overlay that the caller alone has."""
-        export = _export_of(handle)
+        export = Overlay.export_of(handle)
         return (
             export not in self._position
             and export != EXPORT_ID
@@ -238,25 +238,25 @@ class Exports:
             LOGGER.warning("%s %s: not let in", caller.address, shown(path))
         raise error(errno.EACCES)
 
-    def __export_of(self, caller: Caller, handle: bytes) -> Export | None:
+    def _export_of(self, caller: Caller, handle: bytes) -> Export | None:
         """The export that a handle is of; where each client has a layer, if it is the caller's."""
-        position = self._position.get(_export_of(handle))
+        position = self._position.get(Overlay.export_of(handle))
         if position is not None:
             return self.all[position]
         client = self.standing(caller).client
         for position, overlays in self._own:
             overlay = None if client is None else overlays.get(client)
-            if overlay is not None and overlay.export_id == _export_of(handle):
+            if overlay is not None and overlay.export_id == Overlay.export_of(handle):
                 return self.all[position]
         return None
 
     def where(self, caller: Caller, handle: bytes) -> str:
         """What people call the object of a handle: its path, if one is known."""
-        if _export_of(handle) == EXPORT_ID:
+        if Overlay.export_of(handle) == EXPORT_ID:
             return "(above the exports)"
         export, found = None, None
         with suppress(OSError, WouldBlock):
-            export = self.__export_of(caller, handle)
+            export = self._export_of(caller, handle)
             found = self._place(caller, handle)[0].where(handle)
         if export is None:
             return "(no handle of ours)"
@@ -269,7 +269,7 @@ class Exports:
         cause, where = Cause.PASSED, "?"
         for handle in handles:
             if cause is Cause.PASSED:
-                export = self.__export_of(caller, handle)
+                export = self._export_of(caller, handle)
                 where = where if export is None else shown(export.path)
                 with suppress(OSError):
                     cause = self._place(caller, handle)[0].why_stale(handle)
@@ -279,7 +279,7 @@ class Exports:
 
     def may_write(self, caller: Caller, handle: bytes) -> bool:
         """Whether a caller may change anything in the export of a handle at all."""
-        if _export_of(handle) == EXPORT_ID:
+        if Overlay.export_of(handle) == EXPORT_ID:
             return False
         overlay, options = self._place(caller, handle)
         return not options.read_only and not overlay.read_only
@@ -313,8 +313,3 @@ class Exports:
 def components(path: bytes) -> list[bytes]:
     """The names in a path."""
     return [name for name in path.split(b"/") if name not in (b"", b".")]
-
-
-def _export_of(handle: bytes) -> bytes:
-    """The export that a handle names, as `Overlay.export_id` (index.identity)."""
-    return handle[4:8]

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from index.fd import Fd, reopen
+from index.identity import export_of
 from overlay import (
     create,
     data,
@@ -88,6 +89,11 @@ class Overlay:
     def close(self) -> None:
         """Wait for copy-ups under way and let go of the layers; nothing may be called after."""
         self._tree.close()
+
+    @staticmethod
+    def export_of(handle: bytes) -> bytes:
+        """The export that what begins like a handle names, as `export_id`."""
+        return export_of(handle)
 
     def share(self, number: int, caches: Caches | None = None) -> None:
         """Prepare for so many processes at a time, forked from this one (overlay.processes).
