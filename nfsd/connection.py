@@ -286,9 +286,13 @@ class Connection:
             self._unsent[0] = pages.again(len(first))
         buffers = [*islice(self._unsent, VECTOR_MAX)]
         if memoryview in map(type, buffers):
-            buffers = [*takewhile(lambda each: _pages(each) is None, buffers)]
+            buffers = [*takewhile(_is_memory, buffers)]
         more = socket.MSG_MORE if len(buffers) < len(self._unsent) else 0
         return self._sock.sendmsg(buffers, (), more)
+
+
+def _is_memory(part: Buffer) -> bool:
+    return _pages(part) is None
 
 
 def _pages(part: Buffer) -> Pages | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar, overload
 
 from nfsd.client_overlays import ClientOverlays
@@ -54,14 +55,22 @@ F = TypeVar("F", bound=Readable)
 Entered: TypeAlias = tuple[F, Node, Credentials]
 
 
+def _uncounted(_: Cause) -> None:
+    """Nobody wants to know."""
+
+
+def _depth(export: Export) -> int:
+    return len(components(export.path))
+
+
 class Exports:
     """All exports of one server, the most deeply nested first."""
 
     def __init__(
-        self, exports: Iterable[Export], count_stale: Callable[[Cause], None] = lambda _: None
+        self, exports: Iterable[Export], count_stale: Callable[[Cause], None] = _uncounted
     ) -> None:
         """`count_stale` is told of each stale handle."""
-        ordered = sorted(exports, key=lambda export: len(components(export.path)), reverse=True)
+        ordered = sorted(exports, key=_depth, reverse=True)
         self.all: tuple[Export, ...] = tuple(ordered)
         self._position = {
             export.overlay.export_id: position
@@ -136,10 +145,11 @@ class Exports:
 
     def _seen(self, caller: Caller, above: PseudoRoot) -> SeenRoot:
         options = self.standing(caller).options
-        return above.seen(
-            lambda position: options[position] is not None,
-            lambda position: self.mounted(caller, position).root,
-        )
+        let_in = [at for at, each in enumerate(options) if each is not None]
+        return above.seen(let_in, partial(self._root, caller))
+
+    def _root(self, caller: Caller, position: int) -> Node:
+        return self.mounted(caller, position).root
 
     def walk(self, caller: Caller, path: bytes) -> Node:
         """What is at `path`, in an export or above them; no symbolic link is followed.
@@ -219,10 +229,9 @@ class Exports:
         assert standing.client is not None
         return overlay.mount(standing.client)
 
-    def own_overlays(self) -> Iterator[Overlay]:
+    def own_overlays(self) -> list[Overlay]:
         """The overlays of single clients that are open in this process."""
-        for _, overlays in self._own:
-            yield from overlays.all()
+        return [overlay for _, overlays in self._own for overlay in overlays.all()]
 
     def attend(self, addresses: Collection[str]) -> None:
         """Clients at these addresses are active; close what others have not used for a while."""

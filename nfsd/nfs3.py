@@ -36,6 +36,10 @@ Handles: TypeAlias = tuple[bytes, ...]
 Failure: TypeAlias = Callable[[Exports, Caller, Handles], Any]
 
 
+def _nothing(_: Any) -> int:  # noqa: ANN401 - any procedure's result
+    return 0
+
+
 class Row(NamedTuple):
     """A handler, the type of its reply, what it does, and the body of a reply that fails.
 
@@ -49,7 +53,7 @@ class Row(NamedTuple):
     handles: Callable[[Any], Handles]
     failure: Failure | None
     again: Again | None = None
-    moved: Callable[[Any], int] = lambda _: 0
+    moved: Callable[[Any], int] = _nothing
 
 
 def _handle(handle: bytes) -> Handles:
@@ -151,10 +155,10 @@ def program(exports: Exports) -> Program:
     """NFSv3 on `exports`."""
     procedures = [Procedure.of(NFS_V3_SIGNATURES[0], null, Effect.LASTS)]
     for signature, row in zip(NFS_V3_SIGNATURES[1:], _ROWS, strict=True):
-        run = answering(exports, row, row.handler)
+        run = Answer(exports, row, row.handler)
         again = None
         if row.again is not None:
-            again = answering(exports, row, _repeating(row.handler, row.again))
+            again = Answer(exports, row, partial(_repeat, row.handler, row.again))
         procedures.append(
             Procedure.of(
                 signature,
@@ -171,38 +175,48 @@ def program(exports: Exports) -> Program:
     return Program(NFS_PROGRAM, NFS_V3, tuple(procedures))
 
 
-def _repeating(handler: Handler, again: Again) -> Handler:
-    """A row's handler for a call that may have been made before."""
+def _repeat(
+    handler: Handler,
+    again: Again,
+    exports: Exports,
+    caller: Caller,
+    arguments: Any,  # noqa: ANN401 - the row's
+) -> Any:  # noqa: ANN401
+    """What a row's handler does for a call that may have been made before."""
+    try:
+        return handler(exports, caller, arguments)
+    except OSError as problem:
+        if problem.errno != again.errno:
+            raise
+        return again.done(exports, caller, arguments)
 
-    def run(exports: Exports, caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's
-        try:
-            return handler(exports, caller, arguments)
-        except OSError as problem:
-            if problem.errno != again.errno:
-                raise
-            return again.done(exports, caller, arguments)
 
-    return run
-
-
-def answering(exports: Exports, row: Row, handler: Handler) -> Callable[[Caller, Any], Any]:
+class Answer:
     """A handler of a row, bound to the exports; its reply is made of what it returns or raises."""
-    result, handles, failure = row.result, row.handles, row.failure
-    # WRITE and COMMIT say themselves what is stable.
-    settles = exports.has_sync and row.effect is _ONCE
 
-    def run(caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's own types
+    __slots__ = ("_exports", "_failure", "_handler", "_handles", "_result", "_settles")
+
+    def __init__(self, exports: Exports, row: Row, handler: Handler) -> None:
+        self._exports = exports
+        self._handler = handler
+        self._result = row.result
+        self._handles = row.handles
+        self._failure = row.failure
+        # WRITE and COMMIT say themselves what is stable.
+        self._settles = exports.has_sync and row.effect is _ONCE
+
+    def __call__(self, caller: Caller, arguments: Any) -> Any:  # noqa: ANN401 - the row's own types
+        exports = self._exports
         try:
-            done = handler(exports, caller, arguments)
-            if settles:
-                exports.settle(caller, handles(arguments))
-            return result(NFS3_OK, done)
+            done = self._handler(exports, caller, arguments)
+            if self._settles:
+                exports.settle(caller, self._handles(arguments))
+            return self._result(NFS3_OK, done)
         except OSError as error:
             status = nfsstat3_of(error)
             if status is NFS3ERR_STALE:
-                exports.stale(caller, handles(arguments))
-            if failure is None:
-                return result(status)
-            return result(status, resfail=failure(exports, caller, handles(arguments)))
-
-    return run
+                exports.stale(caller, self._handles(arguments))
+            if self._failure is None:
+                return self._result(status)
+            failure = self._failure(exports, caller, self._handles(arguments))
+            return self._result(status, resfail=failure)

@@ -14,7 +14,7 @@ from typing import Final
 
 from nfsd.attributes import attributes_of, known_attributes
 from nfsd.exports import Exports
-from nfsd.nfs3 import Row, answering, of_first, of_object, status_of
+from nfsd.nfs3 import Answer, Row, of_first, of_object, status_of
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.trace import described
 from nfsd.xdr.nfsacl import (
@@ -62,7 +62,7 @@ def program(exports: Exports) -> Program:
     )
     procedures = [Procedure.of(NFS_ACL_V3_SIGNATURES[0], null)]
     for signature, row in zip(NFS_ACL_V3_SIGNATURES[1:], rows, strict=True):
-        run = answering(exports, row, row.handler)
+        run = Answer(exports, row, row.handler)
         told = partial(described, exports)
         procedures.append(
             Procedure.of(signature, run, row.effect, status=status_of, described=told)

@@ -53,6 +53,18 @@ class Effect(Flag):
     REPLAY_CACHED = auto()
 
 
+def _always(_: Any) -> bool:  # noqa: ANN401 - any procedure's result
+    return True
+
+
+def _nothing(_: Any) -> int:  # noqa: ANN401
+    return 0
+
+
+def _wordless(caller: Caller, _: Any) -> str:  # noqa: ANN401
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Procedure:
     """One row: how to read the arguments, what to do, how to write the results."""
@@ -67,14 +79,14 @@ class Procedure:
     # procedure whose replies are kept (REPLAY_CACHED) has it.
     again: Handler | None = None
     # Whether a result is an answer to keep, not one that says "ask again later".
-    is_final: Callable[[Any], bool] = lambda _: True
+    is_final: Callable[[Any], bool] = _always
     # Whether a result of a procedure that LASTS does: an error may pass.
-    is_lasting: Callable[[Any], bool] = lambda _: True
+    is_lasting: Callable[[Any], bool] = _always
     # A result's status, 0 if it is good; bytes of file contents that it says were moved.
-    status: Callable[[Any], int] = lambda _: 0
-    moved: Callable[[Any], int] = lambda _: 0
+    status: Callable[[Any], int] = _nothing
+    moved: Callable[[Any], int] = _nothing
     # Arguments in words, for the trace of calls.
-    described: Callable[[Caller, Any], str] = lambda caller, _: ""
+    described: Callable[[Caller, Any], str] = _wordless
 
     @classmethod
     def of(
@@ -83,11 +95,11 @@ class Procedure:
         run: Handler,
         effect: Effect = Effect.NONE,
         again: Handler | None = None,
-        is_final: Callable[[Any], bool] = lambda _: True,
-        is_lasting: Callable[[Any], bool] = lambda _: True,
-        status: Callable[[Any], int] = lambda _: 0,
-        moved: Callable[[Any], int] = lambda _: 0,
-        described: Callable[[Caller, Any], str] = lambda caller, _: "",
+        is_final: Callable[[Any], bool] = _always,
+        is_lasting: Callable[[Any], bool] = _always,
+        status: Callable[[Any], int] = _nothing,
+        moved: Callable[[Any], int] = _nothing,
+        described: Callable[[Caller, Any], str] = _wordless,
     ) -> Procedure:
         """A row for a procedure as it is declared."""
         return cls(

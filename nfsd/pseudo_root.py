@@ -13,7 +13,7 @@ import os
 import stat
 import time
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
@@ -45,9 +45,9 @@ class PseudoRoot:
         """Whether this directory leads to an export."""
         return any(each[: len(path)] == path for each in self._positions)
 
-    def seen(self, is_let_in: Callable[[int], bool], enter: Callable[[int], Node]) -> SeenRoot:
-        """For a client that is let into some exports, and then enters them at their roots."""
-        exports = {path: at for path, at in self._positions.items() if is_let_in(at)}
+    def seen(self, let_in: Collection[int], enter: Callable[[int], Node]) -> SeenRoot:
+        """For a client that is let into these exports, and then enters them at their roots."""
+        exports = {path: at for path, at in self._positions.items() if at in let_in}
         return SeenRoot(exports, enter, self._made)
 
 

@@ -21,6 +21,7 @@ from nfsd.calls import (
     Route,
     Switchboard,
     accepted,
+    all_alike,
     header_size,
 )
 from nfsd.kept import KeptReplies
@@ -59,7 +60,7 @@ class Dispatcher:
         programs: Iterable[Program],
         replays: ReplayCache | None = None,
         room: Room | None = None,
-        standing: Callable[[Caller], Hashable] = lambda _: None,
+        standing: Callable[[Caller], Hashable] = all_alike,
         tally: Tally | None = None,
     ) -> None:
         self._tally = Tally() if tally is None else tally

@@ -26,6 +26,10 @@ V = TypeVar("V")
 PLACE_BYTES: Final = 128
 
 
+def _weightless(_: object) -> int:
+    return 0
+
+
 class Room:
     """Memory for caches: `size` bytes together, but for the newest entry if that alone is more."""
 
@@ -65,7 +69,7 @@ class Cache(Generic[K, V]):
         size_of: Callable[[K, V], int],
         *,
         limit: int | None = None,
-        weight_of: Callable[[V], int] = lambda _: 0,
+        weight_of: Callable[[V], int] = _weightless,
     ) -> None:
         self.share = int(room.size * share)
         self.taken = 0  # bytes
@@ -124,7 +128,9 @@ class Cache(Generic[K, V]):
     def clear(self) -> None:
         """Forget everything; nothing but speed is lost."""
         with self._room.lock:
-            self._young, self._between, self._old, self._row = {}, {}, {}, []
+            for entries in (self._young, self._between, self._old):
+                entries.clear()
+            self._row.clear()
             self._room.taken -= self.taken
             self.taken = self._weight = 0
 

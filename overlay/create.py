@@ -30,8 +30,8 @@ from overlay.generations import last_change
 from overlay.lookup import lookup, new_dir, new_file
 from overlay.names import (
     TRIES,
+    AsUser,
     Created,
-    as_user,
     check_new_name,
     has_whiteout,
     mode_of_new,
@@ -52,6 +52,7 @@ _Make: TypeAlias = Callable[[DirNode, Attributes], Created]
 
 _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _DEFAULT_MODE: Final = 0o600
+_NOT_BY_MKDIR: Final = stat.S_ISUID | stat.S_ISGID  # mkdir(2) does not set them
 _SPECIAL_TYPES: Final = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 # An exclusive create's verifier is kept in the times, as knfsd does: without the
 # top bit of each word, which not every filesystem's seconds can hold.
@@ -68,10 +69,7 @@ def create(
     RFC 1813 section 3.3.8, UNCHECKED and GUARDED.  Raises EEXIST when guarded
     or when the name is not a regular file's.
     """
-
-    def make(parent: DirNode, before: Attributes) -> Created:
-        return _make_file(tree, parent, name, cred, changes, before)
-
+    make = partial(_make_file, tree, name, cred, changes)
     found = _made_or_found(tree, parent, name, cred, make)
     if isinstance(found, Created):
         return found
@@ -93,11 +91,8 @@ def create_exclusive(
     """
     first, second = (word & _VERIFIER_MASK for word in _VERIFIER.unpack(verifier))
     atime, mtime = first * _SECOND, second * _SECOND
-
-    def make(parent: DirNode, before: Attributes) -> Created:
-        changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
-        return _make_file(tree, parent, name, cred, changes, before)
-
+    changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
+    make = partial(_make_file, tree, name, cred, changes)
     found = _made_or_found(tree, parent, name, cred, make)
     if isinstance(found, Created):
         return found
@@ -111,34 +106,7 @@ def create_exclusive(
 
 def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: Changes) -> Created:
     """Create a directory (RFC 1813 section 3.3.9)."""
-    mode = 0o755 if changes.mode is None else changes.mode
-    # What mkdir(2) itself does not set.
-    special = mode & (stat.S_ISUID | stat.S_ISGID)
-    rest = changes.with_mode(None)
-
-    def make(parent: DirNode, before: Attributes) -> Created:
-        # An opaque directory is needed where a whiteout goes; elsewhere it stays
-        # what it is when a layer that has this name is added later.
-        opaque = bool(parent.lowers)
-
-        def place(directory: Fd, new: bytes) -> None:
-            as_user(cred, lambda: os.mkdir(new, mode & 0o1777, dir_fd=directory))
-            if opaque or special or rest:
-                made = open_dir(directory, new)
-                if opaque:
-                    tree.kernel.put(made, xattrs.OPAQUE, b"y")
-                if special:
-                    os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
-                _finish_new(made, rest, cred)
-
-        _place(tree, parent, name, place, aside=bool(special or rest))
-        fd = open_dir(upper_of(parent), name)
-        last, st = last_change(), os.fstat(fd)
-        node = new_dir(tree, fd, st)
-        tree.learn(node, st, last)
-        return Created(node, renamed(tree, parent, name, before, node))
-
-    return _made(tree, parent, name, cred, make)
+    return _made(tree, parent, name, cred, partial(_make_dir, tree, name, cred, changes))
 
 
 def symlink(
@@ -147,10 +115,7 @@ def symlink(
     """Create a symbolic link (RFC 1813 section 3.3.10)."""
     if not target or b"\0" in target:
         raise error(errno.EINVAL)
-
-    def place(directory: Fd, new: bytes) -> None:
-        as_user(cred, lambda: os.symlink(target, new, dir_fd=directory))
-
+    place = partial(_place_symlink, cred, target)
     return _made(tree, parent, name, cred, partial(_make_special, tree, name, place))
 
 
@@ -175,10 +140,7 @@ def mknod(
     if type_ == stat.S_IFCHR and rdev == 0:
         raise error(errno.EPERM)
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
-
-    def place(directory: Fd, new: bytes) -> None:
-        as_user(cred, lambda: os.mknod(new, type_ | mode & 0o7777, rdev, dir_fd=directory))
-
+    place = partial(_place_special, cred, type_ | mode & 0o7777, rdev)
     return _made(tree, parent, name, cred, partial(_make_special, tree, name, place))
 
 
@@ -209,6 +171,58 @@ def _made_or_found(
     raise Overtaken
 
 
+def _make_dir(
+    tree: Tree,
+    name: bytes,
+    cred: Credentials,
+    changes: Changes,
+    parent: DirNode,
+    before: Attributes,
+) -> Created:
+    mode = 0o755 if changes.mode is None else changes.mode
+    rest = changes.with_mode(None)
+    # An opaque directory is needed where a whiteout goes; elsewhere it stays
+    # what it is when a layer that has this name is added later.
+    place = partial(_place_dir, tree, cred, mode, rest, bool(parent.lowers))
+    _place(tree, parent, name, place, aside=bool(mode & _NOT_BY_MKDIR or rest))
+    fd = open_dir(upper_of(parent), name)
+    last, st = last_change(), os.fstat(fd)
+    node = new_dir(tree, fd, st)
+    tree.learn(node, st, last)
+    return Created(node, renamed(tree, parent, name, before, node))
+
+
+def _place_dir(
+    tree: Tree,
+    cred: Credentials,
+    mode: int,
+    rest: Changes,
+    opaque: bool,
+    directory: Fd,
+    name: bytes,
+) -> None:
+    with AsUser(cred):
+        os.mkdir(name, mode & 0o1777, dir_fd=directory)
+    special = mode & _NOT_BY_MKDIR
+    if opaque or special or rest:
+        made = open_dir(directory, name)
+        if opaque:
+            tree.kernel.put(made, xattrs.OPAQUE, b"y")
+        if special:
+            os.chmod(made, stat.S_IMODE(os.fstat(made).st_mode) | mode & 0o7000)
+        _finish_new(made, rest, cred)
+
+
+def _place_symlink(cred: Credentials, target: bytes, directory: Fd, name: bytes) -> None:
+    with AsUser(cred):
+        os.symlink(target, name, dir_fd=directory)
+
+
+def _place_special(cred: Credentials, mode: int, rdev: int, directory: Fd, name: bytes) -> None:
+    with AsUser(cred):
+        os.mknod(name, mode, rdev, dir_fd=directory)
+
+
 def _make_special(
     tree: Tree, name: bytes, place: _PlaceAt, parent: DirNode, before: Attributes
 ) -> Created:
@@ -223,13 +237,12 @@ def _make_special(
 
 def _make_file(
     tree: Tree,
-    parent: DirNode,
     name: bytes,
     cred: Credentials,
     changes: Changes,
+    parent: DirNode,
     before: Attributes,
 ) -> Created:
-    upper = upper_of(parent)
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
     mode = mode_of_new(before, mode, cred)
     rest = Changes(
@@ -242,7 +255,8 @@ def _make_file(
     fd = None
     try:
         if not rest:
-            fd = as_user(cred, lambda: open_at(upper, name, _CREATE, mode))
+            with AsUser(cred):
+                fd = open_at(upper_of(parent), name, _CREATE, mode)
     except FileExistsError:
         fd = None  # a whiteout
     if fd is None:
@@ -259,7 +273,8 @@ def _make_file_aside(
 ) -> Fd:
     """Make a file that is complete before it has its name, or whose name is a whiteout's."""
     upper = upper_of(parent)
-    fd = as_user(cred, lambda: Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, mode, dir_fd=upper)))
+    with AsUser(cred):
+        fd = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, mode, dir_fd=upper))
     _finish_new(fd, changes, cred)
     if has_whiteout(parent, name):
         aside = tree.workdir.new_name()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from index.entries import GONE, DirectoryEntry, UpperInode
@@ -40,7 +41,7 @@ def resolve(tree: Tree, handle: bytes) -> Node:
     identity = tree.signer.decode(handle)
     found: Node | None
     if identity.is_dir:
-        found = _settled(tree, lambda: _directory(tree, identity))
+        found = _settled(tree, partial(_directory, tree, identity))
     elif identity.is_upper:
         found = _pure_upper_file(tree, identity)
     else:
@@ -259,6 +260,11 @@ def _has(stack: tuple[LowerDir, ...], real: LowerDir) -> bool:
     return any(os.path.samestat(st, os.fstat(lower.fd)) for lower in stack)
 
 
+def _above(tree: Tree, upper: Fd) -> DirNode | None:
+    """The directory that holds an upper one."""
+    return from_upper(tree, Fd(os.open(b"..", DIR_FLAGS, dir_fd=upper)))
+
+
 def parent_of(tree: Tree, node: DirNode) -> DirNode:
     """The directory that holds a directory; the root holds itself.
 
@@ -268,10 +274,7 @@ def parent_of(tree: Tree, node: DirNode) -> DirNode:
         return tree.root
     found: Node | None
     if node.upper is not None:
-        upper = node.upper
-        found = _settled(
-            tree, lambda: from_upper(tree, Fd(os.open(b"..", DIR_FLAGS, dir_fd=upper)))
-        )
+        found = _settled(tree, partial(_above, tree, node.upper))
     else:
         assert node.place is not None
         found = resolve(tree, node.place.parent)

@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from index.fd import Fd, reopen
@@ -41,7 +42,7 @@ from overlay.errors import Cause, Overtaken, error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
-from overlay.moved import Progress
+from overlay.moved import Progress, silent
 from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
@@ -70,7 +71,7 @@ class Overlay:
     def open(
         cls,
         config: OverlayConfig,
-        progress: Progress = lambda _: None,
+        progress: Progress = silent,
         *,
         fsid: int | None = None,
         caches: Caches | None = None,
@@ -267,21 +268,17 @@ class Overlay:
         self, parent: Node, name: bytes, cred: Credentials, changes: Changes, guarded: bool
     ) -> Created:
         """Create a regular file; unless `guarded`, one that exists is opened."""
-        return self._by_name(
-            lambda: create.create(
-                self._tree, directory(parent), name, cred, changes, guarded=guarded
-            ),
-            parent,
-        )
+        within = directory(parent)
+        verb = partial(create.create, self._tree, within, name, cred, changes, guarded=guarded)
+        return self._by_name(verb, parent)
 
     def create_exclusive(
         self, parent: Node, name: bytes, cred: Credentials, verifier: bytes
     ) -> Created:
         """Create a regular file once, however often the call is repeated with its verifier."""
-        return self._by_name(
-            lambda: create.create_exclusive(self._tree, directory(parent), name, cred, verifier),
-            parent,
-        )
+        within = directory(parent)
+        verb = partial(create.create_exclusive, self._tree, within, name, cred, verifier)
+        return self._by_name(verb, parent)
 
     def settle(self, handle: bytes) -> None:
         """Bring an object's last change, or that of a directory's names, to stable storage."""
@@ -309,27 +306,21 @@ class Overlay:
 
     def remove(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove a non-directory's name; returns the parent's change."""
-        return self._by_name(
-            lambda: remove.remove(self._tree, directory(parent), name, cred), parent
-        )
+        verb = partial(remove.remove, self._tree, directory(parent), name, cred)
+        return self._by_name(verb, parent)
 
     def rmdir(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove an empty directory; returns the parent's change."""
-        return self._by_name(
-            lambda: remove.rmdir(self._tree, directory(parent), name, cred), parent
-        )
+        verb = partial(remove.rmdir, self._tree, directory(parent), name, cred)
+        return self._by_name(verb, parent)
 
     def rename(
         self, old_dir: Node, old: bytes, new_dir: Node, new: bytes, cred: Credentials
     ) -> tuple[Change, Change]:
         """Rename an object; returns the changes of both directories."""
-        return self._by_name(
-            lambda: rename.rename(
-                self._tree, directory(old_dir), old, directory(new_dir), new, cred
-            ),
-            old_dir,
-            new_dir,
-        )
+        source, target = directory(old_dir), directory(new_dir)
+        verb = partial(rename.rename, self._tree, source, old, target, new, cred)
+        return self._by_name(verb, old_dir, new_dir)
 
     def link(self, node: Node, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Give an object a further name; returns the parent's change."""

@@ -40,10 +40,14 @@ _LOGGER: Final = logging.getLogger("overlay-nfsd.start")
 Progress = Callable[[int], None]
 
 
+def silent(_: int) -> None:
+    """Progress that nobody follows."""
+
+
 def mend_copied(
     tree: Tree,
     copied: Mapping[Layer, tuple[int, ...]],
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
 ) -> None:
     """Find every object again whose layer was copied; `copied`: of which recorded layers."""
     names = ", ".join(os.fsdecode(layer.path) for layer in copied)

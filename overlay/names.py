@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from index import xattrs
 from index.fd import Fd, is_whiteout, open_dir, open_path
@@ -33,7 +33,6 @@ from overlay.tree import Tree
 NAME_MAX: Final = 255
 TRIES: Final = 3  # after so many another was always quicker (errors.Overtaken)
 _SPECIAL: Final = (b".", b"..")
-T = TypeVar("T")
 
 
 @dataclass(slots=True, init=False)
@@ -95,15 +94,22 @@ def existing(tree: Tree, parent: DirNode, name: bytes) -> Node:
     return node
 
 
-def as_user(cred: Credentials, make: Callable[[], T]) -> T:
-    """Create an object as its user would, so that owner, group and quota are right at once."""
-    if cred.is_root and cred.gid == 0:
-        return make()
-    set_fs_ids(cred.uid, cred.gid)
-    try:
-        return make()
-    finally:
-        set_fs_ids(0, 0)
+class AsUser:
+    """While an object is created as its user would, so that owner, group and quota are right."""
+
+    __slots__ = ("_gid", "_uid")
+
+    def __init__(self, cred: Credentials) -> None:
+        self._uid = cred.uid
+        self._gid = cred.gid
+
+    def __enter__(self) -> None:
+        if self._uid or self._gid:
+            set_fs_ids(self._uid, self._gid)
+
+    def __exit__(self, *_: object) -> None:
+        if self._uid or self._gid:
+            set_fs_ids(0, 0)
 
 
 def has_lower(tree: Tree, parent: DirNode, name: bytes) -> bool:

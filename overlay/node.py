@@ -147,15 +147,23 @@ class FileNode(_Object):
 
     def reader(self) -> Fd:
         """A descriptor to read a regular file's data with."""
-        if self._reader is None:
-            self._reader = reopen(self.fd if self.data is None else self.data, os.O_RDONLY)
-        return self._reader
+        reader = self._reader
+        if reader is None:
+            fd = reopen(self.fd if self.data is None else self.data, os.O_RDONLY)
+            reader = self._reader  # of another thread that was quicker: this one must stay
+            if reader is None:
+                self._reader = reader = fd
+        return reader
 
     def writer(self) -> Fd:
         """A descriptor to write a regular upper file's data with; it has its data (copy_up)."""
-        if self._writer is None:
-            self._writer = reopen(self.fd, os.O_WRONLY)
-        return self._writer
+        writer = self._writer
+        if writer is None:
+            fd = reopen(self.fd, os.O_WRONLY)
+            writer = self._writer
+            if writer is None:
+                self._writer = writer = fd
+        return writer
 
 
 class DirNode(_Object):

@@ -29,7 +29,7 @@ from index.syscalls import (
 from index.workdir import Workdir
 from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
-from overlay.moved import Progress, mend_copied
+from overlay.moved import Progress, mend_copied, silent
 from overlay.tree import Layers, Tree
 
 # Where an export without an upper layer keeps its key and its layers' ids.
@@ -54,7 +54,7 @@ def open_tree(
     config: OverlayConfig,
     *,
     mend: bool = True,
-    progress: Progress = lambda _: None,
+    progress: Progress = silent,
     caches: Caches | None = None,
 ) -> Tree:
     """Open the layers and the work directory, held until the tree is dropped.

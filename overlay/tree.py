@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from index import xattrs
@@ -21,7 +22,7 @@ from index.fd import Fd, path_of
 from index.identity import DIRECTORY, ROOT, Identity, Signer
 from index.kernel import KernelIndex
 from index.layers import NO_HANDLE, Layer, Record
-from index.locks import copy_up_byte, let_go
+from index.locks import ProcessLock, copy_up_byte, let_go
 from index.seal import Seal
 from index.syscalls import (
     EXT4_MAGIC,
@@ -77,6 +78,11 @@ class Layers:
         return self.lowers if self.upper is None else (self.upper, *self.lowers)
 
 
+def _lock_copy_up(workdir: Workdir, number: int, wait: bool) -> ProcessLock:
+    """The lock of one object's copy-up among the processes that serve the overlay."""
+    return workdir.lock(copy_up_byte(number), wait=wait)
+
+
 class Tree:
     """One overlay, opened."""
 
@@ -104,7 +110,7 @@ class Tree:
         self.listings = Generations(1)  # which names a directory has
         self.names = Generations(2)  # what a name is, by the directory's handle and the name
         self.stats = Generations(3)  # attributes of an object
-        self.copy_ups = Jobs(lambda number, wait: workdir.lock(copy_up_byte(number), wait=wait))
+        self.copy_ups = Jobs(partial(_lock_copy_up, workdir))
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from overlay import rename
 from overlay.filesystem import Overlay
-from overlay.node import DirNode, Node
+from overlay.node import DirNode, FileNode, Node
 from overlay.tree import Tree
 from tests.compiled import only_interpreted
 from tests.unit.overlays import Served, make_dirs
@@ -50,4 +53,51 @@ def test_a_directory_lives_while_one_above_it_is_renamed(
     threads[0].join(10)
     assert seen == [handle]
     assert overlay.resolve(handle).handle == handle
+    overlay.close()
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Threads take turns as often as can be."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager")
+def test_threads_open_the_same_file_at_once(tmp_path: Path) -> None:
+    """Each must get a descriptor that is open, whoever was first to open the file.
+
+    Compiled code lets go of what an attribute had before it has what is new.  If
+    letting go closes a descriptor others run meanwhile, and must not find it there.
+    """
+    overlay = Overlay.open(make_dirs(tmp_path).config)
+    served = Served(overlay)
+    served.create("file")
+    kept, rounds, crew = served.node("file"), 2000, 4
+    assert isinstance(kept, FileNode)
+    ino = os.fstat(kept.fd).st_ino
+    nodes = [
+        FileNode(kept.identity, b"", 0, None, layer=kept.layer, fd=kept.fd, mode=0, nlink_adjust=0)
+        for _ in range(rounds)
+    ]
+    gate = threading.Barrier(crew)
+    seen: set[object] = set()
+
+    def use() -> None:
+        for node in nodes:
+            gate.wait(60)
+            for descriptor in (node.reader, node.writer) * 3:
+                try:
+                    seen.add(os.fstat(descriptor()).st_ino)
+                except OSError as problem:
+                    seen.add(problem)
+
+    threads = [threading.Thread(target=use) for _ in range(crew)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert seen == {ino}
     overlay.close()
