@@ -7,6 +7,8 @@ reused under that thread's feet.
 
 So what holds one is declared an `Fd`.  Declared an `int` it would be a bare number
 in compiled code, and the descriptor be closed while that number is still used.
+Closing lets other threads run, which in compiled code must not be while an attribute
+is given another value: one that holds an Fd is set once (docs/design.md).
 
 Every open names a single component relative to a directory descriptor and
 never follows a symbolic link.

@@ -129,7 +129,7 @@ def _scan(
                 continue
             if item.is_dir(follow_symlinks=False):
                 is_sure = sure_dirs
-            elif _is_whiteout(item) or (real.xwhiteouts and _has_mark(tree, own, item.name)):
+            elif _is_hidden(tree, own, real, item):
                 found.whiteouts.append(at)
                 is_sure = True
             else:
@@ -150,12 +150,18 @@ def _new(directory: Fd, seen: set[bytes]) -> Iterator[list[os.DirEntry[bytes]]]:
             yield items if is_first else [each for each in items if each.name not in seen]
 
 
-def _has_mark(tree: Tree, directory: Fd, name: bytes) -> bool:
-    fd = open_path(directory, name)
-    return is_xattr_whiteout(tree, fd, os.fstat(fd))
+def _is_hidden(tree: Tree, directory: Fd, real: LowerDir, item: os.DirEntry[bytes]) -> bool:
+    """Whether an entry is a whiteout, or has gone since the directory was read.
 
-
-def _is_whiteout(item: os.DirEntry[bytes]) -> bool:
-    if item.is_file(follow_symlinks=False) or item.is_symlink():
-        return False  # known from the directory entry alone
-    return is_whiteout(item.stat(follow_symlinks=False))
+    What goes from an upper directory leaves a whiteout wherever a lower one has the name.
+    """
+    try:
+        # What is a file or a symbolic link is known from the directory entry alone.
+        if not (item.is_file(follow_symlinks=False) or item.is_symlink()):
+            return is_whiteout(item.stat(follow_symlinks=False))
+        if real.xwhiteouts:
+            fd = open_path(directory, item.name)
+            return is_xattr_whiteout(tree, fd, os.fstat(fd))
+    except FileNotFoundError:
+        return True
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from overlay import rename
+from overlay.attributes import Changes
+from overlay.credentials import ROOT
 from overlay.filesystem import Overlay
 from overlay.node import DirNode, FileNode, Node
 from overlay.tree import Tree
@@ -100,4 +103,32 @@ def test_threads_open_the_same_file_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     assert seen == {ino}
+    overlay.close()
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_directory_is_listed_while_names_come_and_go(tmp_path: Path) -> None:
+    """Of a FIFO only lstat(2) tells that it is no whiteout, and by then it may be gone."""
+    overlay = Overlay.open(make_dirs(tmp_path).config)
+    served = Served(overlay)
+    served.mkdir("fresh")
+    stays = [b"%d" % number for number in range(200)]
+    for name in stays:
+        overlay.mknod(served.node("fresh"), name, ROOT, stat.S_IFIFO, 0, Changes())
+    is_over = threading.Event()
+
+    def change() -> None:
+        while not is_over.is_set():
+            overlay.mknod(served.node("fresh"), b"passing", ROOT, stat.S_IFIFO, 0, Changes())
+            overlay.remove(served.node("fresh"), b"passing", ROOT)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(1000):
+            names = {name for _, _, name in overlay.readdir(served.node("fresh"), ROOT).after(0)}
+            assert names - {b"passing"} == {b".", b"..", *stays}
+    finally:
+        is_over.set()
+        thread.join(60)
     overlay.close()
