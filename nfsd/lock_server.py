@@ -150,17 +150,19 @@ class LockServer:
                 connection.close()
 
     def _listen(self, overlay: Overlay) -> None:
-        """Wait for an overlay's bell, which rings whenever something is removed."""
-        if overlay.bell is not None:
-            asyncio.get_running_loop().add_reader(overlay.bell, self._hear, overlay)
+        """Wait for an overlay's bell; of what was removed it hears now and then: few are locked."""
+        loop = asyncio.get_running_loop()
+        if overlay.bell is None:
+            return
+        if overlay.hear():
+            loop.call_later(_DEAF_SECONDS, self._listen, overlay)
+        else:
+            loop.add_reader(overlay.bell, self._hear, overlay)
 
     def _hear(self, overlay: Overlay) -> None:
-        """Let go of what was removed, now and then: few files are locked."""
         assert overlay.bell is not None
-        overlay.hear()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(overlay.bell)
-        loop.call_later(_DEAF_SECONDS, self._listen, overlay)
+        asyncio.get_running_loop().remove_reader(overlay.bell)
+        self._listen(overlay)
 
     def _go_on(self) -> None:
         self._beat()

@@ -214,15 +214,18 @@ class Server:
         self._loop.call_later(_ATTEND_SECONDS, self._look_around)
 
     def _listen(self, overlay: Overlay) -> None:
-        """Wait for an overlay's bell; but let it ring many times before it is heard again."""
-        if overlay.bell is not None:
+        """Wait for an overlay's bell; but let much be told before it is heard again."""
+        if overlay.bell is None:
+            return
+        if overlay.hear():
+            self._loop.call_later(_DEAF_SECONDS, partial(self._listen, overlay))
+        else:
             self._loop.watch(overlay.bell, READABLE, partial(self._hear, overlay))
 
     def _hear(self, overlay: Overlay, _: int) -> None:
         assert overlay.bell is not None
-        overlay.hear()
         self._loop.forget(overlay.bell)
-        self._loop.call_later(_DEAF_SECONDS, partial(self._listen, overlay))
+        self._listen(overlay)
 
 
 def _tune() -> None:

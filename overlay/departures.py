@@ -5,6 +5,10 @@ for as long as another has a node of it.  The handles of removed objects are
 therefore written, in shared memory, into a ring for all processes to read.
 Who has missed some, because the ring has gone round or because a process died
 before it could write, lets go of everything: nothing but speed is lost.
+
+A bell is rung once, until its process has listened: a byte in shared memory says
+that it was.  A process that stops listening must have heard nothing the last time,
+as a handle written in the moment that it clears the byte may not ring.
 """
 
 from __future__ import annotations
@@ -18,23 +22,26 @@ from index.fd import Fd
 
 _PLACES: Final = 4096
 _PLACE: Final = 65  # bytes: the length of a handle, and the handle of 64 at most
-_HEAD: Final = 16  # bytes before them: how many were written, how many processes died
+_COUNTS: Final = 16  # bytes: how many were written, how many processes died
 
 
 class Departures:
     """What has gone, as `processes` forked from this one tell each other."""
 
     def __init__(self, processes: int) -> None:
-        self._map = mmap.mmap(-1, _HEAD + _PLACES * _PLACE)
-        self._counts = memoryview(self._map)[:_HEAD].cast("Q")
+        self._ring = _COUNTS + processes  # where it begins, behind a byte for each bell
+        self._map = mmap.mmap(-1, self._ring + _PLACES * _PLACE)
+        self._counts = memoryview(self._map)[:_COUNTS].cast("Q")
+        self._rung = memoryview(self._map)[_COUNTS : self._ring]
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
         self._bells = [Fd(os.eventfd(0, flags)) for _ in range(processes)]
 
     def join(self, slot: int) -> None:
         """Be the process in this slot, 0 or more; what went before does not concern it."""
         self._slot = slot
-        self._others = self._bells[:slot] + self._bells[slot + 1 :]
+        self._others = [other for other in range(len(self._bells)) if other != slot]
         self._read, self._deaths = self._counts
+        self._rung[slot] = 0
 
     @property
     def bell(self) -> int:
@@ -44,20 +51,22 @@ class Departures:
     def tell(self, handle: bytes) -> None:
         """An object is gone.  The namespace lock is held: there is one writer at a time."""
         written = self._counts[0]
-        place = _HEAD + written % _PLACES * _PLACE
+        place = self._ring + written % _PLACES * _PLACE
         self._map[place : place + 1 + len(handle)] = bytes((len(handle),)) + handle
         self._counts[0] = written + 1
-        for bell in self._others:
-            os.eventfd_write(bell, 1)
+        for other in self._others:
+            if not self._rung[other]:
+                self._ring_for(other)
 
     def tell_of_death(self) -> None:
         """A process is gone, and what it did not tell will not be told."""
         self._counts[1] += 1
-        for bell in self._bells:
-            os.eventfd_write(bell, 1)
+        for each in range(len(self._bells)):
+            self._ring_for(each)
 
     def hear(self) -> list[bytes] | None:
         """The handles told since the last time; None if there may have been others."""
+        self._rung[self._slot] = 0
         with suppress(BlockingIOError):
             os.eventfd_read(self.bell)
         written, deaths = self._counts
@@ -67,5 +76,9 @@ class Departures:
         return None if missed else handles
 
     def _at(self, number: int) -> bytes:
-        begin = _HEAD + number % _PLACES * _PLACE + 1
+        begin = self._ring + number % _PLACES * _PLACE + 1
         return self._map[begin : begin + self._map[begin - 1]]
+
+    def _ring_for(self, slot: int) -> None:
+        self._rung[slot] = 1
+        os.eventfd_write(self._bells[slot], 1)

@@ -132,9 +132,12 @@ class Overlay:
         """A descriptor that can be read when there is something to `hear`."""
         return None if self._tree.departures is None else self._tree.departures.bell
 
-    def hear(self) -> None:
-        """Let go of what other processes have removed; the bell has rung."""
-        processes.hear(self._tree)
+    def hear(self) -> bool:
+        """Let go of what other processes have removed; returns whether there was something.
+
+        Until there is nothing, it must be asked for again: the bell may not ring.
+        """
+        return processes.hear(self._tree)
 
     @property
     def root(self) -> DirNode:

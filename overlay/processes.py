@@ -52,12 +52,13 @@ def died(tree: Tree, pid: int) -> None:
     tree.workdir.discard_of(pid)
 
 
-def hear(tree: Tree) -> None:
-    """Let go of what other processes have removed."""
+def hear(tree: Tree) -> bool:
+    """Let go of what other processes have removed; returns whether there was something."""
     assert tree.departures is not None
     handles = tree.departures.hear()
     if handles is None:
         tree.caches.nodes.clear()
-        return
+        return True
     for handle in handles:
         tree.caches.nodes.forget(handle)
+    return bool(handles)

@@ -171,6 +171,27 @@ def test_removed_is_open_nowhere(two: tuple[Process, Process]) -> None:
     assert (one(open_and_deleted), other(open_and_deleted)) == before
 
 
+def rings(tree: Served) -> int:
+    """How often the bell of this process has rung since it was listened for."""
+    assert tree.overlay.bell is not None
+    try:
+        return os.eventfd_read(tree.overlay.bell)
+    except BlockingIOError:
+        return 0
+    finally:
+        tree.overlay.hear()
+
+
+def test_a_bell_rings_once_until_it_is_heard(two: tuple[Process, Process]) -> None:
+    one, other = two
+    for count in (1, 4, 0, 2):
+        for number in range(count):
+            one(Served.create, f"new{number}", "data")
+            one(Served.remove, f"new{number}")
+        assert other(rings) == (count > 0)
+    assert one(rings) == 0
+
+
 def test_removed_is_open_nowhere_even_if_too_many_to_tell(two: tuple[Process, Process]) -> None:
     one, other = two
     before = other(open_and_deleted)
