@@ -144,7 +144,7 @@ def test_what_a_killed_worker_had_is_spread_evenly_again(server: Server) -> None
 
 def await_workers(server: Server, number: int, *, without: int) -> None:
     deadline = time.monotonic() + 60
-    while len(server.workers) != number or without in server.workers:
+    while len(now := server.workers) != number or without in now:
         assert time.monotonic() < deadline, "no worker took its place"
         time.sleep(0.01)
 
