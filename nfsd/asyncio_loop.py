@@ -34,3 +34,7 @@ class AsyncioLoop:
     def call_soon_threadsafe(self, call: Call) -> None:
         """As Loop.call_soon_threadsafe."""
         self._loop.call_soon_threadsafe(call)
+
+    def call_later(self, seconds: float, call: Call) -> None:
+        """As Loop.call_later."""
+        self._loop.call_later(seconds, call)

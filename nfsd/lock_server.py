@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final
 
 from nfsd.asyncio_loop import AsyncioLoop
+from nfsd.bell import Bell
 from nfsd.callbacks import Callbacks
 from nfsd.connection import Connection, Memory
 from nfsd.datagrams import Datagrams
@@ -45,7 +46,7 @@ _CONNECTIONS_MAX: Final = 1000
 _AT_ONCE: Final = 64  # connections, before others have their turn
 _THREADS: Final = 4
 _LOOK_SECONDS: Final = 1.0
-_DEAF_SECONDS: Final = 1.0
+_DEAF_SECONDS: Final = 1.0  # between two times that an overlay hears: few files are locked
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_NAME: Final = 15
 
@@ -133,7 +134,7 @@ class LockServer:
         if self._saved:
             self._manager.restore(self._saved)
         for overlay in self._offer.overlays:
-            self._listen(overlay)
+            Bell(overlay, AsyncioLoop(), _DEAF_SECONDS).listen()
         for listener in self._offer.sockets.listeners:
             loop.add_reader(listener, self._accept, listener)
         for sock in self._offer.sockets.datagrams:
@@ -148,21 +149,6 @@ class LockServer:
             allow_blocking()
             for connection in list(self._connections):
                 connection.close()
-
-    def _listen(self, overlay: Overlay) -> None:
-        """Wait for an overlay's bell; of what was removed it hears now and then: few are locked."""
-        loop = asyncio.get_running_loop()
-        if overlay.bell is None:
-            return
-        if overlay.hear():
-            loop.call_later(_DEAF_SECONDS, self._listen, overlay)
-        else:
-            loop.add_reader(overlay.bell, self._hear, overlay)
-
-    def _hear(self, overlay: Overlay) -> None:
-        assert overlay.bell is not None
-        asyncio.get_running_loop().remove_reader(overlay.bell)
-        self._listen(overlay)
 
     def _go_on(self) -> None:
         self._beat()

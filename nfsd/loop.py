@@ -39,6 +39,8 @@ class EventLoop(Protocol):
 
     def call_soon_threadsafe(self, call: Call) -> None: ...
 
+    def call_later(self, seconds: float, call: Call) -> None: ...
+
 
 class Loop:
     """Made and run on the main thread; only `call_soon_threadsafe` is for others, too."""

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
+from nfsd.bell import Bell
 from nfsd.connection import Connection, Memory
 from nfsd.datagrams import NO_DATAGRAMS, Datagrams, DatagramService
 from nfsd.handover import Given, give, take
@@ -83,7 +84,7 @@ class Server:
             self._loop.on_signal(number, self.stop)
         self._loop.watch(self._channel.fileno(), READABLE, self._take)
         for overlay in self._overlays:
-            self._listen(overlay)
+            Bell(overlay, self._loop, _DEAF_SECONDS).listen()
         self._go_on()
         self._look_around()
         service = self._datagram_service
@@ -212,20 +213,6 @@ class Server:
         }
         self._attend(active)
         self._loop.call_later(_ATTEND_SECONDS, self._look_around)
-
-    def _listen(self, overlay: Overlay) -> None:
-        """Wait for an overlay's bell; but let much be told before it is heard again."""
-        if overlay.bell is None:
-            return
-        if overlay.hear():
-            self._loop.call_later(_DEAF_SECONDS, partial(self._listen, overlay))
-        else:
-            self._loop.watch(overlay.bell, READABLE, partial(self._hear, overlay))
-
-    def _hear(self, overlay: Overlay, _: int) -> None:
-        assert overlay.bell is not None
-        self._loop.forget(overlay.bell)
-        self._listen(overlay)
 
 
 def _tune() -> None:
