@@ -17,7 +17,7 @@ from nfsd import nfs3_again, nfs3_attributes, nfs3_data, nfs3_directory, nfs3_na
 from nfsd.attributes import failed_wcc, post_op_attr_of
 from nfsd.exports import Exports
 from nfsd.nfs3_again import Again
-from nfsd.program import Caller, Effect, Procedure, Program, null
+from nfsd.program import Caller, Effect, Procedure, Program, nothing, null
 from nfsd.status import nfsstat3_of
 from nfsd.trace import described
 from nfsd.xdr import nfs3 as xdr
@@ -36,10 +36,6 @@ Handles: TypeAlias = tuple[bytes, ...]
 Failure: TypeAlias = Callable[[Exports, Caller, Handles], Any]
 
 
-def _nothing(_: Any) -> int:  # noqa: ANN401 - any procedure's result
-    return 0
-
-
 class Row(NamedTuple):
     """A handler, the type of its reply, what it does, and the body of a reply that fails.
 
@@ -53,7 +49,7 @@ class Row(NamedTuple):
     handles: Callable[[Any], Handles]
     failure: Failure | None
     again: Again | None = None
-    moved: Callable[[Any], int] = _nothing
+    moved: Callable[[Any], int] = nothing
 
 
 def _handle(handle: bytes) -> Handles:

@@ -57,7 +57,8 @@ def _always(_: Any) -> bool:  # noqa: ANN401 - any procedure's result
     return True
 
 
-def _nothing(_: Any) -> int:  # noqa: ANN401
+def nothing(_: Any) -> int:  # noqa: ANN401
+    """A good status; no bytes moved."""
     return 0
 
 
@@ -83,8 +84,8 @@ class Procedure:
     # Whether a result of a procedure that LASTS does: an error may pass.
     is_lasting: Callable[[Any], bool] = _always
     # A result's status, 0 if it is good; bytes of file contents that it says were moved.
-    status: Callable[[Any], int] = _nothing
-    moved: Callable[[Any], int] = _nothing
+    status: Callable[[Any], int] = nothing
+    moved: Callable[[Any], int] = nothing
     # Arguments in words, for the trace of calls.
     described: Callable[[Caller, Any], str] = _wordless
 
@@ -97,8 +98,8 @@ class Procedure:
         again: Handler | None = None,
         is_final: Callable[[Any], bool] = _always,
         is_lasting: Callable[[Any], bool] = _always,
-        status: Callable[[Any], int] = _nothing,
-        moved: Callable[[Any], int] = _nothing,
+        status: Callable[[Any], int] = nothing,
+        moved: Callable[[Any], int] = nothing,
         described: Callable[[Caller, Any], str] = _wordless,
     ) -> Procedure:
         """A row for a procedure as it is declared."""

@@ -286,10 +286,10 @@ def _make_file_aside(
 
 
 def _finish_new(fd: Fd, changes: Changes, cred: Credentials) -> None:
-    """Set what the creating call could not, on an object that nobody sees yet."""
+    """Set what the creating call could not, but for the mode, on an object that nobody sees yet."""
     st = os.fstat(fd)
     setattr.check_owner_change(st.st_uid, st.st_gid, changes, cred)
-    setattr.apply(fd, fd, st.st_mode, changes.with_mode(None))
+    setattr.apply(fd, fd, st.st_mode, changes)
 
 
 def _place(
