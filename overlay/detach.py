@@ -20,12 +20,13 @@ from overlay import nlink
 from overlay.check import repair
 from overlay.check.problem import Kind
 from overlay.check.run import check_tree
-from overlay.check.scan import Progress, Scan, UpperFile, scan
+from overlay.check.scan import Scan, UpperFile, scan
 from overlay.config import ConfigError, OverlayConfig
 from overlay.copy_up import copy_up_data
 from overlay.decode import resolve
 from overlay.node import FileNode
 from overlay.opening import open_tree
+from overlay.progress import Progress, silent
 from overlay.recovery import recover
 from overlay.tree import Tree
 
@@ -68,9 +69,7 @@ def _paths(record: Record) -> list[bytes]:
     return [known[number] for number in record.stack if number in known]
 
 
-def detach(
-    config: OverlayConfig, *, copy_data: bool, progress: Progress = lambda _: None
-) -> Detached:
+def detach(config: OverlayConfig, *, copy_data: bool, progress: Progress = silent) -> Detached:
     """Take the index of an overlay away; with `copy_data` complete all metacopies first.
 
     Raises ConfigError if the layers cannot be opened, are in use, or would lose something.

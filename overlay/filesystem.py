@@ -42,10 +42,10 @@ from overlay.errors import Cause, Overtaken, error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
-from overlay.moved import Progress, silent
 from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
+from overlay.progress import Progress, silent
 from overlay.recovery import recover
 from overlay.telling import cause, where
 from overlay.tree import Tree

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,8 +23,7 @@ from index.identity import Identity
 from index.layers import NO_HANDLE, Layer
 from index.seal import ROOT_NUMBER, Sealed, SealWriter
 from index.syscalls import RealHandle, handle_at
-
-Progress = Callable[[int], None]
+from overlay.progress import Progress
 
 
 @dataclass(slots=True)

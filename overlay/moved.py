@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from index import xattrs
@@ -32,16 +32,12 @@ from index.seal import SealWriter
 from index.syscalls import handle_of
 from index.workdir import COPIED, LAST_MOUNT
 from overlay.lower_walk import LowerWalk, Walked
+from overlay.progress import Progress, silent
 from overlay.search import LowerFile, search
 from overlay.tree import Tree
 from overlay.upper_walk import UpperWalk
 
 _LOGGER: Final = logging.getLogger("overlay-nfsd.start")
-Progress = Callable[[int], None]
-
-
-def silent(_: int) -> None:
-    """Progress that nobody follows."""
 
 
 def mend_copied(

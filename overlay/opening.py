@@ -29,7 +29,8 @@ from index.syscalls import (
 from index.workdir import Workdir
 from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
-from overlay.moved import Progress, mend_copied, silent
+from overlay.moved import mend_copied
+from overlay.progress import Progress, silent
 from overlay.tree import Layers, Tree
 
 # Where an export without an upper layer keeps its key and its layers' ids.

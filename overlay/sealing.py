@@ -9,7 +9,6 @@ anybody has a handle of them (overlay.adopt).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from index.layers import load_record, save_record
@@ -19,6 +18,7 @@ from overlay.lookup import lookup
 from overlay.lower_walk import LowerWalk
 from overlay.node import DirNode
 from overlay.opening import open_tree
+from overlay.progress import Progress, silent
 from overlay.recovery import recover
 from overlay.tree import Tree
 
@@ -31,9 +31,7 @@ class Sealing:
     upper: int  # names of the upper layer
 
 
-def seal_overlay(
-    config: OverlayConfig, *, progress: Callable[[int], None] = lambda _: None
-) -> Sealing:
+def seal_overlay(config: OverlayConfig, *, progress: Progress = silent) -> Sealing:
     """Seal the layers of an overlay that no server has open.
 
     Raises ConfigError if they cannot be opened or are in use.
@@ -52,7 +50,7 @@ def seal_overlay(
     return Sealing(lower, upper)
 
 
-def _seal_lowers(tree: Tree, progress: Callable[[int], None]) -> int:
+def _seal_lowers(tree: Tree, progress: Progress) -> int:
     seal = tree.layers.seal or Seal(tree.workdir.identity)
     layers = [layer for layer in tree.layers.lowers if not seal.is_sealed(layer.id)]
     names = 0
@@ -67,7 +65,7 @@ def _seal_lowers(tree: Tree, progress: Callable[[int], None]) -> int:
     return names
 
 
-def _mark_upper(tree: Tree, progress: Callable[[int], None]) -> int:
+def _mark_upper(tree: Tree, progress: Progress) -> int:
     """Meet every name of the upper layer once, which marks what it names."""
     names = 0
     way = [tree.root] if tree.root.upper is not None else []

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 
 from index import xattrs
 from index.entries import DirectoryEntry, UpperInode, pack_real
@@ -22,6 +21,7 @@ from index.syscalls import handle_of, link_fd, rename
 from overlay.adopt import is_copy
 from overlay.lookup import is_entry_of, lookup
 from overlay.node import DirNode
+from overlay.progress import Progress
 from overlay.tree import Tree
 
 # Ours, on a copy that became a file of its own.
@@ -31,7 +31,7 @@ _OBJECT_MARKS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.NLINK)
 class UpperWalk:
     """The walk over one upper layer."""
 
-    def __init__(self, tree: Tree, progress: Callable[[int], None]) -> None:
+    def __init__(self, tree: Tree, progress: Progress) -> None:
         self._tree = tree
         self._progress = progress
         self._seen: dict[int, int] = {}  # inode numbers of files with a name, by fileid

@@ -15,11 +15,12 @@ from typing import Final
 from overlay.check.marks import mark_findings
 from overlay.check.names import name_findings
 from overlay.check.problem import TEXTS, Finding, Kind, Problem
-from overlay.check.scan import Progress, Scan, scan
+from overlay.check.scan import Scan, scan
 from overlay.check.structure import MISLEADING, structure_findings
 from overlay.check.workdir import held, identity_findings, staging_findings, was_served
 from overlay.config import ConfigError, OverlayConfig
 from overlay.opening import open_tree
+from overlay.progress import Progress, silent
 from overlay.tree import Tree
 
 Stage = Callable[[Tree, Scan], Iterator[Finding]]
@@ -29,13 +30,7 @@ KERNEL_WORK: Final = frozenset(kind for kind, text in TEXTS.items() if text.by_k
 _ROUNDS: Final = 4
 
 
-def _silent(_: int) -> None:
-    pass
-
-
-def check(
-    config: OverlayConfig, *, repair: bool, progress: Progress = _silent
-) -> Iterator[Problem]:
+def check(config: OverlayConfig, *, repair: bool, progress: Progress = silent) -> Iterator[Problem]:
     """The problems of an overlay that no server has open, mended with `repair` as they come.
 
     Raises ConfigError if the layers cannot be opened or are in use.
@@ -71,7 +66,7 @@ def check_tree(
     tree: Tree,
     *,
     repair: bool,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     kinds: Collection[Kind] = frozenset(Kind),
 ) -> Iterator[Problem]:
     """The problems of these kinds in an opened overlay that serves nobody yet."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -24,6 +24,7 @@ from index.identity import Identity
 from index.syscalls import RealHandle, handle_of
 from overlay.adopt import kernel_origin
 from overlay.node import LowerDir
+from overlay.progress import Progress
 from overlay.search import LowerFile, is_redirect, search
 from overlay.tree import Tree
 
@@ -41,7 +42,6 @@ _NAMES: Final = (
 )
 Attributes = Mapping[bytes, bytes]
 Stack = tuple[LowerDir, ...]
-Progress = Callable[[int], None]
 
 
 class StillIndex(Index):
