@@ -20,7 +20,6 @@ _BYTES: Final = 64  # for each: more than a pthread_mutex_t of any machine, and 
 _SHARED: Final = 1  # PTHREAD_PROCESS_SHARED
 _ROBUST: Final = 1  # PTHREAD_MUTEX_ROBUST
 _RECURSIVE: Final = 1  # PTHREAD_MUTEX_RECURSIVE
-_TRIES: Final = 50  # before a thread sleeps: some 20 us, as long as most holders take
 _TIMESPEC: Final = struct.Struct("@ll")
 
 # Never waits, so other threads need not be let go on meanwhile.
@@ -58,9 +57,14 @@ class Mutex:
         result: int = _trylock(self._it)
         return not result or (result != errno.EBUSY and self._taken(result))
 
-    def acquire_within(self, seconds: float) -> bool:
-        """Take it as soon as it is free, within so long; returns whether it was taken."""
-        for _ in range(_TRIES):
+    def acquire_within(self, seconds: float, awake: float = 0) -> bool:
+        """Take it as soon as it is free, within so long; returns whether it was taken.
+
+        `awake`: seconds to try again and again before sleeping.  Until they are over no other
+        thread of this process gets anything done.
+        """
+        enough = time.monotonic_ns() + int(awake * 1e9)
+        while time.monotonic_ns() < enough:
             if self.acquire_at_once():
                 return True
         until = time.time_ns() + int(seconds * 1e9)

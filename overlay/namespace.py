@@ -19,6 +19,10 @@ _NOBODY: Final = 0
 # the time slice of whoever has it.  To wait for it takes less time of all processors than to
 # give to threads this call and all that come until then.
 _SHORT_SECONDS: Final = 4e-3
+# Who sleeps has to be woken up, which takes the holder longer than the rest of its change; and
+# until he is awake the holder has taken the lock again, with its next change.  So nobody sleeps
+# while another process makes one change, or two.
+AWAKE_SECONDS: Final = 60e-6
 
 
 class Namespace:
@@ -52,7 +56,9 @@ class Namespace:
             self._inside[0] = self._process
 
     def _wait(self) -> None:
-        if self._is_held_long or not self._mutex.acquire_within(_SHORT_SECONDS):
+        # A thread of this process gives it back only when others let it go on.
+        awake = 0 if self._depth else AWAKE_SECONDS
+        if self._is_held_long or not self._mutex.acquire_within(_SHORT_SECONDS, awake):
             self._is_held_long = True
             may_block()
             self._mutex.acquire()
