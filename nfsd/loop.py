@@ -13,10 +13,10 @@ import itertools
 import os
 import select
 import signal
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Final, Protocol, TypeAlias
 
 from nfsd.log import log_exception_once
@@ -87,7 +87,7 @@ class Loop:
 
     def call_later(self, seconds: float, call: Call) -> None:
         """Have `call` called when so much time has passed."""
-        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), call))
+        heapq.heappush(self._due, (monotonic() + seconds, next(self._order), call))
 
     def on_signal(self, number: int, call: Call) -> None:
         """Have `call` called when the signal comes."""
@@ -99,10 +99,14 @@ class Loop:
 
     def run(self) -> None:
         """Call back until told to stop."""
-        poll, watchers = self._epoll.poll, self._watchers
+        poll, watchers, soon, due = self._epoll.poll, self._watchers, self._soon, self._due
         while not self._is_stopped:
-            wait = self._patience() if self._soon or self._due else None
-            for fd, events in poll(wait):
+            wait = None
+            if due:
+                wait = due[0][0] - monotonic()
+                if wait <= 0:
+                    soon.append(heapq.heappop(due)[2])
+            for fd, events in poll(0 if soon else wait):
                 # It may have been forgotten by one that was called before it.
                 watcher = watchers.get(fd)
                 if watcher is not None:
@@ -110,22 +114,14 @@ class Loop:
                         watcher(events)
                     except Exception as error:
                         log_exception_once("event loop", error)
-            if self._soon or self._due:
+            if soon:
                 self._call_back()
-
-    def _patience(self) -> float:
-        """Seconds until something is to be called whatever happens."""
-        return 0 if self._soon else max(0.0, self._due[0][0] - time.monotonic())
 
     def _call_back(self) -> None:
         """Call what is to be called by now, but not what is added meanwhile."""
-        calls = [self._soon.popleft() for _ in range(len(self._soon))]
-        now = time.monotonic()
-        while self._due and self._due[0][0] <= now:
-            calls.append(heapq.heappop(self._due)[2])
-        for call in calls:
+        for _ in range(len(self._soon)):
             try:
-                call()
+                self._soon.popleft()()
             except Exception as error:
                 log_exception_once("event loop", error)
 
