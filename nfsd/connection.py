@@ -69,7 +69,7 @@ class Connection:
         self.peer = Peer(address, port, sock.getsockname()[0])
         self._sock = sock
         self._fd = sock.fileno()
-        self._receive = sock.recv_into
+        self._receive, self._transmit = sock.recv_into, sock.send
         self._dispatcher = dispatcher
         self._slow_calls = SlowCalls(dispatcher, loop, pool)
         self._closed = closed
@@ -243,7 +243,7 @@ class Connection:
         if not self._unsent and size < JOIN_BYTES:  # and so there are no Pages
             whole = b"".join(parts)
             try:
-                sent = self._sock.send(whole)
+                sent = self._transmit(whole)
             except BlockingIOError:
                 sent = 0
             except OSError:

@@ -103,12 +103,12 @@ class RecordReader:
             if count > 4 and not self._fragments:
                 (word,) = _MARK.unpack_from(self._shared)
                 if word == LAST_FRAGMENT | count - 4:
-                    return [bytes(self._shared[4:count])]
+                    return [self._shared[4:count].tobytes()]
                 if LAST_FRAGMENT | count - 4 < word <= self._whole:
                     self._last = True
                     self._await(word & ~LAST_FRAGMENT, self._shared[4:count])
                     return records
-            self._split(bytes(self._shared[:count]), records)
+            self._split(self._shared[:count].tobytes(), records)
             return records
         self._have += count
         if self._have == self._need:

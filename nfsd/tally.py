@@ -50,6 +50,8 @@ CAUSES: Final = tuple(Cause)
 _PLACES: Final = {int(status): place for place, status in enumerate(nfsstat3)}
 _OTHER: Final = len(_PLACES)
 _CLASSES: Final = len(BOUNDS) + 1
+# The class of the least time of each 1,024 ns, as far as most calls take.
+_NEAR: Final = bytes(bisect_left(BOUNDS, least << 10) for least in range(100))
 # What is counted of each procedure, in this order; the calls are those that were made
 # and those that were answered by a reply that was kept, by status.
 _KEPT: Final = len(STATUSES)
@@ -122,7 +124,7 @@ class Row:
         """A call was made of the procedure whose words begin at `first`."""
         words = self.words
         words[first + _PLACES.get(status, _OTHER)] += 1
-        words[first + _TIMES + bisect_left(BOUNDS, nanoseconds)] += 1
+        words[first + _TIMES + _class_of(nanoseconds)] += 1
         words[first + _NANOSECONDS] += nanoseconds
         if data:
             words[first + _DATA] += data
@@ -142,7 +144,7 @@ class Row:
                 words, first = self.words, outcome - outcome % WIDTH
                 words[outcome] += number
                 words[first + _NANOSECONDS] += share * number
-                words[first + _TIMES + bisect_left(BOUNDS, share)] += number
+                words[first + _TIMES + _class_of(share)] += number
             again.clear()
         self._others = 0
 
@@ -150,7 +152,7 @@ class Row:
         words, first = self.words, outcome - outcome % WIDTH
         words[outcome] += number
         words[first + _NANOSECONDS] += share * number
-        words[first + _TIMES + bisect_left(BOUNDS, share)] += number
+        words[first + _TIMES + _class_of(share)] += number
 
 
 class Tally:
@@ -205,6 +207,17 @@ class Tally:
             dict(zip(REPETITIONS, rest[_REPEATED:], strict=False)),
             dict(zip(CAUSES, rest[_STALE:], strict=False)),
         )
+
+
+def _class_of(nanoseconds: int) -> int:
+    """The place of a time's class among `BOUNDS`."""
+    near = nanoseconds >> 10
+    if near >= len(_NEAR):
+        return bisect_left(BOUNDS, nanoseconds)
+    place = _NEAR[near]
+    while nanoseconds > BOUNDS[place]:
+        place += 1
+    return place
 
 
 def first_word(program: int, version: int, procedure: int) -> int:
