@@ -24,15 +24,9 @@ from typing import Final
 from index import xattrs
 from index.census import Census
 from index.fd import Fd, is_whiteout, open_dir, open_name
+from index.handles import RealHandle
 from index.identity import Identity
-from index.syscalls import (
-    RENAME_EXCHANGE,
-    RENAME_NOREPLACE,
-    RealHandle,
-    link_fd,
-    open_rare_name,
-    rename,
-)
+from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, open_rare_name, rename
 from index.workdir import REMOVING, Workdir
 
 

@@ -25,10 +25,11 @@ import errno
 import hmac
 import os
 import struct
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
 
-from index.syscalls import RealHandle
+from index.handles import RealHandle
 
 VERSION: Final = 1
 MAC_SIZE: Final = 12
@@ -42,13 +43,23 @@ _HEAD: Final = struct.Struct(">BBHIQBB")
 _MAX_REAL: Final = MAX_WIRE - _HEAD.size - MAC_SIZE
 
 
-class Identity(NamedTuple):
-    """The origin of an object: where it came from and its number for clients."""
+@dataclass(slots=True, init=False)
+class Identity:
+    """The origin of an object: where it came from and its number for clients.
 
-    flags: int
-    source: int
-    fileid: int
-    real: RealHandle
+    It is not to be changed.
+    """
+
+    flags: Final[int]
+    source: Final[int]
+    fileid: Final[int]
+    real: Final[RealHandle]
+
+    def __init__(self, flags: int, source: int, fileid: int, real: RealHandle) -> None:
+        self.flags = flags  # written out: quicker (overlay.attributes)
+        self.source = source
+        self.fileid = fileid
+        self.real = real
 
     @property
     def is_root(self) -> bool:

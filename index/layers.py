@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from index.fd import Fd, components, open_at, open_dir, path_of
+from index.handles import RealHandle, handle_of, open_by_handle
 from index.identity import BY_PATH, DIRECTORY, UPPER, Identity
 from index.origin import Origin, filesystem_uuid
 from index.seal import Seal
-from index.syscalls import RealHandle, handle_of, open_by_handle
 from index.workdir import Workdir
 
 RECORD: Final = b"layers.json"
@@ -89,7 +89,7 @@ class Layer:
     def has_made(self, identity: Identity) -> bool:
         """Whether the kernel handle in an identity may be of an inode of this very copy."""
         number = identity.fileid >> INO_BITS if identity.is_dir else identity.source
-        return number in (self.filesystem, *self.earlier) or number > MAX_FOLDED
+        return number == self.filesystem or number in self.earlier or number > MAX_FOLDED
 
     def own_identity_by_path(self, path: bytes, *, is_dir: bool) -> Identity:
         """The same for an object of a layer without file handles."""

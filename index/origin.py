@@ -13,7 +13,7 @@ import sys
 from typing import Final, NamedTuple
 
 from index.fd import Fd
-from index.syscalls import RealHandle
+from index.handles import RealHandle
 
 _VERSION: Final = 0
 _MAGIC: Final = 0xFB

@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from index.fd import is_whiteout, open_name
+from index.handles import handle_of
 from index.layers import UPPER_ID, Known, Layer, Opened, Record, make_layers
 from index.origin import filesystem_uuid
 from index.seal import ROOT_NUMBER, Seal
-from index.syscalls import handle_of
 
 _MAX_NUMBER: Final = 0xFFFF  # of layers and of filesystems
 _SAMPLE: Final = 64

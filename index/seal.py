@@ -28,8 +28,8 @@ from typing import Final, NamedTuple
 import lmdb
 
 from index.fd import Fd, proc_path
+from index.handles import RealHandle
 from index.identity import Identity
-from index.syscalls import RealHandle
 
 FILE: Final = b"seal"
 # The number of a layer's root in keys: its inode number changes when it is copied.

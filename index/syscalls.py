@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import struct
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from index.fd import Fd, open_name
 
@@ -31,17 +30,8 @@ EXT4_MAGIC: Final = 0xEF53
 XFS_MAGIC: Final = 0x58465342
 TMPFS_MAGIC: Final = 0x01021994
 _STATFS_SIZE: Final = 256  # more than struct statfs on any architecture
-MAX_HANDLE: Final = 128  # MAX_HANDLE_SZ
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _FileHandle(ctypes.Structure):
-    _fields_ = (
-        ("handle_bytes", ctypes.c_uint),
-        ("handle_type", ctypes.c_int),
-        ("f_handle", ctypes.c_ubyte * MAX_HANDLE),
-    )
 
 
 class _MountAttr(ctypes.Structure):
@@ -51,13 +41,6 @@ class _MountAttr(ctypes.Structure):
         ("propagation", ctypes.c_uint64),
         ("userns_fd", ctypes.c_uint64),
     )
-
-
-class RealHandle(NamedTuple):
-    """A kernel file handle: what name_to_handle_at(2) gives for an inode."""
-
-    type: int
-    data: bytes
 
 
 def _check(result: int) -> int:
@@ -74,14 +57,6 @@ def _function(name: str, *argtypes: type) -> Callable[..., int]:
     return function
 
 
-# Short calls that never wait: other threads need not go on meanwhile.
-_quick = ctypes.PyDLL(None, use_errno=True)
-_HANDLE_HEAD: Final = struct.Struct("Ii")  # of struct file_handle: handle_bytes, handle_type
-# Called for every object that is met: its arguments are C's own already.
-_name_to_handle_at = _quick.name_to_handle_at
-_open_by_handle_at = _function(
-    "open_by_handle_at", ctypes.c_int, ctypes.POINTER(_FileHandle), ctypes.c_int
-)
 _faccessat = _libc.faccessat
 _linkat = _function(
     "linkat", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int
@@ -91,47 +66,6 @@ _renameat2 = _function(
 )
 _setfsuid = _function("setfsuid", ctypes.c_uint)
 _setfsgid = _function("setfsgid", ctypes.c_uint)
-
-
-_spare_buffers: list[ctypes.Array[ctypes.c_char]] = []  # of handle_of, one a thread
-_mount_id = ctypes.byref(ctypes.c_int())  # written, never read
-
-
-def handle_of(fd: Fd) -> RealHandle:
-    """The kernel file handle of an open inode.
-
-    Raises EOPNOTSUPP where the filesystem has none.
-    """
-    return _handle(fd, b"", AT_EMPTY_PATH)
-
-
-def handle_at(directory: Fd, name: bytes) -> RealHandle:
-    """The kernel file handle of what is called `name`, never following a link."""
-    return _handle(directory, name, 0)
-
-
-def _handle(fd: Fd, name: bytes, flags: int) -> RealHandle:
-    try:
-        buffer = _spare_buffers.pop()
-    except IndexError:
-        buffer = ctypes.create_string_buffer(_HANDLE_HEAD.size + MAX_HANDLE)
-    _HANDLE_HEAD.pack_into(buffer, 0, MAX_HANDLE, 0)
-    _check(_name_to_handle_at(int(fd), name, buffer, _mount_id, flags))
-    size, kind = _HANDLE_HEAD.unpack_from(buffer)
-    data = buffer.raw[_HANDLE_HEAD.size : _HANDLE_HEAD.size + size]
-    _spare_buffers.append(buffer)
-    return RealHandle(kind, data)
-
-
-def open_by_handle(mount: Fd, real: RealHandle, flags: int) -> Fd:
-    """Open an inode by kernel handle on the filesystem that `mount` is a directory of.
-
-    Raises ESTALE when the inode is gone or its number was given to another.
-    The handle must come from this program: it can name any inode of the filesystem.
-    """
-    handle = _FileHandle(handle_bytes=len(real.data), handle_type=real.type)
-    ctypes.memmove(handle.f_handle, real.data, len(real.data))
-    return Fd(_check(_open_by_handle_at(mount, handle, flags | os.O_CLOEXEC)))
 
 
 def open_rare_name(directory: Fd, name: bytes) -> tuple[Fd, os.stat_result] | None:

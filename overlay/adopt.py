@@ -15,10 +15,10 @@ import stat
 from index import xattrs
 from index.entries import GONE, DirectoryEntry, UpperInode, pack_real
 from index.fd import Fd, path_of
+from index.handles import handle_of
 from index.identity import Identity
 from index.layers import Layer
 from index.origin import Origin
-from index.syscalls import handle_of
 from overlay import nlink
 from overlay.node import LowerDir
 from overlay.tree import Tree

@@ -22,7 +22,8 @@ from typing import Final, NamedTuple
 from index import xattrs
 from index.entries import GONE, UpperInode, pack_real
 from index.fd import Fd, open_dir, open_path
-from index.syscalls import RENAME_NOREPLACE, handle_of, link_fd, rename
+from index.handles import handle_of
+from index.syscalls import RENAME_NOREPLACE, link_fd, rename
 from overlay import nlink
 from overlay.adopt import enter_dir
 from overlay.blocking import may_block

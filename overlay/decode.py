@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from index.entries import GONE, DirectoryEntry, UpperInode
 from index.fd import DIR_FLAGS, Fd, components, path_of
+from index.handles import RealHandle
 from index.identity import Identity
 from index.layers import Layer
-from index.syscalls import RealHandle
 from overlay.errors import error
 from overlay.generations import last_change
 from overlay.lookup import identified_file, indexed_file, is_entry_of, lookup, upper_file

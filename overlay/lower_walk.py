@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 from index import xattrs
 from index.fd import Fd, is_whiteout, open_dir, open_name
+from index.handles import RealHandle, handle_at
 from index.identity import Identity
 from index.layers import NO_HANDLE, Layer
 from index.seal import ROOT_NUMBER, Sealed, SealWriter
-from index.syscalls import RealHandle, handle_at
 from overlay.progress import Progress
 
 

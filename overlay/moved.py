@@ -26,10 +26,10 @@ from typing import Final
 
 from index import xattrs
 from index.fd import Fd, components, is_whiteout
+from index.handles import handle_of
 from index.identity import Identity
 from index.layers import Layer
 from index.seal import SealWriter
-from index.syscalls import handle_of
 from index.workdir import COPIED, LAST_MOUNT
 from overlay.lower_walk import LowerWalk, Walked
 from overlay.progress import Progress, silent

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from index.fd import Fd, proc_path, reopen
+from index.handles import RealHandle
 from index.identity import DIRECTORY, Identity
 from index.layers import Layer
-from index.syscalls import RealHandle
 from overlay.acl import Acl
 from overlay.attributes import Attributes
 

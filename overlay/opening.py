@@ -12,6 +12,7 @@ from typing import Final
 from index import xattrs
 from index.entries import Index
 from index.fd import Fd, components, open_dir
+from index.handles import handle_of, open_by_handle
 from index.identity import Signer
 from index.layers import Layer, Opened, Record, load_record, make_layers, save_record
 from index.locks import hold
@@ -22,9 +23,7 @@ from index.syscalls import (
     capabilities,
     clone_mount,
     filesystem_magic,
-    handle_of,
     keep_capabilities,
-    open_by_handle,
 )
 from index.workdir import Workdir
 from overlay.caches import Caches

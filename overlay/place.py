@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from index.fd import Fd, components, open_dir, path_of
+from index.handles import handle_of
 from index.layers import Layer
-from index.syscalls import handle_of
 from overlay.decode import from_lower
 from overlay.node import FileNode, Place
 from overlay.tree import Tree

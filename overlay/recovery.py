@@ -13,8 +13,8 @@ import stat
 from index import xattrs
 from index.entries import DirectoryEntry
 from index.fd import open_name
+from index.handles import handle_of
 from index.identity import Identity
-from index.syscalls import handle_of
 from overlay.removal import settle
 from overlay.tree import Tree
 

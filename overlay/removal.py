@@ -14,8 +14,8 @@ from collections.abc import Callable
 from index import xattrs
 from index.entries import DirectoryEntry, Removal, UpperInode
 from index.fd import DIR_FLAGS, Fd, open_name
+from index.handles import handle_of
 from index.identity import Identity
-from index.syscalls import handle_of
 from overlay import nlink
 from overlay.node import Node
 from overlay.tree import Tree

@@ -19,19 +19,13 @@ from typing import Final
 from index import xattrs
 from index.entries import Index
 from index.fd import Fd, path_of
+from index.handles import RealHandle
 from index.identity import DIRECTORY, ROOT, Identity, Signer
 from index.kernel import KernelIndex
 from index.layers import NO_HANDLE, Layer, Record
 from index.locks import ProcessLock, copy_up_byte, let_go
 from index.seal import Seal
-from index.syscalls import (
-    EXT4_MAGIC,
-    TMPFS_MAGIC,
-    XFS_MAGIC,
-    RealHandle,
-    filesystem_magic,
-    syncfs,
-)
+from index.syscalls import EXT4_MAGIC, TMPFS_MAGIC, XFS_MAGIC, filesystem_magic, syncfs
 from index.workdir import Workdir
 from overlay.attributes import Attributes
 from overlay.cache import Room

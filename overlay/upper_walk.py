@@ -16,8 +16,9 @@ import stat
 from index import xattrs
 from index.entries import DirectoryEntry, UpperInode, pack_real
 from index.fd import Fd, is_whiteout, open_name
+from index.handles import handle_of
 from index.identity import Identity
-from index.syscalls import handle_of, link_fd, rename
+from index.syscalls import link_fd, rename
 from overlay.adopt import is_copy
 from overlay.lookup import is_entry_of, lookup
 from overlay.node import DirNode

@@ -13,8 +13,9 @@ import os
 from index import xattrs
 from index.entries import DirectoryEntry, pack_real
 from index.fd import Fd, components, open_dir, open_path, path_of
+from index.handles import handle_of
 from index.identity import Identity
-from index.syscalls import handle_of, link_fd
+from index.syscalls import link_fd
 from overlay import nlink, removal
 from overlay.adopt import adopt_file
 from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile, attributes_of, mark_of

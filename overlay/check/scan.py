@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 from index import xattrs
 from index.entries import DirectoryEntry, Index, fileid_of, unpack_real
 from index.fd import Fd, components, is_whiteout, open_dir, open_name
+from index.handles import RealHandle, handle_of
 from index.identity import Identity
-from index.syscalls import RealHandle, handle_of
 from overlay.adopt import kernel_origin
 from overlay.node import LowerDir
 from overlay.progress import Progress

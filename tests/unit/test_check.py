@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from index.fd import Fd
+from index.handles import handle_of
 from index.identity import Identity
-from index.syscalls import handle_of
 from overlay.check.problem import TEXTS, Kind, Problem
 from overlay.check.run import check
 from overlay.config import ConfigError

@@ -13,8 +13,8 @@ import pytest
 from index import xattrs
 from index.entries import GONE, DirectoryEntry, Index, Removal, UpperInode
 from index.fd import Fd, open_at
+from index.handles import RealHandle, handle_of
 from index.identity import BY_PATH, DIRECTORY, Identity
-from index.syscalls import RealHandle, handle_of
 from index.workdir import Workdir
 
 _REAL = RealHandle(1, b"12345678")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from index.handles import RealHandle
 from index.identity import DIRECTORY, MAC_SIZE, MAX_WIRE, UPPER, Identity, Signer
-from index.syscalls import RealHandle
 
 _identities = st.builds(
     Identity,

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index.fd import Fd
+from index.handles import RealHandle, handle_of
 from index.layers import Layer, Opened, Record, load_record, make_layers, save_record
 from index.origin import Origin, filesystem_uuid
 from index.recognise import recognise
-from index.syscalls import RealHandle, handle_of
 from index.workdir import Workdir
 from tests.property.disk import filesystem
 from tests.unit.overlays import make_dirs, mounted

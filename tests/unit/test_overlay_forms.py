@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from index.fd import Fd
+from index.handles import handle_of
 from index.origin import Origin, filesystem_uuid
-from index.syscalls import handle_of
 from overlay.credentials import ROOT
 from tests.property import differences
 from tests.property.kernel import KernelSide

@@ -1,0 +1,103 @@
+"""Kernel file handles: what name_to_handle_at(2) gives for an inode, and opening by them.
+
+Rule: a handle to be opened comes from this program, as it can name any inode of the
+filesystem.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from index.fd import Fd
+
+MAX_HANDLE: Final = 128  # MAX_HANDLE_SZ
+_AT_EMPTY_PATH: Final = 0x1000
+_HEAD: Final = struct.Struct("Ii")  # of struct file_handle: handle_bytes, handle_type
+_HANDLE: Final = struct.Struct(f"Ii{MAX_HANDLE}s")  # the whole
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_open_by_handle_at: Final = _libc.open_by_handle_at
+# It never waits, so other threads need not be let go on meanwhile.
+_name_to_handle_at: Final = ctypes.PyDLL(None, use_errno=True).name_to_handle_at
+_mount_id: Final = ctypes.byref(ctypes.c_int())  # written, never read
+
+
+@dataclass(slots=True, init=False)
+class RealHandle:
+    """A kernel file handle; it is not to be changed."""
+
+    type: Final[int]
+    data: Final[bytes]
+
+    def __init__(self, type: int, data: bytes) -> None:  # quicker (overlay.attributes)
+        self.type = type
+        self.data = data
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.data))
+
+
+class _Buffer:
+    """A struct file_handle, for one thread at a time."""
+
+    __slots__ = ("at", "memory")
+
+    def __init__(self) -> None:
+        self.memory = bytearray(_HANDLE.size)
+        # A reference, which is what ctypes passes on fastest; it keeps the memory.
+        self.at = ctypes.byref(ctypes.c_char.from_buffer(self.memory))
+
+
+_spare: Final[list[_Buffer]] = []
+
+
+def handle_of(fd: Fd) -> RealHandle:
+    """The kernel file handle of an open inode.
+
+    Raises EOPNOTSUPP where the filesystem has none.
+    """
+    return _handle(fd, b"", _AT_EMPTY_PATH)
+
+
+def handle_at(directory: Fd, name: bytes) -> RealHandle:
+    """The kernel file handle of what is called `name`, never following a link."""
+    return _handle(directory, name, 0)
+
+
+def _handle(fd: Fd, name: bytes, flags: int) -> RealHandle:
+    buffer = _take()
+    _HEAD.pack_into(buffer.memory, 0, MAX_HANDLE, 0)
+    # A plain number, which ctypes takes without asking what it is.
+    if _name_to_handle_at(int(fd), name, buffer.at, _mount_id, flags) < 0:
+        raise _failure()
+    size, kind, data = _HANDLE.unpack(buffer.memory)
+    _spare.append(buffer)
+    return RealHandle(kind, data[:size])
+
+
+def _take() -> _Buffer:
+    try:
+        return _spare.pop()
+    except IndexError:  # the first time, or another thread has it
+        return _Buffer()
+
+
+def open_by_handle(mount: Fd, real: RealHandle, flags: int) -> Fd:
+    """Open an inode by kernel handle on the filesystem that `mount` is a directory of.
+
+    Raises ESTALE when the inode is gone or its number was given to another.
+    """
+    handle = _HEAD.pack(len(real.data), real.type) + real.data
+    found = _open_by_handle_at(int(mount), handle, flags | os.O_CLOEXEC)
+    if found < 0:
+        raise _failure()
+    return Fd(found)
+
+
+def _failure() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
