@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.table import Table
 
+from nfsd import descriptors
 from nfsd.client_overlays import is_client
 from nfsd.config_command import add_config_option
 from nfsd.config_file import ExportConfig, load
-from nfsd.options import Refusal, raise_descriptor_limit
+from nfsd.options import Refusal
 from overlay import per_client
 from overlay.per_client import Usage
 
@@ -72,7 +73,7 @@ def _exports(options: argparse.Namespace) -> list[ExportConfig]:
 
 
 def _list(options: argparse.Namespace) -> int:
-    raise_descriptor_limit()  # one is open for each level of directories
+    descriptors.raise_limit()  # one is open for each level of directories
     rows = list(_usage(_exports(options)))
     if options.json:
         print(json.dumps([_values(path, usage) for path, usage in rows], indent=1))

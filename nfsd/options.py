@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import resource
 import socket
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -80,12 +79,6 @@ def _lower_and_data(lowerdir: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]
     if not lowers or not all(data) or any(rest[::2]) or len(rest) % 2:
         raise Refusal(f"--lowerdir {lowerdir}: an empty name between colons: leave it out")
     return lowers, data
-
-
-def raise_descriptor_limit() -> None:
-    """Objects in use are kept open, so take as many descriptors as are allowed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def split_layers(text: str) -> tuple[bytes, ...]:

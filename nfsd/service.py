@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from nfsd import mount, nfs3, nfsacl
+from nfsd import descriptors, mount, nfs3, nfsacl
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, Resolver
 from nfsd.config_file import Config, ExportConfig
@@ -24,7 +24,7 @@ from nfsd.log import LOGGER
 from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
 from nfsd.offer import Offer, work
-from nfsd.options import Refusal, raise_descriptor_limit, version_text
+from nfsd.options import Refusal, version_text
 from nfsd.portmapper import Portmapper
 from nfsd.program import Program
 from nfsd.reach import NOTHING, Reach, by_datagram, reach, registrations, rpcbind_mode
@@ -81,7 +81,7 @@ class Service:
 
         Raises Refusal or ConfigError, with nothing left open.
         """
-        raise_descriptor_limit()
+        descriptors.raise_limit()
         self._trace, self._progress = trace, progress
         self._passed = {f"systemd:{number}": sock for number, sock in enumerate(passed)}
         self._opened: list[_Opened] = []

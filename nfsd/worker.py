@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from nfsd import heap
+from nfsd import descriptors, heap
 from nfsd.balance import Balance
 from nfsd.log import LOGGER
 from nfsd.pulse import Pulse
@@ -102,6 +102,7 @@ def _be_worker(parent: int, ours: socket.socket, in_child: Callable[[], None]) -
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOPS, RELOAD))
         ours.close()
         heap.tune()
+        descriptors.make_room()
         die_with(parent)
         in_child()
         status = 0

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from nfsd import descriptors
 from nfsd.balance import Balance
 from nfsd.client_overlays import IDLE_SECONDS, ClientOverlays, is_client
-from nfsd.options import raise_descriptor_limit
 from overlay import per_client
 from overlay.attributes import Changes
 from overlay.blocking import allow_blocking, forbid_blocking
@@ -204,7 +204,7 @@ def test_nobody_else_on_the_server_gets_to_what_clients_write(tmp_path: Path) ->
 
 def test_deep_trees_are_counted_and_removed(layers: OverlayConfig) -> None:
     """However deep a client nests its directories, deeper than calls or paths can go."""
-    raise_descriptor_limit()
+    descriptors.raise_limit()
     depth = 1500
     per_client.make(layers, CLIENT, 1)
     upper = per_client.of_client(layers, CLIENT).upperdir

@@ -6,6 +6,7 @@ Which worker serves a connection is found out from the outside, by who has the s
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -419,6 +420,15 @@ def test_a_killed_worker_costs_a_connection_and_nothing_else(server: Server) -> 
     assert f"worker {victim} was ended by SIGKILL" in server.output()
     for wire in (*again, one, other):
         wire.close()
+
+
+def test_a_worker_need_not_wait_for_more_descriptors(server: Server) -> None:
+    """Its table of them has room from the start (nfsd.descriptors)."""
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for worker in server.workers:
+        status = Path(f"/proc/{worker}/status").read_text()
+        (size,) = (int(line.split()[1]) for line in status.splitlines() if line[:7] == "FDSize:")
+        assert size >= min(limit, 1 << 16)
 
 
 def test_a_worker_that_is_told_to_stop_is_replaced(server: Server) -> None:
