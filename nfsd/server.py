@@ -38,9 +38,10 @@ _MOMENT_SECONDS: Final = 0.01  # while the parent has as many connections as can
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
 # A thread that computes must soon let the event loop go on.
 _SWITCH_SECONDS: Final = 0.0005
-# The collector looks at some ten thousand new objects in 2 ms, and all wait for it; at
-# those that have stayed, as there may be a million, hardly ever.
-_GC_THRESHOLDS: Final = 2_000, 250, 10
+# The collector looks at some thousand new objects in a fraction of a millisecond, and all wait for
+# it; again at 20,000 that have stayed once, in some 3 ms; and at those that have
+# stayed twice, as there may be a million, hardly ever.
+_GC_THRESHOLDS: Final = 2_000, 10, 250
 
 
 class Server:

@@ -1,7 +1,9 @@
 """What is kept in memory because it was of use lately: bounded dictionaries in a common room.
 
 What is new is young.  When room is needed old entries go, the oldest first.  When
-none is left, those between become old and the young ones become those between.
+none is left, those between become old and the young ones become those between.  So
+that there are some, all become old the first time, and halfway the young ones become
+those between.
 Whatever is asked for is young again, so that what is asked for while it is between
 never gets old.  Each step is short, however much is kept.
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 K = TypeVar("K")
@@ -24,6 +27,8 @@ V = TypeVar("V")
 # Bytes that an entry's place takes: in a dictionary that may just have been
 # enlarged, in the row of those that are old.
 PLACE_BYTES: Final = 128
+# Entries put in a row at a time: some ms for all that there may be are too long.
+_ROW: Final = 4096
 
 
 def _weightless(_: object) -> int:
@@ -81,7 +86,7 @@ class Cache(Generic[K, V]):
         self._young: dict[K, V] = {}
         self._between: dict[K, V] = {}
         self._old: dict[K, V] = {}
-        self._row: list[K] = []  # the old ones, the oldest last
+        self._row: list[K] = []  # the oldest of the old, the very oldest last
         room.add(self)
 
     def get(self, key: K) -> V | None:
@@ -139,21 +144,22 @@ class Cache(Generic[K, V]):
 
     def evict(self) -> None:
         """Let go of the oldest; there is one, and the lock is held."""
+        if not self._between and len(self._old) < len(self._young):  # the first time, mostly
+            self._between, self._young = self._young, {}
         while True:
             if not self._row:
-                self._age()
+                self._line_up()
             key = self._row.pop()
             if key in self._old:
                 self._left(key, self._old.pop(key))
                 return
 
-    def _age(self) -> None:
-        if not self._between:  # the first time: the older half
-            entries = list(self._young.items())
-            half = (len(entries) + 1) // 2
-            self._between, self._young = dict(entries[:half]), dict(entries[half:])
-        self._old, self._between, self._young = self._between, self._young, {}
-        self._row = list(reversed(self._old))
+    def _line_up(self) -> None:
+        """Put the oldest in a row; if none is old, each gets older."""
+        if not self._old:
+            self._old, self._between, self._young = self._between, self._young, {}
+        self._row = list(islice(self._old, _ROW))
+        self._row.reverse()
 
     def _forget(self, key: K) -> None:
         for entries in (self._young, self._between, self._old):
