@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Pipe
 
 import pytest
@@ -19,11 +20,6 @@ from overlay.namespace import AWAKE_SECONDS, Namespace
 LONG = 30.0
 
 
-@pytest.fixture
-def namespaces() -> list[Namespace]:
-    return [Namespace() for _ in range(21)]
-
-
 @pytest.fixture(autouse=True)
 def event_loop() -> Iterator[None]:
     """The test's thread is that of an event loop."""
@@ -32,40 +28,53 @@ def event_loop() -> Iterator[None]:
     allow_blocking()
 
 
-def seconds_awake(namespace: Namespace) -> float:
-    """The processor time that it takes not to get a lock."""
-    begun = time.thread_time()
-    with pytest.raises(WouldBlock), namespace:
-        pass
-    return time.thread_time() - begun
+def hold(namespaces: list[Namespace]) -> None:
+    for each in namespaces:
+        each.__enter__()
 
 
-def test_what_another_process_holds_is_waited_for_awake(namespaces: list[Namespace]) -> None:
+@contextmanager
+def held_by_a_process(namespaces: list[Namespace]) -> Iterator[None]:
     ours, its = Pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            for each in namespaces:
-                each.__enter__()
+            hold(namespaces)
             its.send(None)
             signal.pause()
         finally:
             os._exit(0)
     try:
         assert ours.poll(LONG)
-        # Who has lost the processor meanwhile has had less of it.
-        assert statistics.median(map(seconds_awake, namespaces)) > AWAKE_SECONDS * 0.9
-        assert seconds_awake(namespaces[0]) < AWAKE_SECONDS, "it is known to be held long"
+        yield
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def test_what_a_thread_of_ours_holds_is_waited_for_asleep(namespaces: list[Namespace]) -> None:
-    def hold() -> None:
-        for each in namespaces:
-            each.__enter__()
-
+@contextmanager
+def held_by_a_thread(namespaces: list[Namespace]) -> Iterator[None]:
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(hold).result(LONG)
-        assert min(map(seconds_awake, namespaces)) < AWAKE_SECONDS
+        pool.submit(hold, namespaces).result(LONG)
+        yield
+
+
+def awake(namespaces: list[Namespace]) -> float:
+    """The processor time that it takes not to get a lock, in seconds: the median."""
+
+    def of(namespace: Namespace) -> float:
+        begun = time.thread_time()
+        with pytest.raises(WouldBlock), namespace:
+            pass
+        return time.thread_time() - begun
+
+    return statistics.median(map(of, namespaces))
+
+
+def test_what_another_process_holds_is_waited_for_awake() -> None:
+    """For a while; and what a thread of this process holds is not."""
+    apart, ours = ([Namespace() for _ in range(51)] for _ in range(2))
+    with held_by_a_process(apart), held_by_a_thread(ours):
+        assert awake(apart) - awake(ours) > AWAKE_SECONDS / 2
+        # Now they are known to be held for long.
+        assert abs(awake(apart) - awake(ours)) < AWAKE_SECONDS / 2
