@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from index import xattrs
 from index.fd import Fd, components, is_whiteout, open_name, path_of
@@ -23,23 +24,40 @@ from overlay.node import LowerDir
 from overlay.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class LowerFile:
     """A non-directory found in a lower layer."""
 
-    layer: Layer
-    fd: Fd
-    st: os.stat_result
+    layer: Final[Layer]
+    fd: Final[Fd]
+    st: Final[os.stat_result]
+
+    def __init__(self, layer: Layer, fd: Fd, st: os.stat_result) -> None:
+        self.layer = layer  # written out: quicker (overlay.attributes)
+        self.fd = fd
+        self.st = st
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, init=False)
 class _Step:
     """What one layer says of a path: the object if it has it, and where to go on below."""
 
-    found: tuple[Fd, os.stat_result] | None = None
-    stop: bool = False
-    redirect: bytes | None = None
-    xwhiteouts: bool = False
+    found: Final[tuple[Fd, os.stat_result] | None]
+    stop: Final[bool]
+    redirect: Final[bytes | None]
+    xwhiteouts: Final[bool]
+
+    def __init__(
+        self,
+        found: tuple[Fd, os.stat_result] | None,
+        stop: bool,
+        redirect: bytes | None = None,
+        xwhiteouts: bool = False,
+    ) -> None:
+        self.found = found
+        self.stop = stop
+        self.redirect = redirect
+        self.xwhiteouts = xwhiteouts
 
 
 def find_lower(

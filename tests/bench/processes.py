@@ -57,10 +57,14 @@ def descriptors(pids: Collection[int]) -> int:
 
 
 class Most:
-    """What some processes hold and have open at most, from now on."""
+    """What some processes hold and have open at most, from now on.
 
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
+    A look takes some milliseconds of a processor, which may be that of a call that is timed.
+    """
+
+    def __init__(self, pids: Sequence[int], seconds: float = _OFTEN) -> None:
+        """`seconds`: between two looks."""
+        self._pids, self._pause = pids, seconds
         self._before = resident_bytes(pids)
         self.held = 0  # bytes more than before
         self.opened = 0  # descriptors of the one that has the most
@@ -69,10 +73,11 @@ class Most:
         self._watcher.start()
 
     def _watch(self) -> None:
-        while not self._done.wait(_OFTEN):
-            self._look()
+        while not self._done.wait(self._pause):
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Look now, too."""
         self.held = max(self.held, resident_bytes(self._pids) - self._before)
         self.opened = max(self.opened, descriptors(self._pids))
 
@@ -80,7 +85,7 @@ class Most:
         """Look for the last time."""
         self._done.set()
         self._watcher.join()
-        self._look()
+        self.look()
 
 
 def pin(pids: Collection[int], cpus: Cpus) -> None:

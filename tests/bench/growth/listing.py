@@ -23,6 +23,7 @@ _COUNT: Final = 32 << 10  # bytes of a reply, as Linux asks for
 _SHARES: Final = (0.5, 0.99, 1.0)
 _FIRST: Final = 2.0  # seconds, at most
 _LATER: Final = 10.0  # milliseconds
+_SELDOM: Final = 5.0  # seconds between two looks at the memory, which each spoil a reply
 _READDIRPLUS: Final = NFS["READDIRPLUS"]
 _TEXT: Final = """\
 READDIRPLUS of a directory in a lower layer, 32 KiB a reply, each after the other. The server has
@@ -77,9 +78,10 @@ def measure(site: GrowthSite) -> str:
         make_files(lower / str(size), [f"name{at:07}" for at in range(size)])
         site.disk.sync()
         with site.serving(site.stack([lower]), "--workers", "1") as server:
-            most = Most(server.workers)
+            most = Most(server.workers, _SELDOM)
             for what in ("", "again") if size <= _AGAIN else ("",):
                 found = list_plus(server, str(size))
+                most.look()
                 assert found.entries == size + 2, f"{found.entries} of {size} names"
                 rows.append([f"{size:,}", what, *_cells(found), number(most.held / MIB)])
                 if not what:
