@@ -128,13 +128,6 @@ class _Directories:
                         return identity
         return None
 
-    def leads_to(self, fileid: int) -> bool:
-        """Whether an upper directory is, or will be found to be, that of the entry."""
-        return any(
-            self._entry_to.get(record.path, (None,))[0] == fileid or _is_marked(record, fileid)
-            for record in self._found.dirs
-        )
-
     def findings(self, record: UpperDir) -> Iterator[Finding]:
         """Problems of one upper directory."""
         known = self._entry_to.get(record.path)
