@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from index.fd import Fd
+from index.syscalls import AT_EMPTY_PATH, failure
 
-MAX_HANDLE: Final = 128  # MAX_HANDLE_SZ
-_AT_EMPTY_PATH: Final = 0x1000
+_MAX_HANDLE: Final = 128  # MAX_HANDLE_SZ
 _HEAD: Final = struct.Struct("Ii")  # of struct file_handle: handle_bytes, handle_type
-_HANDLE: Final = struct.Struct(f"Ii{MAX_HANDLE}s")  # the whole
+_HANDLE: Final = struct.Struct(f"Ii{_MAX_HANDLE}s")  # the whole
 
-_libc: Final = ctypes.CDLL(None, use_errno=True)
-_open_by_handle_at: Final = _libc.open_by_handle_at
+_open_by_handle_at: Final = ctypes.CDLL(None, use_errno=True).open_by_handle_at
 # It never waits, so other threads need not be let go on meanwhile.
 _name_to_handle_at: Final = ctypes.PyDLL(None, use_errno=True).name_to_handle_at
 _mount_id: Final = ctypes.byref(ctypes.c_int())  # written, never read
@@ -60,7 +59,7 @@ def handle_of(fd: Fd) -> RealHandle:
 
     Raises EOPNOTSUPP where the filesystem has none.
     """
-    return _handle(fd, b"", _AT_EMPTY_PATH)
+    return _handle(fd, b"", AT_EMPTY_PATH)
 
 
 def handle_at(directory: Fd, name: bytes) -> RealHandle:
@@ -70,10 +69,10 @@ def handle_at(directory: Fd, name: bytes) -> RealHandle:
 
 def _handle(fd: Fd, name: bytes, flags: int) -> RealHandle:
     buffer = _take()
-    _HEAD.pack_into(buffer.memory, 0, MAX_HANDLE, 0)
+    _HEAD.pack_into(buffer.memory, 0, _MAX_HANDLE, 0)
     # A plain number, which ctypes takes without asking what it is.
     if _name_to_handle_at(int(fd), name, buffer.at, _mount_id, flags) < 0:
-        raise _failure()
+        raise failure()
     size, kind, data = _HANDLE.unpack(buffer.memory)
     _spare.append(buffer)
     return RealHandle(kind, data[:size])
@@ -94,10 +93,5 @@ def open_by_handle(mount: Fd, real: RealHandle, flags: int) -> Fd:
     handle = _HEAD.pack(len(real.data), real.type) + real.data
     found = _open_by_handle_at(int(mount), handle, flags | os.O_CLOEXEC)
     if found < 0:
-        raise _failure()
+        raise failure()
     return Fd(found)
-
-
-def _failure() -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number))

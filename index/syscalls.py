@@ -43,10 +43,15 @@ class _MountAttr(ctypes.Structure):
     )
 
 
+def failure() -> OSError:
+    """What the system call has said that failed just now on this thread."""
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
+
+
 def _check(result: int) -> int:
     if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise failure()
     return result
 
 
@@ -71,10 +76,9 @@ _setfsgid = _function("setfsgid", ctypes.c_uint)
 def open_rare_name(directory: Fd, name: bytes) -> tuple[Fd, os.stat_result] | None:
     """As `open_name`, for what mostly is not there: to ask costs half of a failure to open."""
     if _faccessat(directory, name, os.F_OK, _AT_SYMLINK_NOFOLLOW) < 0:
-        number = ctypes.get_errno()
-        if number == errno.ENOENT:
+        if ctypes.get_errno() == errno.ENOENT:
             return None
-        raise OSError(number, os.strerror(number))
+        raise failure()
     return open_name(directory, name)
 
 
