@@ -140,11 +140,8 @@ class Row:
             if number > 1 and again.count(outcome) < number:
                 for outcome in set(again):
                     self._count_again(outcome, again.count(outcome), share)
-            else:  # the usual case, without a call
-                words, first = self.words, outcome - outcome % WIDTH
-                words[outcome] += number
-                words[first + _NANOSECONDS] += share * number
-                words[first + _TIMES + _class_of(share)] += number
+            else:  # the usual case
+                self._count_again(outcome, number, share)
             again.clear()
         self._others = 0
 
