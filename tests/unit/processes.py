@@ -83,10 +83,30 @@ class Process:
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
         if self._pipe in self._ends:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+            kill(self.pid)
             self._pipe.close()
             self._ends.remove(self._pipe)
+
+
+def one_that_has(done: Callable[[], object]) -> int:
+    """The pid of a process that has done this, and does no more until it is killed."""
+    ours, its = Pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            done()
+            its.send(None)
+            signal.pause()
+        finally:
+            os._exit(0)
+    assert ours.poll(_LIMIT), "the other process does not get that far"
+    return pid
+
+
+def kill(pid: int) -> None:
+    """kill -9, and wait until it is gone."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 @contextmanager

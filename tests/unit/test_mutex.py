@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-from multiprocessing.connection import Pipe
 
 from overlay.mutex import Mutex, mutexes
+from tests.unit.processes import kill, one_that_has
 
 SHORT = 0.05
 LONG = 30.0
@@ -16,23 +15,12 @@ LONG = 30.0
 
 def held_by_another(mutex: Mutex) -> int:
     """The pid of a process that holds it until it is killed."""
-    ours, its = Pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            mutex.acquire()
-            mutex.acquire()
-            its.send(None)
-            signal.pause()
-        finally:
-            os._exit(0)
-    assert ours.poll(LONG), "the other process does not get it"
-    return pid
 
+    def take() -> None:
+        mutex.acquire()
+        mutex.acquire()
 
-def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    return one_that_has(take)
 
 
 def test_it_excludes_other_processes() -> None:

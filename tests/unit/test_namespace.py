@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.connection import Pipe
+from functools import partial
 
 import pytest
 
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.errors import WouldBlock
 from overlay.namespace import AWAKE_SECONDS, Namespace
+from tests.unit.processes import kill, one_that_has
 
 LONG = 30.0
 
@@ -35,21 +34,11 @@ def hold(namespaces: list[Namespace]) -> None:
 
 @contextmanager
 def held_by_a_process(namespaces: list[Namespace]) -> Iterator[None]:
-    ours, its = Pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            hold(namespaces)
-            its.send(None)
-            signal.pause()
-        finally:
-            os._exit(0)
+    pid = one_that_has(partial(hold, namespaces))
     try:
-        assert ours.poll(LONG)
         yield
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        kill(pid)
 
 
 @contextmanager
