@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nfsd.program import Caller, Effect, Procedure, Program
+from nfsd.replay import Entry
 from nfsd.tally import first_word
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.rpc import (
@@ -73,17 +74,37 @@ class Route:
 class Peer:
     """One client's address, how it calls, and the headers it has used lately."""
 
-    __slots__ = ("address", "is_datagram", "local", "port", "routes")
+    __slots__ = (
+        "address",
+        "connection",
+        "is_datagram",
+        "local",
+        "port",
+        "routes",
+        "source",
+        "unacknowledged",
+    )
 
     def __init__(
-        self, address: str, port: int, local: str = "", *, is_datagram: bool = False
+        self,
+        address: str,
+        port: int,
+        local: str = "",
+        *,
+        is_datagram: bool = False,
+        connection: int = 0,
     ) -> None:
-        """`local`: the address of ours that it calls."""
+        """`local`: the address of ours that it calls; `connection`: see nfsd.replay."""
         self.address = address
         self.port = port
         self.local = local
         self.is_datagram = is_datagram
+        self.connection = connection
+        # Who may send a call again: by UDP there is no connection that tells clients apart.
+        self.source = f"{address} {port}" if is_datagram else address
         self.routes: dict[bytes, Route] = {}  # by all of a header but its xid
+        # Answers of the duplicate-request cache that may not have arrived: threads append.
+        self.unacknowledged: list[Entry] = []
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error

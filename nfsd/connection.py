@@ -27,6 +27,7 @@ from nfsd.pacing import settle
 from nfsd.record import RecordReader, SpareBuffers
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
+from nfsd.tcp import socket_cookie, unacknowledged_bytes
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
 from overlay.page_cache import Pages
@@ -40,6 +41,7 @@ BATCH_BYTES: Final = 1 << 20
 JOIN_BYTES: Final = 64 << 10  # below this one copy is cheaper than a long vector
 _SHARED_BYTES: Final = 64 << 10  # what one read takes of anything small
 SPARE_BUFFERS: Final = 8  # for large records
+_UNACKNOWLEDGED: Final = 32  # answers, after which it is asked whether they have arrived
 VECTOR_MAX: Final = 512  # buffers in one system call, half of what Linux takes
 
 
@@ -66,7 +68,8 @@ class Connection:
     ) -> None:
         """`begun`: what another worker has read of a call that is not complete."""
         address, port = sock.getpeername()[:2]
-        self.peer = Peer(address, port, sock.getsockname()[0])
+        local = sock.getsockname()[0]
+        self.peer = Peer(address, port, local, connection=socket_cookie(sock))
         self._sock = sock
         self._fd = sock.fileno()
         self._receive, self._transmit = sock.recv_into, sock.send
@@ -118,8 +121,16 @@ class Connection:
             self._sock.close()
             self._closed(self)
 
+    def look_for_acknowledgement(self) -> None:
+        """Note if the client's machine has acknowledged all that was answered (nfsd.replay)."""
+        is_all_sent = not (self._unsent or self._slow)
+        if self.peer.unacknowledged and is_all_sent and not unacknowledged_bytes(self._fd):
+            self._dispatcher.arrived(self.peer)
+
     def _let_go(self) -> None:
         """Have nothing to do with the socket any more."""
+        self.look_for_acknowledgement()
+        self._dispatcher.lost(self.peer)
         self._is_closed = True
         self._watched = 0
         self._loop.forget(self._fd)
@@ -197,6 +208,8 @@ class Connection:
     def _answer(self) -> None:
         """Answer calls that wait, a batch at most."""
         self._is_scheduled = False
+        if len(self.peer.unacknowledged) >= _UNACKNOWLEDGED:
+            self.look_for_acknowledgement()
         parts: Parts = []
         size = calls = 0
         self.last_used = begun = monotonic_ns()
@@ -232,6 +245,7 @@ class Connection:
         if isinstance(record, memoryview):
             self._spare.give_back(record)
         if self._is_closed:
+            self._dispatcher.lost(self.peer)
             return
         if not future.cancelled():
             parts = future.result()

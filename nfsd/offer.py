@@ -42,7 +42,7 @@ def work(offer: Offer, post: Post) -> None:
     if offer.locks is not None:
         offer.locks.sockets.close()
     if offer.replays is not None:
-        offer.replays.join(post.slot, post.seat, post.seats)
+        offer.replays.join(post.slot)
     server = Server(
         *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
         *(offer.exports.attend, offer.datagrams),

@@ -26,9 +26,9 @@ from nfsd.calls import (
 )
 from nfsd.kept import KeptReplies
 from nfsd.log import LOGGER, ONCE, log_exception_once
-from nfsd.program import Caller, Procedure, Program
+from nfsd.program import Caller, Program
 from nfsd.record import mark
-from nfsd.replay import Fate, ReplayCache
+from nfsd.replay import Entry, Fate, ReplayCache
 from nfsd.tally import Tally, kept_outcome, status_name
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode
 from nfsd.xdr.rpc import AUTH_NONE, GARBAGE_ARGS, MSG_ACCEPTED, REPLY, SYSTEM_ERR
@@ -122,7 +122,7 @@ class Dispatcher:
         try:
             if route is None:
                 route, at = self._switchboard.examine(head, peer)
-            reply, status, moved = self._make(route, at, record, keep=keep)
+            reply, status, moved = self._make(route, at, record, peer, keep=keep)
         except WouldBlock:
             raise
         except Exception as error:
@@ -152,7 +152,7 @@ class Dispatcher:
         self._tally.refused(error.reason)
         return [error.reply(head)]
 
-    def _make(self, route: Route, at: int, record: Buffer, *, keep: bool) -> Made:
+    def _make(self, route: Route, at: int, record: Buffer, peer: Peer, *, keep: bool) -> Made:
         """Make a call whose arguments begin at `at`."""
         procedure = route.procedure
         try:
@@ -160,7 +160,7 @@ class Dispatcher:
         except XdrError as error:
             raise accepted(f"{procedure.name}: {error}", GARBAGE_ARGS) from error
         if procedure.again is not None and self._replays is not None:
-            return self._make_once(self._replays, procedure, route.caller, arguments, record)
+            return self._make_once(self._replays, route, arguments, record, peer)
         if keep and route.lasts and type(record) is bytes:
             return self._make_and_keep(route, arguments, record, at)
         reply: Parts = [bytes(record[:4]) + _SUCCESS]
@@ -190,19 +190,22 @@ class Dispatcher:
     def _make_once(
         self,
         replays: ReplayCache,
-        procedure: Procedure,
-        caller: Caller,
+        route: Route,
         arguments: Any,  # noqa: ANN401 - by procedure
         record: Buffer,
+        peer: Peer,
     ) -> Made:
         """Make a call that must not be made twice (nfsd.replay)."""
-        entry, run = replays.begin(caller.address, record), procedure.run
+        procedure = route.procedure
+        entry, run = replays.begin(peer.source, record, peer.connection), procedure.run
         if entry.fate is not Fate.NEW:
-            if entry.fate is Fate.RUNNING:
+            if entry.fate is Fate.RUNNING or entry.fate is Fate.SENT:
                 may_block()
-                entry = replays.begin_after(caller.address, record)
-            self._tally.repeated(entry.fate)
+                entry = replays.begin_after(peer.source, record, peer.connection)
+            if entry.fate is not Fate.NEW:
+                self._tally.repeated(entry.fate)
             if entry.fate is Fate.DONE:
+                self._note(entry, peer)
                 return [entry.reply], _STATUS.unpack_from(entry.reply, _STATUS_AT)[0], 0
             if entry.fate is Fate.RUNNING:
                 return [], 0, 0
@@ -210,7 +213,7 @@ class Dispatcher:
                 run = procedure.again
         packed: Parts = [bytes(record[:4]), _SUCCESS]
         try:
-            result = run(caller, arguments)
+            result = run(route.caller, arguments)
             procedure.pack(result, packed)
         except BaseException:
             replays.cancel(entry)
@@ -218,9 +221,27 @@ class Dispatcher:
         reply = b"".join(packed)
         if procedure.is_final(result):
             replays.finish(entry, reply)
+            self._note(entry, peer)
         else:
             replays.cancel(entry)
         return [reply], procedure.status(result), 0
+
+    def _note(self, entry: Entry, peer: Peer) -> None:
+        """Have the connection tell whether an answer has arrived."""
+        if not peer.is_datagram:
+            peer.unacknowledged.append(entry)
+
+    def arrived(self, peer: Peer) -> None:
+        """The machine of the client has acknowledged all answers of a connection."""
+        entries, peer.unacknowledged = peer.unacknowledged, []
+        if self._replays is not None:
+            self._replays.acknowledged(entries)
+
+    def lost(self, peer: Peer) -> None:
+        """The connection is no more, and not all answers were acknowledged."""
+        entries, peer.unacknowledged = peer.unacknowledged, []
+        if self._replays is not None:
+            self._replays.lost(entries)
 
     def _log(
         self,

@@ -123,6 +123,8 @@ class Server:
 
     def _go_on(self) -> None:
         self._beat()
+        for connection in self._connections:
+            connection.look_for_acknowledgement()
         self._loop.call_later(BEAT_SECONDS, self._go_on)
 
     def _leave(self) -> None:

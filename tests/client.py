@@ -80,10 +80,18 @@ class Client:
         cred: opaque_auth | None = None,
         timeout: float = 90.0,
         source: tuple[str, int] | None = None,
+        receive_bytes: int | None = None,
     ) -> None:
+        """`receive_bytes`: the size of the socket's receive buffer, if it is to be small."""
         self.cred = auth_sys() if cred is None else cred
         self._xid = 0
-        self._socket = socket.create_connection((host, port), timeout, source)
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._socket.settimeout(timeout)
+        if receive_bytes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        if source is not None:
+            self._socket.bind(source)
+        self._socket.connect((host, port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream = self._socket.makefile("rb", buffering=1 << 20)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ from nfsd.xdr.nfs3 import (
     LINK3args,
     MKDIR3args,
     MKNOD3args,
+    READDIRPLUS3args,
     RENAME3args,
     SETATTR3args,
     SYMLINK3args,
@@ -109,9 +113,11 @@ def test_the_first_answer_after_a_crash(server: Server, procedure: str) -> None:
     wire = Wire(server.port)
     message = record(wire.client, procedure, make(wire))
     another = record(wire.client, procedure, make(wire))
-    first = answer(server.port, message)
+    wire.client.send(message)
+    first = wire.client.record()
     assert status(first) == NFS3_OK
-    assert answer(server.port, message) == first
+    wire.client.send(message)
+    assert wire.client.record() == first
     wire.close()
     server.restart(crash=True)
     assert answer(server.port, message) == first
@@ -138,8 +144,55 @@ def test_begun_and_done_but_never_answered(server: Server, procedure: str) -> No
 def test_a_failure_is_kept_too(server: Server) -> None:
     wire = Wire(server.port)
     message = record(wire.client, "MKDIR", MKDIR3args(wire.parent("empty"), sattr(0o755)))
-    first = answer(server.port, message)
+    wire.client.send(message)
+    first = wire.client.record()
     assert status(first) == NFS3ERR_EXIST
     wire.rmdir("empty")
-    assert answer(server.port, message) == first
+    wire.client.send(message)
+    assert wire.client.record() == first
+    wire.close()
+
+
+def test_an_equal_call_of_a_later_connection_is_made(server: Server) -> None:
+    """Programs whose xids begin with the same number are many on one machine."""
+    wire = Wire(server.port)
+    message = record(wire.client, "MKDIR", MKDIR3args(wire.parent("new"), sattr(0o755)))
+    assert status(answer(server.port, message)) == NFS3_OK
+    wire.rmdir("new")
+    assert status(answer(server.port, message)) == NFS3_OK
+    wire.lookup("new")
+    wire.close()
+
+
+def test_an_equal_call_of_another_open_connection_is_made(server: Server) -> None:
+    wire = Wire(server.port)
+    guarded = CREATE3args(wire.parent("lock"), createhow3(GUARDED, sattr(0o644)))
+    message = record(wire.client, "CREATE", guarded)
+    with Client(server.port) as one, Client(server.port) as other:
+        one.send(message)
+        assert status(one.record()) == NFS3_OK
+        other.send(message)
+        assert status(other.record()) == NFS3ERR_EXIST
+    wire.close()
+
+
+def test_an_answer_that_the_client_never_had_is_given_again(server: Server) -> None:
+    """The client takes nothing, so its machine acknowledges nothing more, and resets."""
+    wire = Wire(server.port)
+    message = record(wire.client, "REMOVE", wire.parent("file"))
+    reading = NFS["READDIRPLUS"]
+    large: Parts = []
+    reading.pack_arguments(READDIRPLUS3args(wire.root, 0, bytes(8), 4096, 1 << 16), large)
+    for number in range(300):
+        wire.create(f"{number}".rjust(200, "x"))
+    deaf = Client(server.port, receive_bytes=4096)
+    for _ in range(40):
+        deaf.send(deaf.message(NFS_PROGRAM, NFS_V3, reading.number, b"".join(large)))
+    deaf.send(message)
+    until = time.monotonic() + 60
+    while b"file" in wire.names(wire.root):
+        assert time.monotonic() < until
+    deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    deaf.close()
+    assert status(answer(server.port, message)) == NFS3_OK
     wire.close()

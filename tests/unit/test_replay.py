@@ -144,7 +144,7 @@ class Other:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                cache.join(slot, slot, 2)
+                cache.join(slot)
                 for answer in steps():
                     pipe.send(answer)
                 signal.pause()
@@ -158,6 +158,80 @@ class Other:
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+
+
+def test_an_acknowledged_answer_is_for_its_connection_alone(file: Fd) -> None:
+    cache = ReplayCache(file)
+    entry = cache.begin("a", b"call", 1)
+    cache.finish(entry, b"answer")
+    assert cache.begin("a", b"call", 2).fate is Fate.SENT
+    cache.acknowledged([entry])
+    assert cache.begin("a", b"call", 1).fate is Fate.DONE  # it was sent before the answer came
+    cache.acknowledged([cache.begin("a", b"call", 1)])
+    assert cache.begin("a", b"call", 2).fate is Fate.NEW
+
+
+def test_an_answer_that_was_lost_is_given_on_another_connection(file: Fd) -> None:
+    cache = ReplayCache(file)
+    entry = cache.begin("a", b"call", 1)
+    cache.finish(entry, b"answer")
+    cache.lost([entry])
+    again = cache.begin("a", b"call", 2)
+    assert (again.fate, again.reply) == (Fate.DONE, b"answer")
+    cache.lost([entry])  # says nothing of what was sent since
+    assert cache.begin("a", b"call", 3).fate is Fate.SENT
+    cache.acknowledged([again])
+    assert cache.begin("a", b"call", 3).fate is Fate.NEW
+
+
+def test_an_answer_is_given_again_when_the_process_died(file: Fd) -> None:
+    dead = ReplayCache(file)
+    entries = [dead.begin("a", call, 1) for call in (b"one", b"two")]
+    for entry in entries:
+        dead.finish(entry, b"answer")
+    dead.acknowledged(entries[:1])
+    cache = ReplayCache(file)
+    assert cache.begin("a", b"one", 2).reply == b"answer"
+    assert cache.begin("a", b"two", 2).reply == b"answer"
+
+
+def test_what_may_still_arrive_is_waited_for(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ReplayCache(file)
+    entry = cache.begin("a", b"call", 1)
+    cache.finish(entry, b"answer")
+    found: list[replay.Entry] = []
+    waiting = threading.Thread(target=lambda: found.append(cache.begin_after("a", b"call", 2)))
+    waiting.start()
+    time.sleep(0.1)
+    assert not found
+    cache.acknowledged([entry])
+    waiting.join(10)
+    assert [one.fate for one in found] == [Fate.NEW]
+    monkeypatch.setattr(replay, "_PATIENCE", {Fate.SENT: 0.05})
+    cache.finish(found[0], b"another")
+    assert cache.begin_after("a", b"call", 3).reply == b"another"
+
+
+def test_a_client_does_not_push_out_the_answers_of_others(file: Fd) -> None:
+    cache = ReplayCache(file)
+    few = [b"%d" % number for number in range(500)]
+    for call in few:
+        cache.finish(cache.begin("b", call), call)
+    for number in range(50_000):
+        cache.finish(cache.begin("a", b"%d" % number), b"")
+    assert [cache.begin("b", call).reply for call in few] == few
+
+
+def test_an_answer_that_nobody_wants_makes_room(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "_SETS", 1)
+    cache = ReplayCache(file)
+    entries = [cache.begin(str(number), b"call") for number in range(8)]  # so many places
+    for entry in entries:
+        cache.finish(entry, b"answer")
+    cache.acknowledged(entries[5:6])
+    cache.finish(cache.begin("8", b"call"), b"answer")
+    kept = [cache.begin(str(number), b"call", 0).reply for number in (0, 1, 2, 3, 4, 6, 7, 8)]
+    assert kept == [b"answer"] * 8
 
 
 def test_a_call_under_way_in_another_process(file: Fd) -> None:
