@@ -1,16 +1,23 @@
-"""What the parent process waits for: descriptors that become readable, and times that come."""
+"""What the parent process waits for: descriptors that become readable, and times that come.
+
+Rule: an action that fails is logged, and ends nothing.
+"""
 
 from __future__ import annotations
 
 import selectors
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
+
+from nfsd.log import log_exception_once
 
 
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
+
+_BREATH_SECONDS: Final = 0.02
 
 Action: TypeAlias = Callable[[], None]
 
@@ -46,15 +53,23 @@ class Agenda:
         patience = None if until is None else max(0.0, until - time.monotonic())
         for key, _ in self._selector.select(patience):
             if self._selector.get_map().get(key.fd) == key:  # else what was done before ended it
-                key.data()
+                _do(key.data)
 
     def do_due(self) -> None:
         """Do what the time has come for."""
         now = time.monotonic()
         for action in [each for each, when in self._due.items() if when <= now]:
             del self._due[action]
-            action()
+            _do(action)
 
     def close(self) -> None:
         """In a process just forked: wait for nothing, and leave the parent's descriptors."""
         self._selector.close()
+
+
+def _do(action: Action) -> None:
+    try:
+        action()
+    except Exception as error:
+        log_exception_once("the parent process", error)
+        time.sleep(_BREATH_SECONDS)  # what failed may come up again at once

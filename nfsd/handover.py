@@ -16,6 +16,7 @@ import struct
 from typing import Final, NamedTuple
 
 from nfsd.balance import NOWHERE
+from nfsd.log import LOGGER, ONCE
 
 _PLACE: Final = struct.Struct("i")
 
@@ -36,14 +37,30 @@ def channel() -> tuple[socket.socket, socket.socket]:
     return ends
 
 
+class LostError(OSError):
+    """A connection came for which there was no descriptor: its client finds it closed."""
+
+    def __init__(self, place: int) -> None:
+        super().__init__(errno.EMFILE, os.strerror(errno.EMFILE))
+        self.place = place
+
+
 def give(to: socket.socket, connection: Given) -> bool:
-    """Send a connection, which the sender still has to close; whether it could be taken."""
+    """Send a connection, which the sender still has to close.
+
+    Whether it could be taken; if not, as when there is no memory or no descriptor for it,
+    it can be tried again a little later.
+    """
     fds = [connection.sock.fileno()]
     try:
         if connection.begun:
             fds.append(_in_memory(connection.begun))
         socket.send_fds(to, [_PLACE.pack(connection.place)], fds)
     except (BlockingIOError, ConnectionError):
+        return False
+    except OSError as error:
+        if ONCE.first("give", error.errno):
+            LOGGER.error("a connection cannot be given on at present: %s", error.strerror)
         return False
     finally:
         for fd in fds[1:]:
@@ -54,8 +71,8 @@ def give(to: socket.socket, connection: Given) -> bool:
 def take(source: socket.socket) -> Given | None:
     """Receive a connection; None if there is none at present.
 
-    Raises EOFError when no more will come, and EMFILE, with the connection lost, when
-    no further descriptor can be opened.
+    Raises EOFError when no more will come, LostError when no further descriptor can
+    be opened, another OSError if it is to be tried again a little later.
     """
     try:
         data, fds, flags, _ = socket.recv_fds(source, _PLACE.size, 2)
@@ -63,15 +80,15 @@ def take(source: socket.socket) -> Given | None:
         return None
     if not data:
         raise EOFError
+    (place,) = _PLACE.unpack(data)
     if not fds or flags & socket.MSG_CTRUNC:
         for fd in fds:
             os.close(fd)
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        raise LostError(place)
     begun = b""
     if len(fds) > 1:
         with open(fds[1], "rb") as file:
             begun = file.read()
-    (place,) = _PLACE.unpack(data)
     return Given(socket.socket(fileno=fds[0]), place, begun)
 
 

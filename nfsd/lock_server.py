@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from nfsd.accepting import PAUSE_SECONDS, Acceptor
 from nfsd.asyncio_loop import AsyncioLoop
 from nfsd.bell import Bell
 from nfsd.callbacks import Callbacks
@@ -32,7 +33,7 @@ from nfsd.lock_manager import LockManager
 from nfsd.lock_messenger import LockMessenger
 from nfsd.lock_sockets import LockSockets
 from nfsd.lock_table import NOBODY, Client
-from nfsd.log import LOGGER, ONCE
+from nfsd.log import LOGGER
 from nfsd.nlm import LockProgram
 from nfsd.nsm import StatusProgram
 from nfsd.pulse import BEAT_SECONDS
@@ -111,6 +112,7 @@ class LockServer:
         self._dispatcher.trace = trace
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="locks")
         self._memory = Memory()
+        self._acceptor = Acceptor()
         self._connections: dict[Connection, None] = {}
 
     def run(self) -> None:
@@ -163,17 +165,24 @@ class LockServer:
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_AT_ONCE):
             try:
-                sock, _ = listener.accept()
-            except (BlockingIOError, ConnectionError):
-                return
+                accepted = self._acceptor.accept(listener)
             except OSError as error:
-                if ONCE.first("accept", error.errno):
-                    LOGGER.error("cannot accept connections: %s", error.strerror)
-                self._close_one()
+                self._accept_later(listener, error)
                 return
+            if accepted is None:
+                return
+            sock, _ = accepted
             if len(self._connections) >= _CONNECTIONS_MAX:
                 self._close_one()
             self._connect(sock)
+
+    def _accept_later(self, listener: socket.socket, error: OSError) -> None:
+        """After an error that lasts: make room, and try again a little later."""
+        self._close_one()
+        self._acceptor.refuse(listener, error)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        loop.call_later(PAUSE_SECONDS, loop.add_reader, listener, self._accept, listener)
 
     def _connect(self, sock: socket.socket) -> None:
         try:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from nfsd.accepting import Acceptor
 from nfsd.exposition import CONTENT_TYPE
 
 _AT_ONCE: Final = 8  # connections
@@ -26,6 +27,7 @@ class Scrape:
     def __init__(self, listener: socket.socket, page: Callable[[], str]) -> None:
         self._listener = listener
         self._page = page
+        self._acceptor = Acceptor()
         self._requests: dict[socket.socket, bytes] = {}  # as far as they have come, oldest first
         self._selector = selectors.EpollSelector()
         listener.setblocking(False)
@@ -42,15 +44,20 @@ class Scrape:
 
     def close(self) -> None:
         """Let go of everything, in the process that serves or in one forked from it."""
+        self._acceptor.close()
         for sock in (self._listener, *self._requests):
             sock.close()
         self._selector.close()
 
     def _accept(self) -> None:
         try:
-            sock, _ = self._listener.accept()
-        except OSError:
-            return  # gone again, or no descriptor is left: it asks again
+            accepted = self._acceptor.accept(self._listener)
+        except OSError as error:
+            self._acceptor.refuse(self._listener, error)
+            return
+        if accepted is None:
+            return
+        sock, _ = accepted
         if len(self._requests) >= _AT_ONCE:
             self._drop(next(iter(self._requests)))
         sock.setblocking(False)

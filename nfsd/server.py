@@ -20,7 +20,7 @@ from typing import Final
 from nfsd.bell import Bell
 from nfsd.connection import Connection, Memory
 from nfsd.datagrams import NO_DATAGRAMS, Datagrams, DatagramService
-from nfsd.handover import Given, give, take
+from nfsd.handover import Given, LostError, give, take
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, Loop
 from nfsd.pulse import BEAT_SECONDS
@@ -165,9 +165,10 @@ class Server:
             except EOFError:
                 self._leave()
                 return
-            except OSError as error:
-                if ONCE.first("take", error.errno):
-                    LOGGER.error("cannot take a connection: %s", error.strerror)
+            except LostError as lost:
+                if ONCE.first("take", lost.errno):
+                    LOGGER.error("cannot take a connection: %s", lost.strerror)
+                self._closed(lost.place)
                 self._close_one()
                 continue
             if given is None:

@@ -81,9 +81,15 @@ def start(post: Post, ours: socket.socket, in_child: Callable[[], None]) -> Work
             _be_worker(parent, ours, in_child)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOPS, RELOAD))
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
     return Worker(
         pid,
-        os.pidfd_open(pid),
+        pidfd,
         post.seat,
         post.slot,
         ours,

@@ -26,10 +26,11 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
+from nfsd.accepting import PAUSE_SECONDS, Acceptor
 from nfsd.agenda import Agenda
 from nfsd.balance import Balance
-from nfsd.handover import Given, channel, give, take
-from nfsd.log import LOGGER, ONCE
+from nfsd.handover import Given, LostError, channel, give, take
+from nfsd.log import LOGGER
 from nfsd.metrics import Staff
 from nfsd.pacing import prepare
 from nfsd.pulse import Pulse
@@ -39,7 +40,6 @@ from nfsd.worker import RELOAD, STOPS, Crew, Post, Worker, how_it_ended, start
 WORKERS_MAX: Final = 64
 SLOTS: Final = 2 * WORKERS_MAX  # those who leave and those who begin
 _ACCEPT_AT_ONCE: Final = 64
-_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _STOP_SECONDS: Final = 10.0  # until workers that do not stop are killed
 _LEAVE_SECONDS: Final = 60.0  # until one is that retires: a copy-up may take long
 _PAUSE_SECONDS: Final = 1.0  # after what would fail again if it were tried again at once
@@ -71,6 +71,7 @@ class Workers:
     def __init__(self, ended: Callable[[int, int], None]) -> None:
         self._ended = ended
         self._agenda = Agenda()
+        self._acceptor = Acceptor()
         self._workers: dict[int, Worker] = {}  # by seat
         self._leaving: set[Worker] = set()
         self._numbers = itertools.count(1)
@@ -231,17 +232,16 @@ class Workers:
     def _accept_one(self, listener: socket.socket) -> bool:
         """Whether there was a connection to be accepted."""
         try:
-            sock, address = listener.accept()
-        except (BlockingIOError, ConnectionError, InterruptedError):
-            return False
+            accepted = self._acceptor.accept(listener)
         except OSError as error:
-            if error.errno not in _EXHAUSTED:
-                raise
-            if ONCE.first("accept", error.errno):
-                LOGGER.error("cannot accept connections: %s", error.strerror)
+            if self._acceptor.refuse(listener, error):
+                return True
             self._accept_no_more()
-            self._agenda.later(self._accept_more, _PAUSE_SECONDS)
+            self._agenda.later(self._accept_more, PAUSE_SECONDS)
             return False
+        if accepted is None:
+            return False
+        sock, address = accepted
         self._accepted += 1
         self._waiting.append(_Waiting(sock, address[0]))
         return True
@@ -277,7 +277,7 @@ class Workers:
             except (EOFError, ConnectionError):
                 self._agenda.off(worker.channel)
                 break
-            except OSError as error:
+            except LostError as error:
                 LOGGER.error("cannot take a connection back: %s", error.strerror)
                 continue
             if given is None:
@@ -328,6 +328,7 @@ class Workers:
     def _be_one(self, post: Post) -> None:
         """In a process just forked, which has the parent's descriptors and must not keep them."""
         self._agenda.close()
+        self._acceptor.close()
         for sock in (*self._listeners, self._wake, self._waker):
             sock.close()
         for each in self._attended:

@@ -1,0 +1,159 @@
+"""No error of accept(2) ends anything: the next connection is served."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from nfsd.accepting import Acceptor
+from nfsd.handover import Given, LostError, channel, give, take
+from nfsd.listeners import stream_socket
+from nfsd.nlm import NLM
+from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3
+from tests.client import Client
+from tests.conformance.machine import command, program
+from tests.conformance.server import Server, Stack
+from tests.scraped import OPTIONS, page
+
+SHIM = Path(__file__).with_name("accept_error.c")
+ERRORS = ["EPROTO", "EPERM", "EHOSTUNREACH", "ENETDOWN", "ETIMEDOUT", "ECONNABORTED", "EINTR"]
+ERRORS += ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EIO"]
+PATIENCE = 60.0
+
+
+@contextmanager
+def failing(place: Path) -> Iterator[tuple[Server, Path]]:
+    """A server whose next accept(2) fails with the errno that is written to a file."""
+    shim, error, lower = place / "shim.so", place / "error", place / "lower"
+    flags = ("-shared", "-fPIC", "-O", "-o", shim, SHIM, "-ldl")
+    command([program("cc", "gcc"), *flags], timeout=120)
+    lower.mkdir()
+    server = Server(
+        Stack.over([lower], place),
+        place / "log",
+        arguments=OPTIONS,
+        environment={"LD_PRELOAD": str(shim), "ACCEPT_ERROR": str(error)},
+    )
+    server.start()
+    try:
+        yield server, error
+        server.stop()
+    finally:
+        server.kill()
+
+
+def ping(port: int, number: int, version: int) -> None:
+    with Client(port, timeout=PATIENCE) as client:
+        client.send(client.message(number, version, 0, b""))
+        client.reply()
+
+
+def look(server: Server) -> None:
+    with urllib.request.urlopen(page(server), timeout=PATIENCE) as answer:
+        assert b"overlay_nfsd_workers" in answer.read()
+
+
+def test_no_error_of_accept_ends_the_server(tmp_path: Path) -> None:
+    """At the port of NFS, at that of locks and at that of the numbers."""
+    with failing(tmp_path) as (server, error):
+        ways: list[Callable[[], None]] = [
+            partial(ping, server.port, NFS_PROGRAM, NFS_V3),
+            partial(ping, server.lock_port, *NLM),
+            partial(look, server),
+        ]
+        for way in ways:
+            way()
+        before = server.processes
+        for name in ERRORS:
+            for way in ways:
+                new = error.with_suffix(".new")
+                new.write_text(str(getattr(errno, name)))
+                new.rename(error)
+                until_served(way, error)
+                assert server.running, f"{name} has ended it"
+        assert server.processes == before
+        said = server.output()
+        assert len(ERRORS) <= said.count("cannot accept connections") <= 3 * len(ERRORS)
+
+
+def until_served(way: Callable[[], None], error: Path) -> None:
+    """Ask until the error has come and somebody is served after it."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        has_come = not error.exists()
+        try:
+            way()
+        except (ConnectionError, EOFError, urllib.error.URLError):
+            pass  # this is the one that was lost
+        else:
+            if has_come:
+                return
+        assert time.monotonic() < deadline, "nobody is served any more"
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """No further descriptor can be opened in this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    fd = os.open("/", os.O_PATH)
+    taken = [fd]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fd + 1, hard))
+    try:
+        while True:
+            try:
+                taken.append(os.dup(fd))
+            except OSError as error:
+                assert error.errno == errno.EMFILE
+                break
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in taken:
+            os.close(each)
+
+
+def test_without_a_descriptor_who_comes_is_refused() -> None:
+    acceptor = Acceptor()
+    with stream_socket(socket.AF_INET, ("127.0.0.1", 0)) as listener:
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(5)]
+        with no_descriptor_left():
+            for client in clients[:4]:
+                with pytest.raises(OSError, match="Too many open files") as caught:
+                    acceptor.accept(listener)
+                assert acceptor.refuse(listener, caught.value)
+                client.settimeout(PATIENCE)
+                assert client.recv(1) == b""
+        accepted = acceptor.accept(listener)
+        assert accepted is not None
+        assert accepted[1] == clients[4].getsockname()
+        assert acceptor.accept(listener) is None
+        assert not acceptor.refuse(listener, OSError(errno.ENOBUFS, ""))
+        accepted[0].close()
+        for client in clients:
+            client.close()
+    acceptor.close()
+
+
+def test_a_connection_that_cannot_be_taken_leaves_its_place() -> None:
+    ours, its = channel()
+    sock, other = socket.socketpair()
+    assert give(ours, Given(sock, 7))
+    with no_descriptor_left():
+        with pytest.raises(LostError) as lost:
+            take(its)
+        assert not give(ours, Given(sock, 8, b"begun"))  # there is no file for what was begun
+    assert lost.value.place == 7
+    assert take(its) is None
+    for each in (ours, its, sock, other):
+        each.close()
