@@ -25,6 +25,7 @@ from index.fd import DIR_FLAGS, Fd, open_at, open_dir
 from index.locks import ProcessLock, hold
 from index.syscalls import RENAME_NOREPLACE, rename
 
+KEY: Final = b"key"
 KEY_SIZE: Final = 32
 REMOVING: Final = b"removing#"
 LAST_MOUNT: Final = b"kernel-work"  # in identity/: the kernel mount that was last seen
@@ -52,15 +53,15 @@ class Workdir:
 
     def key(self) -> bytes:
         """The secret that signs handles: made once, kept for ever, readable by root alone."""
-        kept = self.read(b"key")
+        kept = self.read(KEY)
         if kept is not None and len(kept) == KEY_SIZE:
             return kept
-        self.write(b"key", secrets.token_bytes(KEY_SIZE))
+        self.write(KEY, secrets.token_bytes(KEY_SIZE))
         return self.key()
 
     def read(self, name: bytes) -> bytes | None:
         """The contents of a file in `identity/`, None if there is none."""
-        return _read(self.identity, name)
+        return read_file(self.identity, name)
 
     def write(self, name: bytes, data: bytes) -> None:
         """Replace a file in `identity/`, whole or not at all, on stable storage."""
@@ -78,7 +79,7 @@ class Workdir:
 
     def retired_exports(self) -> frozenset[int]:
         """The ids of exports that are no more: their handles are stale."""
-        return frozenset(map(int, (_read(self.root, _RETIRED_EXPORTS) or b"").split()))
+        return retired_exports(self.root)
 
     def retire_export(self, export: int) -> None:
         """Have the handles of an export be stale for ever; `dissolve` leaves that be."""
@@ -166,7 +167,13 @@ class Workdir:
         _remove_tree(self.staging, name)
 
 
-def _read(directory: Fd, name: bytes) -> bytes | None:
+def retired_exports(root: Fd) -> frozenset[int]:
+    """The ids of exports that used a work directory before it was begun anew."""
+    return frozenset(map(int, (read_file(root, _RETIRED_EXPORTS) or b"").split()))
+
+
+def read_file(directory: Fd, name: bytes) -> bytes | None:
+    """The contents of a file, None if there is none."""
     try:
         fd = open_at(directory, name, os.O_RDONLY)
     except FileNotFoundError:

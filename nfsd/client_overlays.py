@@ -25,6 +25,8 @@ from overlay.config import ConfigError, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
 
+_HANDLES_SECONDS: Final = 5.0  # for which it is known what tells a client's handles
+_HANDLES_KNOWN: Final = 4096
 _NOTE_SECONDS: Final = 60.0  # between two times that a client's last use is recorded
 IDLE_SECONDS: Final = 45.0  # after which a client's overlay is closed until it calls again
 
@@ -51,6 +53,7 @@ class ClientOverlays:
         self._fsid = fsid
         self._limit = limit
         self._open: dict[str, _Open] = {}
+        self._handles: dict[str, tuple[float, per_client.Handles | None]] = {}
         self._lock = threading.Lock()
         self._caches = Caches()
         per_client.prepare(layers)
@@ -74,6 +77,25 @@ class ClientOverlays:
                 self._open[client] = found
         found.overlay.stays_open()
         return found.overlay
+
+    def check_file(self, client: str, handle: bytes) -> None:
+        """Raise EBADF for what is no handle of a client's, ESTALE if it was, EINVAL for no file.
+
+        This process need not have the client's overlay open, nor can it then tell more.
+        """
+        until, handles = self._handles.get(client, (0.0, None))
+        if until < time.monotonic():
+            may_block()
+            try:
+                handles = per_client.handles(self._layers, client)
+            except ValueError as problem:  # its record is damaged
+                raise error(errno.EIO) from problem
+            if len(self._handles) >= _HANDLES_KNOWN:
+                self._handles.clear()
+            self._handles[client] = time.monotonic() + _HANDLES_SECONDS, handles
+        if handles is None:
+            raise error(errno.EBADF)
+        handles.check_file(handle)
 
     def mount(self, client: str) -> Overlay:
         """A client's overlay, made if it has none; raises EUSERS if there are too many."""

@@ -216,6 +216,22 @@ class Exports:
             and self.standing(caller).client is not None
         )
 
+    def check_own(self, caller: Caller, handle: bytes) -> None:
+        """Raise EBADF, ESTALE or EINVAL unless this is a file of the caller's own overlay.
+
+        Which another process has open: what else it may be is not known here.
+        """
+        standing, problem = self.standing(caller), error(errno.EBADF)
+        for position, overlays in self._own:
+            if standing.options[position] is None or standing.client is None:
+                continue
+            try:
+                return overlays.check_file(standing.client, handle)
+            except OSError as found:
+                if found.errno != errno.EBADF:
+                    problem = found
+        raise problem
+
     def mounted(self, caller: Caller, position: int) -> Overlay:
         """The overlay of an export for a caller who mounts it; his own is made if need be.
 

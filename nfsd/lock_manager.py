@@ -7,11 +7,8 @@ are only given to those who say that they had them.
 
 from __future__ import annotations
 
-import errno
-import itertools
-import os
 import pickle
-import stat
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nfsd.exports import Exports
+from nfsd.lock_access import LockAccess
 from nfsd.lock_clients import LockClients
 from nfsd.lock_shares import Share, Sharer, Shares
 from nfsd.lock_table import NOBODY, Client, Lock, LockTable, Outcome, Outside
@@ -30,11 +28,8 @@ from nfsd.xdr.nlm4 import (
     NLM4_DENIED,
     NLM4_DENIED_GRACE_PERIOD,
     NLM4_DENIED_NOLOCKS,
-    NLM4_FAILED,
     NLM4_GRANTED,
-    NLM4_STALE_FH,
 )
-from overlay.errors import error
 
 _STATUS: Final = {
     Outcome.GRANTED: NLM4_GRANTED,
@@ -43,7 +38,7 @@ _STATUS: Final = {
     Outcome.DEADLOCK: NLM4_DEADLCK,
     Outcome.FULL: NLM4_DENIED_NOLOCKS,
 }
-_OF_ERRNO: Final = {errno.ESTALE: NLM4_STALE_FH, errno.EBADF: NLM4_STALE_FH}
+_COOKIE_BYTES: Final = 8
 _KNOWN_MAX: Final = 10_000  # clients of which it is known how they last were
 
 
@@ -65,7 +60,6 @@ class _Saved(NamedTuple):
     locks: list[tuple[bytes, Lock]]
     shares: list[tuple[bytes, Sharer, Share]]
     grants: list[Grant]
-    next_cookie: int
     by_message: set[Client]
     states: dict[Client, int]
 
@@ -85,7 +79,7 @@ class LockManager:
         outside: Outside = NOBODY,
     ) -> None:
         """`grace`: for how many seconds; `outside`: who else locks the files."""
-        self._exports = exports
+        self._access = LockAccess(exports)
         self._clients = clients
         self._tell = granted
         self._grace_ends = time.monotonic() + grace
@@ -93,7 +87,6 @@ class LockManager:
         self._table = LockTable(self._granted, outside=outside)
         self._shares = Shares()
         self._grants: dict[tuple[bytes, Lock], Grant] = {}
-        self._cookies = itertools.count(1)
         self._by_message: set[Client] = set()
         self._states: dict[Client, int] = {}
 
@@ -111,7 +104,6 @@ class LockManager:
                     list(self._table.all()),
                     list(self._shares.all()),
                     list(self._grants.values()),
-                    next(self._cookies),
                     self._by_message,
                     self._states,
                 )
@@ -126,7 +118,6 @@ class LockManager:
                 self._table.lock(handle, lock, wait=True)
             for handle, sharer, share in found.shares:
                 self._shares.share(handle, sharer, share)
-            self._cookies = itertools.count(found.next_cookie)
             self._by_message, self._states = found.by_message, found.states
             for grant in found.grants:
                 self._grants[grant.handle, grant.lock] = grant
@@ -134,10 +125,10 @@ class LockManager:
 
     def test(self, caller: Caller, handle: bytes, wanted: Lock) -> tuple[int, Lock | None]:
         """TEST: the status, and a lock that is in the way."""
-        status = self._may_lock(caller, handle)
+        status = self._access.to_lock(caller, handle)
         if status != NLM4_GRANTED:
             return status, None
-        if not self._is_time(caller, handle, reclaim=False):
+        if not self._is_time(caller, handle, wanted.owner.client, reclaim=False):
             return NLM4_DENIED_GRACE_PERIOD, None
         with self._lock:
             found = self._table.test(handle, wanted)
@@ -154,12 +145,12 @@ class LockManager:
         monitored: bool,
     ) -> int:
         """LOCK; `monitored`: the client is to be told when the lock is lost."""
-        status = self._may_lock(caller, handle)
+        status = self._access.to_lock(caller, handle)
         if status != NLM4_GRANTED:
             return status
-        if not self._is_time(caller, handle, reclaim):
+        if not self._is_time(caller, handle, wanted.owner.client, reclaim=reclaim):
             return NLM4_DENIED_GRACE_PERIOD
-        monitored = monitored and not self._exports.is_own(caller, handle)
+        monitored = monitored and not self._access.is_own(caller, handle)
         if monitored and not self._clients.add(wanted.owner.client):
             return NLM4_DENIED_NOLOCKS
         with self._lock:
@@ -170,18 +161,22 @@ class LockManager:
 
     def cancel(self, caller: Caller, handle: bytes, wanted: Lock) -> int:
         """CANCEL; a lock that was given already, if he may not know it, is taken back."""
-        status = self._known(caller, handle)
+        status = self._access.to_unlock(caller, handle)
+        if status != NLM4_GRANTED:
+            return status
         with self._lock:
             if self._table.cancel(handle, wanted):
                 return NLM4_GRANTED
             if self._grants.pop((handle, wanted), None) is not None:
                 self._table.unlock(handle, wanted)
                 return NLM4_GRANTED
-        return NLM4_DENIED if status == NLM4_GRANTED else status
+        return NLM4_DENIED
 
     def unlock(self, caller: Caller, handle: bytes, lock: Lock) -> int:
         """UNLOCK; also of a file that is gone."""
-        status = self._known(caller, handle)
+        status = self._access.to_unlock(caller, handle)
+        if status != NLM4_GRANTED:
+            return status
         with self._lock:
             self._table.unlock(handle, lock)
             self._forget_grants(
@@ -197,10 +192,10 @@ class LockManager:
         self, caller: Caller, handle: bytes, sharer: Sharer, wanted: Share, *, reclaim: bool
     ) -> int:
         """SHARE."""
-        status = self._may_lock(caller, handle)
+        status = self._access.to_lock(caller, handle)
         if status != NLM4_GRANTED:
             return status
-        if not self._is_time(caller, handle, reclaim):
+        if not self._is_time(caller, handle, sharer.client, reclaim=reclaim):
             return NLM4_DENIED_GRACE_PERIOD
         with self._lock:
             if self._shares.is_full:
@@ -209,7 +204,9 @@ class LockManager:
 
     def unshare(self, caller: Caller, handle: bytes, sharer: Sharer) -> int:
         """UNSHARE."""
-        status = self._known(caller, handle)
+        status = self._access.to_unlock(caller, handle)
+        if status != NLM4_GRANTED:
+            return status
         with self._lock:
             self._shares.unshare(handle, sharer)
         return status
@@ -223,13 +220,13 @@ class LockManager:
 
     def free_all(self, caller: Caller, name: bytes) -> None:
         """FREE_ALL: the machine of this name at the caller's address has started anew."""
-        if self.lets_in(caller):
+        if self._access.to_speak(caller):
             with self._lock:
                 self._free(Client(caller.address, name))
 
     def restarted(self, caller: Caller, name: bytes, state: int) -> None:
         """SM_NOTIFY: so has this one, and is in this state now; it may be told repeatedly."""
-        if not self.lets_in(caller):
+        if not self._access.to_speak(caller):
             return
         with self._lock:
             known = self._table.clients() | self._states.keys() | self._clients.before
@@ -244,13 +241,15 @@ class LockManager:
                     if ONCE.first(client, "anew"):
                         LOGGER.info("%s has started anew: its locks are freed", client.address)
 
-    def answered(self, address: str, cookie: bytes, status: int) -> None:
+    def answered(self, caller: Caller, cookie: bytes, status: int) -> None:
         """A client has answered the message that it has its lock."""
         with self._lock:
-            for grant in self._grants.values():
-                if (grant.cookie, grant.lock.owner.client.address) == (cookie, address):
-                    self._settle(grant, status)
-                    return
+            found = [each for each in self._grants.values() if each.cookie == cookie]
+        for grant in found:
+            if grant.lock.owner.client.address == caller.address and (
+                self._access.to_unlock(caller, grant.handle) == NLM4_GRANTED
+            ):
+                self.settle(grant, status)
 
     def settle(self, grant: Grant, status: int) -> None:
         """A client has answered the call that it has its lock."""
@@ -280,9 +279,9 @@ class LockManager:
         with self._lock:
             self._table.look_outside()
 
-    def lets_in(self, caller: Caller) -> bool:
-        """Whether a caller's machine may use any export at all."""
-        return any(options is not None for options in self._exports.standing(caller).options)
+    def may_speak(self, caller: Caller) -> bool:
+        """Whether a caller may speak for its machine."""
+        return self._access.to_speak(caller)
 
     def _is_open(self, grant: Grant) -> bool:
         return self._grants.get((grant.handle, grant.lock)) is grant
@@ -298,7 +297,7 @@ class LockManager:
 
     def _granted(self, handle: bytes, lock: Lock) -> None:
         """The table has given a lock to one who waited."""
-        cookie = next(self._cookies).to_bytes(8, "big")
+        cookie = secrets.token_bytes(_COOKIE_BYTES)  # which nobody else can guess
         grant = Grant(handle, lock, cookie, lock.owner.client in self._by_message)
         self._grants[handle, lock] = grant
         self._tell(grant)
@@ -314,46 +313,14 @@ class LockManager:
         self._shares.free(client)
         self._table.free(client)
 
-    def _is_time(self, caller: Caller, handle: bytes, reclaim: bool) -> bool:
-        """Whether it is the time for this: to reclaim in the grace period, for all else later.
+    def _is_time(self, caller: Caller, handle: bytes, client: Client, *, reclaim: bool) -> bool:
+        """Whether it is the time for this: in the grace period only for who had locks before.
 
         Of its own overlay a client alone has the locks: lost, they are in nobody's way.
         """
-        return self.is_grace == reclaim or self._exports.is_own(caller, handle)
-
-    def _known(self, caller: Caller, handle: bytes) -> int:
-        """Whether a handle is one of ours, and the caller let in."""
-        if self._exports.is_own(caller, handle):
-            return NLM4_GRANTED
-        try:
-            self._exports.enter(caller, handle)
-        except OSError as problem:
-            return NLM4_GRANTED if problem.errno == errno.ESTALE else _status_of(problem)
-        return NLM4_GRANTED
-
-    def _may_lock(self, caller: Caller, handle: bytes) -> int:
-        """Whether a caller may lock: only regular files, that he owns or may read or write.
-
-        What is in a client's own overlay only its worker can tell.
-        """
-        if self._exports.is_own(caller, handle):
-            return NLM4_GRANTED
-        try:
-            overlay, node, cred = self._exports.enter(caller, handle)
-            if not stat.S_ISREG(node.type):
-                raise error(errno.EINVAL)
-            owns = overlay.getattr(node).uid == cred.uid
-            if not owns and not any(
-                each & (os.R_OK | os.W_OK) for each in overlay.access(node, cred)
-            ):
-                raise error(errno.EACCES)
-        except OSError as problem:
-            return _status_of(problem)
-        return NLM4_GRANTED
-
-
-def _status_of(problem: OSError) -> int:
-    return _OF_ERRNO.get(problem.errno or 0, NLM4_FAILED)
+        if self._access.is_own(caller, handle):
+            return True
+        return reclaim and client in self._clients.before if self.is_grace else not reclaim
 
 
 def _is_same_name(one: bytes, other: bytes) -> bool:

@@ -64,7 +64,7 @@ class LockProgram:
         """A procedure's form as a message."""
 
         def run(caller: Caller, arguments: Any) -> None:  # noqa: ANN401 - the procedure's own
-            if not self._manager.lets_in(caller):
+            if not self._manager.may_speak(caller):
                 return  # nobody who calls himself another is to have that one called
             client = Client(caller.address, arguments.alock.caller_name)
             self._manager.speaks_by_messages(client)
@@ -123,7 +123,7 @@ class LockProgram:
 
     def _granted_res(self, caller: Caller, arguments: xdr.nlm4_res) -> None:
         """GRANTED_RES: what a client says to the message that it has its lock."""
-        self._manager.answered(caller.address, arguments.cookie, arguments.stat)
+        self._manager.answered(caller, arguments.cookie, arguments.stat)
 
     def _share(self, caller: Caller, arguments: xdr.nlm4_shareargs) -> xdr.nlm4_shareres:
         """SHARE."""

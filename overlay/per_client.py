@@ -22,8 +22,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from index.fd import DIR_FLAGS, Fd, open_dir, open_path
+from index.identity import Signer, export_of
 from index.layers import load_record
 from index.locks import hold
+from index.signing import signing
 from index.workdir import Workdir
 from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
@@ -140,6 +142,35 @@ def open_overlay(
         if not is_made(config, client):
             return None
         return Overlay.open(of_client(config, client), fsid=fsid, caches=caches)
+
+
+class Handles:
+    """The file handles of a client's overlay, which another process may have open."""
+
+    def __init__(self, signer: Signer, retired: frozenset[int]) -> None:
+        """`retired`: the ids of exports whose handles are stale."""
+        self._signer = signer
+        self._retired = frozenset(each.to_bytes(4, "big") for each in retired)
+
+    def check_file(self, handle: bytes) -> None:
+        """Raise EBADF for what is no handle of it, ESTALE if it was, EINVAL for a directory."""
+        if export_of(handle) in self._retired:
+            raise error(errno.ESTALE)
+        if self._signer.decode(handle).is_dir:
+            raise error(errno.EINVAL)
+
+
+def handles(config: OverlayConfig, client: str) -> Handles | None:
+    """What is needed to tell a client's handles; None if it has none.  Opens no layer."""
+    with _locked(config, fcntl.LOCK_SH):  # none is reset meanwhile
+        if not is_made(config, client):
+            return None
+        try:
+            work = Fd(os.open(_paths(of_client(config, client))[1], DIR_FLAGS))
+            found = signing(work)
+        except FileNotFoundError:
+            return None
+    return None if found is None else Handles(*found)
 
 
 def note_use(overlay: Overlay) -> None:

@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -50,6 +50,7 @@ from tests.conformance.server import Server
 NLM: Final = {each.name.removeprefix("NLMPROC4_"): each for each in NLM4_V4_SIGNATURES}
 NSM: Final = {each.name.removeprefix("SM_"): each for each in SM_VERS_SIGNATURES}
 LIMIT: Final = 60.0  # seconds until what is waited for must have come
+_ROOTS_PORTS: Final = range(1000, 600, -1)
 _SUCCESS: Final = struct.pack(">5I", 1, 0, 0, 0, 0)
 _NAMES: Final = {
     (NLM4_PROGRAM, NLM4_V4): {each.number: each for each in NLM4_V4_SIGNATURES},
@@ -72,6 +73,21 @@ def free_address() -> str:
     return f"127.{64 + (rest >> 8) % 128}.{rest & 255}.{last + 1}"
 
 
+def as_root(port: int, address: str) -> Client:
+    """Connect as the root of the machine at an address does."""
+    return connected(port, address, _ROOTS_PORTS)
+
+
+def connected(
+    port: int, address: str, sources: Sequence[int], *, host: str = "127.0.0.1"
+) -> Client:
+    """Connect from an address, from one of these ports that is free."""
+    for source in sources:
+        with suppress(OSError):
+            return Client(port, host=host, source=(address, source))
+    return Client(port, host=host, source=(address, sources[0]))
+
+
 class LockClient:
     """One client machine; `reply` says what it answers to GRANTED, None for nothing."""
 
@@ -84,8 +100,11 @@ class LockClient:
         reply: Callable[[], int | None] = lambda: NLM4_GRANTED,
         serves: bool = True,
         host: str = "127.0.0.1",
+        privileged: bool = False,
     ) -> None:
+        """`privileged`: calls as the machine's root does, from a port below 1024."""
         self.name = name
+        self._source = _ROOTS_PORTS if privileged else range(1)
         self._host = host
         self.address = address or free_address()
         self.heard: list[Heard] = []
@@ -104,7 +123,7 @@ class LockClient:
     def connect(self) -> None:
         """Connect, again after the server was restarted."""
         port = self._server.lock_port
-        self.client = Client(port, host=self._host, source=(self.address, 0))
+        self.client = connected(port, self.address, self._source, host=self._host)
 
     def __enter__(self) -> Self:
         return self

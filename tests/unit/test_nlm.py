@@ -34,7 +34,12 @@ from nfsd.xdr.nlm4 import (
     NLM4_STALE_FH,
     nlm4_cancargs,
     nlm4_holder,
+    nlm4_lock,
+    nlm4_lockargs,
+    nlm4_notify,
     nlm4_res,
+    nlm4_share,
+    nlm4_shareargs,
     nlm4_testargs,
     nlm4_testres,
     nlm4_testrply,
@@ -44,7 +49,7 @@ from nfsd.xdr.nsm import STAT_FAIL, mon, mon_id, my_id
 from nfsd.xdr.rpc import mismatch_info
 from tests.client import NO_AUTH, Client, RpcError
 from tests.conformance.server import Server, Stack
-from tests.locking import LIMIT, NLM, LockClient
+from tests.locking import LIMIT, NLM, LockClient, as_root, free_address
 from tests.unit.test_reload import Configured, Export
 from tests.wire import Wire
 
@@ -519,8 +524,11 @@ def check_restart(server: Server, *, crash: bool) -> None:
             assert gamma.test(first, 20, 5).stat == NLM4_DENIED_GRACE_PERIOD
             assert gamma.share(first) == NLM4_DENIED_GRACE_PERIOD
             assert alpha.lock(first, 0, 10, reclaim=True) == NLM4_GRANTED
-            assert gamma.lock(first, 5, 5, reclaim=True) == NLM4_DENIED
-            assert gamma.share(first, reclaim=True) == NLM4_GRANTED
+            assert beta.lock(first, 5, 5, reclaim=True) == NLM4_DENIED
+            if number == 1:
+                assert gamma.lock(first, 20, 5, reclaim=True) == NLM4_DENIED_GRACE_PERIOD
+                assert gamma.share(first, reclaim=True) == NLM4_DENIED_GRACE_PERIOD
+            assert alpha.share(first, reclaim=True) == NLM4_GRANTED
             assert gamma.lock(second, reclaim=False) == NLM4_DENIED_GRACE_PERIOD
             until(lambda: gamma.lock(first, 20, 5) == NLM4_GRANTED)
             assert gamma.lock(first, 0, 1) == NLM4_DENIED
@@ -619,6 +627,104 @@ def test_a_reload_keeps_locks(tmp_path: Path) -> None:
         server.kill()
 
 
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configured]:
+    """A server with an export for the root of clients' machines alone, and one for all users."""
+    place = tmp_path_factory.mktemp("secure")
+    exports = [
+        Export("/", place / "one", '{ "127.0.0.0/8" = "rw,secure,no_root_squash" }'),
+        Export("/open", place / "two", '{ "127.0.0.0/8" = "rw,insecure,no_root_squash" }'),
+    ]
+    configured = Configured(place, exports, workers=1)
+    try:
+        yield configured
+        configured.server.stop()
+    finally:
+        configured.server.kill()
+
+
+def refused_calls(who: LockClient, handle: bytes, name: bytes) -> Iterator[tuple[str, object]]:
+    """Every call by which one takes something away, as `who` makes it in the name of another."""
+    lock = nlm4_lock(name, handle, b"1@%s" % name, 1, 0, 0)
+    share = nlm4_shareargs(b"", nlm4_share(name, handle, b"sharer", FSM_DN, FSA_R), False)
+    unlock, cancel = nlm4_unlockargs(b"", lock), nlm4_cancargs(b"", True, True, lock)
+    yield "UNLOCK", unlock
+    yield "CANCEL", cancel
+    yield "UNSHARE", share
+    yield "SHARE", share
+    yield "LOCK", nlm4_lockargs(b"", False, False, lock, False, 1)
+    yield "NM_LOCK", nlm4_lockargs(b"", False, False, lock, False, 1)
+    yield "UNLOCK_MSG", unlock
+    yield "CANCEL_MSG", cancel
+    yield "LOCK_MSG", nlm4_lockargs(b"", False, False, lock, False, 1)
+    yield "FREE_ALL", nlm4_notify(name, 1)
+    for told in who.told("GRANTED_MSG"):
+        yield "GRANTED_RES", nlm4_res(told.cookie, NLM4_DENIED)
+
+
+def test_who_is_refused_changes_nothing(secure: Configured) -> None:
+    """Whatever a user of a client's machine says of the locks of its root."""
+    server = secure.server
+    wire = Wire.over(as_root(server.port, free_address()))
+    handle, other = wire.lookup("file"), wire.create("other")
+    address = free_address()
+    with (
+        LockClient(server, name=b"root", address=address, privileged=True) as root,
+        LockClient(server, name=b"other", privileged=True) as judge,
+        LockClient(server, name=b"root", address=address, serves=False) as user,
+    ):
+        assert root.lock(handle) == NLM4_GRANTED
+        assert root.share(handle, FSA_R, FSM_DRW) == NLM4_GRANTED
+        assert judge.lock(other) == NLM4_GRANTED
+        assert root.lock(other, block=True) == NLM4_BLOCKED
+        for name, arguments in refused_calls(root, handle, b"root"):
+            result = user.call(name, arguments)
+            if name[-4:] not in ("_MSG", "_RES") and name != "FREE_ALL":
+                assert result.stat == NLM4_FAILED, name
+            assert judge.test(handle).stat == NLM4_DENIED, name
+            assert judge.test(handle, exclusive=False).stat == NLM4_DENIED, name
+            assert judge.share(handle) == NLM4_DENIED, name
+        assert user.cancel(other) == NLM4_FAILED
+        user.notify(77)
+        time.sleep(0.3)  # messages are answered to nobody
+        assert judge.test(handle).stat == NLM4_DENIED
+        assert root.told("LOCK_RES") == root.told("UNLOCK_RES") == []
+        assert judge.unlock(other) == NLM4_GRANTED
+        (told,) = root.wait_for("GRANTED")  # and not GRANTED_MSG
+        assert told.alock == root.on(other)
+        root.notify(78)
+        assert judge.lock(handle) == NLM4_GRANTED, "its root says it"
+        judge.free_all()
+    wire.close()
+
+
+def test_a_message_is_answered_by_who_was_told(secure: Configured) -> None:
+    """Another user of the machine, and another machine, cannot say what becomes of a lock."""
+    server = secure.server
+    wire = Wire.over(as_root(server.port, free_address()))
+    handle = wire.create("told")
+    address = free_address()
+    with (
+        LockClient(server, name=b"root", address=address, privileged=True) as root,
+        LockClient(server, name=b"holder", privileged=True) as holder,
+        LockClient(server, name=b"root", address=address, serves=False) as user,
+        LockClient(server, name=b"root", serves=False, privileged=True) as stranger,
+    ):
+        assert holder.lock(handle) == NLM4_GRANTED
+        root.call("LOCK_MSG", root.wish(handle, block=True))
+        root.wait_for("LOCK_RES")
+        assert holder.unlock(handle) == NLM4_GRANTED
+        (told,) = root.wait_for("GRANTED_MSG")
+        for liar in (user, stranger):
+            liar.call("GRANTED_RES", nlm4_res(told.cookie, NLM4_DENIED))
+        for number in range(5):
+            stranger.call("GRANTED_RES", nlm4_res(number.to_bytes(8, "big"), NLM4_DENIED))
+        assert holder.test(handle).stat == NLM4_DENIED
+        root.call("GRANTED_RES", nlm4_res(told.cookie, NLM4_DENIED))
+        until(lambda: holder.test(handle).stat == NLM4_GRANTED)
+    wire.close()
+
+
 def test_an_overlay_of_ones_own(tmp_path: Path) -> None:
     """What is in it the owner of the locks does not know; nobody else has locks there."""
     place = tmp_path / "layers"
@@ -642,9 +748,33 @@ def test_an_overlay_of_ones_own(tmp_path: Path) -> None:
             alpha.connect()
             assert alpha.lock(handle, svid=2) == NLM4_GRANTED
             assert alpha.told("SM_NOTIFY") == []
+            assert alpha.lock(root) == NLM4_FAILED
+            junk = (b"", b"junk", bytes(64), handle[:-1] + bytes([handle[-1] ^ 1]), handle[:30])
+            with LockClient(server, name=b"beta") as beta:
+                for each in (*junk, handle):
+                    check_refused(beta, each)  # who has no overlay of his own
+                with Client(server.port, source=(beta.address, 0)) as another:
+                    another.mount("/")
+                for each in (*junk, handle):
+                    check_refused(beta, each)
+            for each in junk:
+                check_refused(alpha, each)
+            assert alpha.lock(handle, svid=1) == NLM4_DENIED, "nobody has taken it away"
         server.stop()
     finally:
         server.kill()
+
+
+def check_refused(client: LockClient, handle: bytes) -> None:
+    """Whatever one asks of this handle, it is none."""
+    assert client.lock(handle) == NLM4_STALE_FH
+    assert client.lock(handle, reclaim=True) == NLM4_STALE_FH
+    assert client.test(handle).stat == NLM4_STALE_FH
+    assert client.share(handle) == NLM4_STALE_FH
+    assert client.share(handle, verb="UNSHARE") == NLM4_STALE_FH
+    assert client.unlock(handle) == NLM4_STALE_FH
+    assert client.cancel(handle) == NLM4_STALE_FH
+    assert client.call("NM_LOCK", client.wish(handle)).stat == NLM4_STALE_FH
 
 
 def test_processes_of_the_servers_machine(tmp_path: Path) -> None:
