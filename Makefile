@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 # What `make run` serves. Without LOWER, a small demonstration overlay in DEMO.
-DEMO ?= demo
+DEMO ?= /var/tmp/overlay-nfsd-demo
 LOWER ?=
 UPPER ?=
 WORK ?=

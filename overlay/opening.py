@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from index import xattrs
@@ -30,10 +28,9 @@ from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.moved import mend_copied
 from overlay.progress import Progress, silent
+from overlay.state_directory import check_workdir, open_private, state_directory
 from overlay.tree import Layers, Tree
 
-# Where an export without an upper layer keeps its key and its layers' ids.
-STATE_DIRECTORY: Final = Path("/var/lib/overlay-nfsd")
 # What it needs who is not root (linux/capability.h).
 _CAPABILITIES: Final = {
     "CAP_CHOWN": 0,
@@ -105,9 +102,12 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
     opened = []
     if config.upperdir is not None and config.workdir is not None:
         top, work = _open_upper(config.upperdir, config.workdir)
+        open_private(config.workdir, "put upper and workdir elsewhere")
+        check_workdir(work, f"--workdir {os.fsdecode(config.workdir)}")
         opened.append(top)
     else:
         work = state_directory(config.lowerdirs[-1])
+        check_workdir(work, "the state directory")
     opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
     workdir = _open_workdir(work, read_only=config.upperdir is None)
     if config.upperdir is not None:
@@ -218,21 +218,6 @@ def _walk(mount: Fd, names: list[bytes]) -> Fd | None:
         except FileNotFoundError:
             return None
     return fd
-
-
-def state_directory(path: bytes) -> Fd:
-    """Where to keep state that has no work directory: a place of its own for each `path`."""
-    bottom = os.path.realpath(path)
-    base = Path(os.environ.get("STATE_DIRECTORY", STATE_DIRECTORY))
-    directory = base / hashlib.blake2b(bottom, digest_size=8).hexdigest()
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as problem:
-        raise ConfigError(
-            f"cannot make {directory}, where the server keeps its own: {problem.strerror}; "
-            "set STATE_DIRECTORY to a directory that can be written"
-        ) from problem
-    return Fd(os.open(directory, os.O_RDONLY | os.O_DIRECTORY))
 
 
 def _open_workdir(work: Fd, *, read_only: bool) -> Workdir:

@@ -31,7 +31,8 @@ from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
-from overlay.opening import prepare_process, state_directory
+from overlay.opening import prepare_process
+from overlay.state_directory import state_directory
 from overlay.transfer import copy_metadata
 from overlay.verifier import boot_id
 

@@ -1,0 +1,136 @@
+"""Where the server keeps its own: directories that nobody else may write to.
+
+Whoever could put another directory in the place of one of these, at any height of its
+path, could plant a key and so forge handles of any file of the filesystem.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from typing import Final
+
+from index.fd import Fd, components, open_at, open_dir, open_path
+from overlay.config import ConfigError
+
+# Where an export without an upper layer keeps its key and its layers' ids.
+STATE_DIRECTORY: Final = b"/var/lib/overlay-nfsd"
+KEY: Final = b"key"
+_LINKS_MAX: Final = 40  # symbolic links in a path, as the kernel has it
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_OURS: Final = (b"inodes", b"staging", b"identity")
+
+
+def state_directory(path: bytes) -> Fd:
+    """Where to keep state that has no work directory: a place of its own for each `path`.
+
+    Raises ConfigError if it cannot be made, or if others may change what is in it.
+    """
+    bottom = os.path.realpath(path)
+    base = os.fsencode(os.environ.get("STATE_DIRECTORY", "")) or STATE_DIRECTORY
+    name = hashlib.blake2b(bottom, digest_size=8).hexdigest().encode()
+    cure = "set STATE_DIRECTORY to a directory that root alone can write to"
+    try:
+        return open_private(os.path.join(base, name), cure, make=True)
+    except OSError as problem:
+        raise ConfigError(
+            f"cannot make {os.fsdecode(os.path.join(base, name))}, where the server keeps its own: "
+            f"{problem.strerror}; set STATE_DIRECTORY to a directory that can be written"
+        ) from problem
+
+
+def open_private(path: bytes, cure: str, *, make: bool = False) -> Fd:
+    """Open a directory that only root and this process's user can change or replace.
+
+    With `make` what is missing of the path is made, for this user alone.  Raises OSError,
+    or ConfigError, with the cure, where others may write to it or to a directory above.
+    """
+    names = components(os.path.abspath(path))[::-1]
+    fd, at, links = Fd(os.open(b"/", os.O_RDONLY | os.O_DIRECTORY)), b"", 0
+    _check(fd, b"/", cure, is_last=not names)
+    while names:
+        name = names.pop()
+        if make:
+            _make(fd, name)
+        there = open_path(fd, name)
+        st = os.fstat(there)
+        if stat.S_ISLNK(st.st_mode):
+            _check_owner(st, at + b"/" + name, cure)
+            links += 1
+            if links > _LINKS_MAX:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            target = os.readlink(b"", dir_fd=there)
+            names += components(target)[::-1]
+            if target.startswith(b"/"):
+                fd, at = Fd(os.open(b"/", os.O_RDONLY | os.O_DIRECTORY)), b""
+        elif name != b".":
+            fd, at = open_dir(fd, name), at + b"/" + name
+            _check(fd, at, cure, is_last=not names)
+    return fd
+
+
+def check_workdir(work: Fd, where: str) -> None:
+    """Have what is ours in a work directory be out of the reach of others; raises ConfigError.
+
+    Directories that they can merely read are closed; what they may have changed is refused.
+    """
+    for name in _OURS:
+        try:
+            fd = open_dir(work, name)
+        except FileNotFoundError:
+            continue
+        path = os.fsencode(where) + b"/" + name
+        _check(fd, path, "put another upper and workdir in their place", is_last=True)
+        if os.fstat(fd).st_mode & _OTHERS:
+            os.chmod(fd, 0o700)
+        if name == b"identity":
+            _check_key(fd, where)
+
+
+def _check_key(identity: Fd, where: str) -> None:
+    try:
+        key = open_at(identity, KEY, os.O_PATH)
+    except FileNotFoundError:
+        return
+    st = os.fstat(key)
+    is_own = st.st_uid in _owners() and stat.S_ISREG(st.st_mode)
+    if not is_own or st.st_mode & _OTHERS:
+        raise ConfigError(
+            f"{where}/identity/key, which signs the file handles, is not a file of root's that "
+            "nobody else may read: remove it, which makes all handles void, or, if nobody "
+            "can have read it, run overlay-nfsd check --repair"
+        )
+
+
+def _make(directory: Fd, name: bytes) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=directory)
+        os.chmod(open_dir(directory, name), 0o700)  # whatever the umask is
+
+
+def _owners() -> tuple[int, int]:
+    return 0, os.geteuid()
+
+
+def _check(fd: Fd, path: bytes, cure: str, *, is_last: bool) -> None:
+    """Refuse a directory whose entries others may replace."""
+    st = os.fstat(fd)
+    _check_owner(st, path, cure)
+    is_sticky = bool(st.st_mode & stat.S_ISVTX) and not is_last
+    if st.st_mode & _OTHERS_WRITE and not is_sticky:
+        raise ConfigError(
+            f"{os.fsdecode(path)} can be written to by others than root, who could plant a key "
+            f"that signs file handles: look what is in it, then chmod go-w it, or {cure}"
+        )
+
+
+def _check_owner(st: os.stat_result, path: bytes, cure: str) -> None:
+    if st.st_uid not in _owners():
+        raise ConfigError(
+            f"{os.fsdecode(path)} belongs to uid {st.st_uid}, who could plant a key that signs "
+            f"file handles: look what is in it, then chown it to root, or {cure}"
+        )
