@@ -57,7 +57,7 @@ class Acceptor:
             except BlockingIOError:
                 return None
             except OSError as error:
-                if ONCE.first("accept", error.errno):
+                if ONCE.first("accept", str(error.errno)):
                     LOGGER.error("cannot accept connections: %s", error.strerror)
                 if error.errno not in _OF_THE_CONNECTION:
                     raise

@@ -115,7 +115,7 @@ class ClientOverlays:
             if problem.errno != errno.EUSERS:
                 LOGGER.error("%s: export %s: no upper layer: %s", client, self._path, problem)
                 raise error(errno.EIO) from problem
-            if ONCE.first("clients", self._path, client):
+            if ONCE.first("too many clients", client, self._path):
                 LOGGER.error(
                     "%s: export %s: refused, as there are upper layers for %d clients already: "
                     "raise max_clients, or remove what is not needed (overlay-nfsd clients)",
@@ -129,7 +129,7 @@ class ClientOverlays:
                 self._layers, client, fsid=self._fsid, caches=self._caches
             )
         except ConfigError as problem:
-            if ONCE.first("client", self._path, client, str(problem)):
+            if ONCE.first("client overlay", client, self._path, str(problem)):
                 LOGGER.error("%s: export %s: %s", client, self._path, problem)
             cause = problem.__cause__
             busy = isinstance(cause, OSError) and cause.errno == errno.EBUSY

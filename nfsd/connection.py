@@ -199,7 +199,7 @@ class Connection:
             return
         self._waiting += self._reader.received(count)
         if self._reader.failure:
-            if ONCE.first(self.peer.address, "record"):
+            if ONCE.first("record", self.peer.address):
                 why = self._reader.failure
                 LOGGER.warning("%s: connection closed: %s", self.peer.address, why)
             self._is_ending = True

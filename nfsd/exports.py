@@ -259,7 +259,7 @@ class Exports:
 
     def _refuse(self, caller: Caller, position: int) -> NoReturn:
         path = self.all[position].path
-        if ONCE.first(caller.address, path, "refused"):
+        if ONCE.first("not let in", caller.address, path):
             LOGGER.warning("%s %s: not let in", caller.address, shown(path))
         raise error(errno.EACCES)
 
@@ -299,7 +299,7 @@ class Exports:
                 with suppress(OSError):
                     cause = self._place(caller, handle)[0].why_stale(handle)
         self._count_stale(cause)
-        if ONCE.first(caller.address, where, cause):
+        if ONCE.first("stale", caller.address, where, cause):
             LOGGER.info("%s %s: a stale file handle: %s", caller.address, where, cause.value)
 
     def may_write(self, caller: Caller, handle: bytes) -> bool:

@@ -59,7 +59,7 @@ def give(to: socket.socket, connection: Given) -> bool:
     except (BlockingIOError, ConnectionError):
         return False
     except OSError as error:
-        if ONCE.first("give", error.errno):
+        if ONCE.first("give", str(error.errno)):
             LOGGER.error("a connection cannot be given on at present: %s", error.strerror)
         return False
     finally:

@@ -238,7 +238,7 @@ class LockManager:
                         self._states.clear()
                     self._states[client] = state
                     self._free(client)
-                    if ONCE.first(client, "anew"):
+                    if ONCE.first("anew", client.address):
                         LOGGER.info("%s has started anew: its locks are freed", client.address)
 
     def answered(self, caller: Caller, cookie: bytes, status: int) -> None:

@@ -152,7 +152,7 @@ class LockMessenger:
                 client.address, program, signature, arguments, patience
             )
         except (CallbackError, TimeoutError) as error:
-            if ONCE.first(client.address, signature.name, type(error).__name__):
+            if ONCE.first("callback", client.address, signature.name, type(error).__name__):
                 why = str(error) or "no answer"
                 LOGGER.warning("%s: %s: %s", client.address, signature.name, why)
             return None

@@ -4,7 +4,8 @@ Under systemd each line begins with its priority, as journald takes it from a
 service's standard error (sd-daemon(3)); elsewhere with the time.
 
 Whatever a client can cause is logged once in a while per cause and client, not
-once per packet, and all lines together are limited too: a log that anybody on the
+once per packet; causes are kinds of events, of which there are few, and not what a
+client has sent.  All lines together are limited too: a log that anybody on the
 network can fill is no log.  What was left out is counted and said.
 """
 
@@ -13,7 +14,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Final, TextIO
 
@@ -21,9 +24,11 @@ from nfsd.options import PROGRAM
 
 LOGGER: Final = logging.getLogger(PROGRAM)
 
-_CAUSES: Final = 1024
+_OF_A_KIND: Final = 256
+_OF_A_CLIENT: Final = 8  # of a kind
 _AGAIN_SECONDS: Final = 600.0
 _BURST: Final = 200  # lines at once, of one process
+_BRIEF_BYTES: Final = 128  # of a name that anybody may have sent
 _LINES_A_SECOND: Final = 2.0
 # Of syslog(3), by the level from which it is given.
 _PRIORITIES: Final = (
@@ -36,23 +41,51 @@ _PRIORITIES: Final = (
 
 
 class Once:
-    """Remembers what was said lately; of many different things it forgets the oldest."""
+    """Remembers what was said lately, and how much of it of each kind and client.
+
+    Who thinks of ever new causes has no more of them logged than others.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._said: dict[Hashable, float] = {}  # when, the oldest first
+        self._lock = threading.Lock()
+        # By kind: when what was said, the oldest first, and how often of whom.
+        self._said: dict[str, dict[tuple[str, Hashable], float]] = {}
+        self._lines: dict[str, Counter[str]] = {}
+        self._omitted = 0
 
-    def first(self, *cause: Hashable) -> bool:
-        """Whether `cause` comes up for the first time in ten minutes."""
-        now = self._clock()
-        said = self._said.get(cause)
-        if said is not None and now - said < _AGAIN_SECONDS:
+    def first(self, kind: str, who: str = "", *what: Hashable) -> bool:
+        """Whether this comes up for the first time in ten minutes, and may be said.
+
+        `kind` is a word of the program's own, never something that a client has sent.
+        Of each kind there are so many in ten minutes, and so many for each `who`, a
+        client's address: of more it is only counted that they were left out.
+        """
+        with self._lock:
+            return self._is_first(kind, (who, what))
+
+    def _is_first(self, kind: str, cause: tuple[str, Hashable]) -> bool:
+        now, who = self._clock(), cause[0]
+        said = self._said.setdefault(kind, {})
+        lines = self._lines.setdefault(kind, Counter())
+        while said and now - said[oldest := next(iter(said))] >= _AGAIN_SECONDS:
+            del said[oldest]
+            lines[oldest[0]] -= 1
+            if not lines[oldest[0]]:
+                del lines[oldest[0]]
+        if cause in said:
             return False
-        self._said.pop(cause, None)
-        if len(self._said) >= _CAUSES:
-            del self._said[next(iter(self._said))]
-        self._said[cause] = now
+        if len(said) >= _OF_A_KIND or lines[who] >= _OF_A_CLIENT:
+            self._omitted += 1
+            return False
+        said[cause] = now
+        lines[who] += 1
         return True
+
+    def omitted(self) -> int:
+        """How many were left out since this was asked."""
+        count, self._omitted = self._omitted, 0
+        return count
 
 
 ONCE: Final = Once()
@@ -61,13 +94,15 @@ ONCE: Final = Once()
 class Limit(logging.Filter):
     """Lets so many lines through at once and so many a second; says how many were left out.
 
-    The trace of calls, which somebody has asked for, is not limited.
+    Errors, which clients hardly cause, have an allowance of their own.  What is critical
+    is not limited, nor is the trace of calls, which somebody has asked for.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, once: Once = ONCE) -> None:
         super().__init__()
         self._clock = clock
-        self._left = float(_BURST)
+        self._once = once
+        self._left = {False: float(_BURST), True: float(_BURST)}  # for errors, for others
         self._when = clock()
         self._omitted = 0
 
@@ -75,14 +110,18 @@ class Limit(logging.Filter):
         if record.levelno <= logging.DEBUG:
             return True
         now = self._clock()
-        self._left = min(_BURST, self._left + (now - self._when) * _LINES_A_SECOND)
+        for each, left in self._left.items():
+            self._left[each] = min(_BURST, left + (now - self._when) * _LINES_A_SECOND)
         self._when = now
-        if self._left < 1:
-            self._omitted += 1
-            return False
-        self._left -= 1
-        if self._omitted:
-            record.msg = f"{record.getMessage()} ({self._omitted} lines before this were left out)"
+        is_error = record.levelno >= logging.ERROR
+        if record.levelno < logging.CRITICAL:
+            if self._left[is_error] < 1:
+                self._omitted += 1
+                return False
+            self._left[is_error] -= 1
+        omitted = self._omitted + self._once.omitted()
+        if omitted:
+            record.msg = f"{record.getMessage()} ({omitted} lines before this were left out)"
             record.args = ()
             self._omitted = 0
         return True
@@ -128,11 +167,16 @@ def shown(name: bytes) -> str:
     )
 
 
+def brief(name: bytes) -> str:
+    """The same, but not much longer than people read."""
+    return shown(name) if len(name) <= _BRIEF_BYTES else f"{shown(name[:_BRIEF_BYTES])}..."
+
+
 def log_exception_once(what: str, error: BaseException) -> None:
     """Log an exception that nobody expected, with its traceback, once per place it comes from."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     place = traceback and (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
-    if ONCE.first(what, type(error).__name__, place):
+    if ONCE.first("exception", what, type(error).__name__, place):
         LOGGER.error("%s failed", what, exc_info=error)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from nfsd.exports import Exports, components
-from nfsd.log import LOGGER, ONCE, shown
+from nfsd.log import LOGGER, ONCE, brief, shown
 from nfsd.mounts import Mounts
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.status import mountstat3_of
@@ -62,13 +62,15 @@ class MountService:
             node = self._walk(caller, path)
         except OSError as problem:
             # Too many clients, EUSERS, is told with its cure already (nfsd.client_overlays).
-            if problem.errno != errno.EUSERS and ONCE.first(caller.address, path, "refused"):
+            if problem.errno != errno.EUSERS and ONCE.first(
+                "mount refused", caller.address, problem.errno
+            ):
                 why = problem.strerror
-                LOGGER.warning("%s %s: mount refused: %s", caller.address, shown(path), why)
+                LOGGER.warning("%s %s: mount refused: %s", caller.address, brief(path), why)
             return mountres3(mountstat3_of(problem))
         self._mounts.enter(_entry(caller, path))
-        if ONCE.first(caller.address, path, "mounted"):
-            LOGGER.info("%s %s: mounted", caller.address, shown(path))
+        if ONCE.first("mounted", caller.address, path):
+            LOGGER.info("%s %s: mounted", caller.address, brief(path))
         return mountres3(MNT3_OK, mountres3_ok(node.handle, _AUTH_FLAVORS))
 
     def _mnt1(self, caller: Caller, path: bytes) -> fhstatus:
@@ -96,8 +98,8 @@ class MountService:
     def _umnt(self, caller: Caller, path: bytes) -> None:
         """UMNT, RFC 1813 section 5.2.3."""
         self._mounts.remove(_entry(caller, path))
-        if ONCE.first(caller.address, path, "unmounted"):
-            LOGGER.info("%s %s: unmounted", caller.address, shown(path))
+        if ONCE.first("unmounted", caller.address, path):
+            LOGGER.info("%s %s: unmounted", caller.address, brief(path))
 
     def _umntall(self, caller: Caller, arguments: None) -> None:
         """UMNTALL, RFC 1813 section 5.2.4."""

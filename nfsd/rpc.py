@@ -141,13 +141,13 @@ class Dispatcher:
         """The reply to a call that was not made, or in which something unexpected happened."""
         if isinstance(error, NoCallError):
             self._tally.refused("NOT_A_CALL")
-            if ONCE.first(peer.address, NoCallError):
+            if ONCE.first("no call", peer.address):
                 LOGGER.warning("%s: %s", peer.address, error)
             return []
         if not isinstance(error, Refused):
             log_exception_once("a call", error)
             error = accepted("", SYSTEM_ERR)
-        elif ONCE.first(peer.address, error.reason):
+        elif ONCE.first("refused", peer.address, error.reason):
             LOGGER.warning("%s: a call is refused: %s", peer.address, error)
         self._tally.refused(error.reason)
         return [error.reply(head)]

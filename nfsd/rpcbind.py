@@ -207,7 +207,7 @@ def _register(binder: _Binder, wanted: Registration, known: str | None) -> None:
     """Register what is not, unless another server that answers has its place."""
     if known is not None:
         if _answers(wanted, known):
-            if ONCE.first("registered", wanted.key):
+            if ONCE.first("registered", str(wanted.key)):
                 LOGGER.warning(
                     "program %d version %d over %s is another server's, at %s: not registered",
                     *wanted.key,
@@ -215,7 +215,7 @@ def _register(binder: _Binder, wanted: Registration, known: str | None) -> None:
                 )
             return
         binder.unset(wanted.key)
-    if not binder.set(wanted) and ONCE.first("refused", wanted.key):
+    if not binder.set(wanted) and ONCE.first("not registered", str(wanted.key)):
         LOGGER.warning(
             "rpcbind does not let program %d version %d over %s be registered", *wanted.key
         )

@@ -166,7 +166,7 @@ class Server:
                 self._leave()
                 return
             except LostError as lost:
-                if ONCE.first("take", lost.errno):
+                if ONCE.first("take"):
                     LOGGER.error("cannot take a connection: %s", lost.strerror)
                 self._closed(lost.place)
                 self._close_one()
@@ -177,7 +177,7 @@ class Server:
 
     def _connect(self, sock: socket.socket, place: int, begun: bytes) -> None:
         if len(self._connections) >= CONNECTIONS_MAX and not self._close_one():
-            if ONCE.first("refused"):
+            if ONCE.first("connection refused"):
                 LOGGER.warning("connections are refused: %d are busy", CONNECTIONS_MAX)
             sock.close()
             self._closed(place)

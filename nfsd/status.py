@@ -127,5 +127,5 @@ def mountstat3_of(error: OSError) -> mountstat3:
 
 
 def _log_unknown(error: OSError) -> None:
-    if ONCE.first("errno", error.errno):
+    if ONCE.first("errno", str(error.errno)):
         LOGGER.error("an error that has no status of its own: %s", error, exc_info=error)

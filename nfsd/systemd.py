@@ -77,7 +77,7 @@ class Notifier:
                 sock.connect(self._address)
                 sock.send(message.encode(errors="replace"))
         except OSError as problem:
-            if ONCE.first("notify", problem.errno):
+            if ONCE.first("notify", "", problem.errno):
                 LOGGER.warning("the service manager cannot be told: %s", problem)
 
 

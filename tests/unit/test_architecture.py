@@ -102,3 +102,16 @@ def test_the_server_uses_one_class_of_the_overlay() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("overlay."):
                 assert (node.module or "").split(".")[1] in allowed, named(path)
+
+
+def test_what_is_logged_once_is_of_a_kind_of_our_own() -> None:
+    """So that there are few: what a client has sent is no kind."""
+    kinds = []
+    for path in modules("nfsd"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "ONCE.first":
+                kind = node.args[0]
+                assert isinstance(kind, ast.Constant), f"{named(path)}, line {node.lineno}"
+                kinds.append(kind.value)
+    assert len(kinds) > 10
+    assert all(isinstance(kind, str) for kind in kinds)

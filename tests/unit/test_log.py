@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.log import ForJournal, Limit, Once, shown
+from nfsd.log import ForJournal, Limit, Once, brief, shown
 from nfsd.xdr.nfs3 import (
     NFS3ERR_NOENT,
     NFS3ERR_STALE,
+    NFS_PROGRAM,
     UNCHECKED,
     CREATE3args,
     READ3args,
     createhow3,
     diropargs3,
 )
-from tests.client import Client, MountError
+from tests.client import NFS, Client, MountError, RpcError
 from tests.conformance.server import PROJECT, Server, Stack
 from tests.conftest import Serve
 from tests.wire import sattr
@@ -43,36 +44,88 @@ def record(level: int, text: str, *arguments: object) -> logging.LogRecord:
 def test_a_cause_comes_up_once_in_ten_minutes() -> None:
     clock = Clock()
     once = Once(clock)
-    assert once.first("client", "cause")
+    assert once.first("cause", "client")
     clock.now += 599
-    assert not once.first("client", "cause")
-    assert once.first("client", "another")
+    assert not once.first("cause", "client")
+    assert once.first("another", "client")
     clock.now += 2
-    assert once.first("client", "cause")
-    assert not once.first("client", "cause")
+    assert once.first("cause", "client")
+    assert not once.first("cause", "client")
 
 
-def test_of_very_many_causes_the_oldest_is_forgotten() -> None:
-    once = Once(Clock())
-    assert all(once.first(number) for number in range(3000))
-    assert not once.first(2999)
-    assert once.first(0)
+def test_who_thinks_of_ever_new_causes_has_few_of_them_logged() -> None:
+    """Of each kind so many for each client, and so many altogether; others have theirs."""
+    clock = Clock()
+    once = Once(clock)
+    assert sum(once.first("mounted", "192.0.2.1", number) for number in range(3000)) == 8
+    assert once.first("mounted", "192.0.2.2", 0)
+    assert once.first("refused", "192.0.2.1", 0)
+    assert sum(once.first("mounted", f"2001:db8::{number:x}") for number in range(3000)) == 247
+    assert once.omitted() == 2992 + 3000 - 247
+    assert once.omitted() == 0
+    clock.now += 600
+    assert once.first("mounted", "192.0.2.1", 3000)
 
 
 def test_lines_are_limited_and_what_was_left_out_is_said() -> None:
     clock = Clock()
-    limit = Limit(clock)
+    once = Once(clock)
+    limit = Limit(clock, once)
     passed = [limit.filter(record(logging.WARNING, "line")) for _ in range(1000)]
     assert passed == [True] * 200 + [False] * 800
     assert limit.filter(record(logging.DEBUG, "a call"))
+    assert sum(once.first("mounted", "192.0.2.1", number) for number in range(108)) == 8
     clock.now += 1
     after = record(logging.WARNING, "line %d", 7)
     assert limit.filter(after)
-    assert after.getMessage() == "line 7 (800 lines before this were left out)"
+    assert after.getMessage() == "line 7 (900 lines before this were left out)"
     again = record(logging.WARNING, "line %d", 8)
     assert limit.filter(again)
     assert again.getMessage() == "line 8"
     assert not limit.filter(record(logging.WARNING, "line"))
+
+
+def test_what_clients_cause_does_not_crowd_out_errors() -> None:
+    """What is critical is always said, and errors have an allowance of their own."""
+    limit = Limit(Clock(), Once())
+    for _ in range(1000):
+        limit.filter(record(logging.WARNING, "what anybody can cause"))
+    errors = [limit.filter(record(logging.ERROR, "an error")) for _ in range(1000)]
+    assert errors == [True] * 200 + [False] * 800
+    assert all(limit.filter(record(logging.CRITICAL, "a worker failed")) for _ in range(1000))
+
+
+def test_a_long_name_is_cut() -> None:
+    assert brief(b"x" * 128) == "x" * 128
+    assert brief(b"\n" * 1000) == "\\n" * 128 + "..."
+
+
+def test_a_stranger_cannot_fill_the_log(tmp_path: Path, lower: Path) -> None:
+    """Ever new paths, of the greatest length, that cannot be mounted."""
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[[export]]\npath = "/a"\nlowerdir = "{lower}"\nclients = {{ "127.0.0.1" = "ro" }}\n'
+    )
+    server = Server(None, tmp_path / "log", arguments=["--config", str(config), "--workers", "1"])
+    server.start()
+    try:
+        before = len(server.output())
+        source = ("127.0.0.9", 0)
+        for number in range(30):
+            with Client(server.port, source=source) as client:
+                for which in range(10):
+                    path = b"/a/%08d%d" % (number, which)
+                    client.mountd("MNT", path + b"\x01" * (1024 - len(path)))
+                    client.mountd("UMNT", path + b"\x01" * (1024 - len(path)))
+        with Client(server.port) as client, pytest.raises(RpcError):
+            client.call(NFS_PROGRAM, 2, NFS["NULL"], None)
+        server.stop()
+        said = server.output()[before:]
+        assert len(said) < 16_000, said
+        assert "127.0.0.9 /a/000000000" in said
+        assert "127.0.0.1: a call is refused: program 100003 version 2" in said
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize(
