@@ -52,6 +52,8 @@ def regular(node: Node) -> FileNode:
 def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
     """Up to `count` bytes from `offset`, and whether the file ends there.
 
+    The size says how much to ask for, and what was read says where the file ends: it may
+    have been cut meanwhile, and a metacopy may be larger than its data.
     On a thread that must not wait, much data is not read but seen where it is: it is for
     system calls alone (overlay.page_cache).
     """
@@ -63,12 +65,33 @@ def read(tree: Tree, node: Node, cred: Credentials, offset: int, count: int) -> 
     fd = file.reader()
     data: Buffer | None = None
     if not must_not_wait():
-        data = os.pread(fd, wanted, offset)
-    elif wanted >= RESIDENT_MIN:
+        data = _read(fd, wanted, offset)
+    elif wanted >= RESIDENT_MIN and (file.data is None or _has(file.data, offset + wanted)):
         data = resident(fd, offset, wanted)
     if data is None:
         data = _read_cached(fd, wanted, offset)
-    return data, offset + len(data) >= size
+    if len(data) == wanted:
+        return data, offset + wanted >= size
+    if file.data is None:
+        tree.changed_attributes(file.fileid)  # what was known of its size is not so any more
+    return data, True
+
+
+def _has(fd: Fd, size: int) -> bool:
+    """Whether a file has so many bytes."""
+    return os.fstat(fd).st_size >= size
+
+
+def _read(fd: Fd, count: int, offset: int) -> Buffer:
+    """Read so many bytes, or less if the file ends before.
+
+    Less may also have been read because the rest cannot be: that is told by asking for it.
+    """
+    data = rest = os.pread(fd, count, offset)
+    while rest and len(data) < count:
+        rest = os.pread(fd, count - len(data), offset + len(data))
+        data += rest
+    return data
 
 
 def _read_cached(fd: Fd, count: int, offset: int) -> Buffer:
@@ -80,7 +103,7 @@ def _read_cached(fd: Fd, count: int, offset: int) -> Buffer:
         raise WouldBlock from None
     except OSError as problem:
         if problem.errno in _NO_NOWAIT:
-            return os.pread(fd, count, offset)  # a filesystem in memory
+            return _read(fd, count, offset)  # a filesystem in memory
         raise
     if got < count:
         raise WouldBlock  # the rest is not cached, or a write to the file is under way
