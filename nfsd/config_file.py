@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from nfsd.clients import Pattern, PatternError
 from nfsd.export_options import ExportOptions, OptionError
-from nfsd.exports import components
 from nfsd.lock_options import GRACE_MAX, LOCKS, PORT_MAX, LockConfig
+from nfsd.mount_path import components
 from nfsd.settings import EXPORT, SERVER
 from nfsd.size import SizeError, size_of
 from overlay.config import OverlayConfig

@@ -18,10 +18,11 @@ from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable, address_of
 from nfsd.export_options import ExportOptions
 from nfsd.log import LOGGER, ONCE, shown
+from nfsd.mount_path import components, walk
 from nfsd.program import Caller
 from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
 from overlay.blocking import may_block
-from overlay.credentials import ROOT, Credentials
+from overlay.credentials import Credentials
 from overlay.descriptor import Fd
 from overlay.errors import Cause, WouldBlock, error
 from overlay.filesystem import Overlay
@@ -152,20 +153,16 @@ class Exports:
         return self.mounted(caller, position).root
 
     def walk(self, caller: Caller, path: bytes) -> Node:
-        """What is at `path`, in an export or above them; no symbolic link is followed.
+        """What is at `path`, in an export or above them; see nfsd.mount_path for links.
 
         Raises ENOENT, EINVAL if the path is not absolute, EACCES if it goes up or leads
-        where the caller is not let in, EUSERS as `mounted`.
+        where the caller is not let in, ELOOP, EUSERS as `mounted`.
         """
         position, names = self._find(path)
         if position is None:
             assert self._above is not None
             return self._seen(caller, self._above).directory(tuple(names))
-        overlay = self.mounted(caller, position)
-        node: Node = overlay.root
-        for name in names:
-            node = overlay.lookup(node, name, ROOT)
-        return node
+        return walk(self.mounted(caller, position), self.all[position].path, names)
 
     def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
         """The overlay that a handle is of, and what the caller may do in it."""
@@ -333,8 +330,3 @@ class Exports:
         if self._above is None or not self._above.has(tuple(names)):
             raise error(errno.ENOENT)
         return None, names
-
-
-def components(path: bytes) -> list[bytes]:
-    """The names in a path."""
-    return [name for name in path.split(b"/") if name not in (b"", b".")]

@@ -6,8 +6,9 @@ import errno
 from collections.abc import Iterable
 from typing import Final
 
-from nfsd.exports import Exports, components
+from nfsd.exports import Exports
 from nfsd.log import LOGGER, ONCE, brief, shown
+from nfsd.mount_path import components
 from nfsd.mounts import Mounts
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.status import mountstat3_of

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 from nfsd.clients import Pattern
 from nfsd.config_file import CACHE_BYTES, DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
-from nfsd.exports import components
 from nfsd.listeners import bound_to, listen
 from nfsd.lock_options import add_lock_options, lock_config
+from nfsd.mount_path import components
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
 from nfsd.progress import Progress
 from nfsd.reach import rpcbind_mode

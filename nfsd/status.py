@@ -103,6 +103,7 @@ MOUNTSTAT3: Final[dict[int, mountstat3]] = {
     errno.EAGAIN: MNT3ERR_SERVERFAULT,
     errno.ENOTDIR: MNT3ERR_NOTDIR,
     errno.EINVAL: MNT3ERR_INVAL,
+    errno.ELOOP: MNT3ERR_INVAL,  # symbolic links that lead to each other
     errno.ENAMETOOLONG: MNT3ERR_NAMETOOLONG,
     errno.EOPNOTSUPP: MNT3ERR_NOTSUPP,
 }

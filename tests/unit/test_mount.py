@@ -24,10 +24,11 @@ from nfsd.xdr.mount import (
     exportnode,
     mountbody,
 )
-from nfsd.xdr.nfs3 import NFS3_OK, diropargs3
+from nfsd.xdr.nfs3 import NFS3_OK, SYMLINK3args, diropargs3, symlinkdata3
 from nfsd.xdr.rpc import AUTH_SYS, GARBAGE_ARGS, mismatch_info
 from tests.client import NO_AUTH, Client, RpcError
 from tests.conformance.server import Server, Stack
+from tests.unit.test_nfs3_attributes import SAME
 
 NULL, MNT, DUMP, UMNT, UMNTALL, EXPORT = range(6)
 
@@ -40,6 +41,24 @@ def v1(client: Client, procedure: int, arguments: Any = None) -> Any:  # noqa: A
     return client.call(MOUNT_PROGRAM, MOUNT_V1, MOUNT_V1_SIGNATURES[procedure], arguments)
 
 
+# By name, in the directory `links`.
+LINKS = {
+    "relative": "../etc",
+    "absolute": "/etc",
+    "as-mounted": "/srv/debian/etc",
+    "twice": "relative/../links/./absolute/",
+    "file": "../etc/passwd",
+    "through-file": "../etc/passwd/../apt",
+    "dangling": "nothing",
+    "up": "../..",
+    "up-and-down": "../../debian/etc",
+    "machine": "/usr",
+    "itself": "itself",
+    "ping": "pong",
+    "pong": "ping",
+}
+
+
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose export is called /srv/debian."""
@@ -49,7 +68,9 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     for number in range(1100):
         (lower / "many" / str(number)).mkdir(parents=True)
     (lower / "etc" / "passwd").write_text("root")
-    (lower / "link").symlink_to("etc")
+    (lower / "links").mkdir()
+    for name, target in LINKS.items():
+        (lower / "links" / name).symlink_to(target)
     server = Server(Stack.over([lower], place), Path(place / "log"), export="/srv/debian")
     server.start()
     try:
@@ -83,6 +104,23 @@ def test_a_directory_below_it(mounter: Client) -> None:
     assert mounter.mount("/srv/debian/etc/apt") == apt
 
 
+@pytest.mark.parametrize("link", ["relative", "absolute", "as-mounted", "twice"])
+def test_a_symbolic_link_is_followed_within_the_export(mounter: Client, link: str) -> None:
+    for below in ("", "/apt"):
+        etc = mounter.mount(f"/srv/debian/etc{below}")
+        assert mounter.mount(f"/srv/debian/links/{link}{below}") == etc
+
+
+def test_a_chain_of_symbolic_links_is_bounded(mounter: Client) -> None:
+    root = mounter.mount("/srv/debian")
+    for number in range(42):
+        target = b"c%d" % (number - 1) if number else b"etc"
+        link = SYMLINK3args(diropargs3(root, b"c%d" % number), symlinkdata3(SAME, target))
+        assert mounter.nfs("SYMLINK", link).status == NFS3_OK
+    assert mounter.mount("/srv/debian/c39") == mounter.mount("/srv/debian/etc")
+    assert v3(mounter, MNT, b"/srv/debian/c40").fhs_status == MNT3ERR_INVAL
+
+
 @pytest.mark.parametrize(
     ("path", "status", "number"),
     [
@@ -91,8 +129,15 @@ def test_a_directory_below_it(mounter: Client) -> None:
         (b"/srv/debian/nothing", MNT3ERR_NOENT, errno.ENOENT),
         (b"/srv/debian/etc/passwd", MNT3ERR_NOTDIR, errno.ENOTDIR),
         (b"/srv/debian/etc/passwd/x", MNT3ERR_NOTDIR, errno.ENOTDIR),
-        (b"/srv/debian/link", MNT3ERR_NOTDIR, errno.ENOTDIR),
-        (b"/srv/debian/link/apt", MNT3ERR_NOTDIR, errno.ENOTDIR),
+        (b"/srv/debian/links/file", MNT3ERR_NOTDIR, errno.ENOTDIR),
+        (b"/srv/debian/links/file/x", MNT3ERR_NOTDIR, errno.ENOTDIR),
+        (b"/srv/debian/links/through-file", MNT3ERR_NOTDIR, errno.ENOTDIR),
+        (b"/srv/debian/links/dangling", MNT3ERR_NOENT, errno.ENOENT),
+        (b"/srv/debian/links/up", MNT3ERR_ACCES, errno.EACCES),
+        (b"/srv/debian/links/up-and-down", MNT3ERR_ACCES, errno.EACCES),
+        (b"/srv/debian/links/machine", MNT3ERR_NOENT, errno.ENOENT),
+        (b"/srv/debian/links/itself", MNT3ERR_INVAL, errno.ELOOP),
+        (b"/srv/debian/links/ping/x", MNT3ERR_INVAL, errno.ELOOP),
         (b"/srv/debian/../../etc", MNT3ERR_ACCES, errno.EACCES),
         (b"/srv/debian/etc\0", MNT3ERR_INVAL, errno.EINVAL),
         (b"srv/debian", MNT3ERR_INVAL, errno.EINVAL),
