@@ -68,6 +68,8 @@ def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDI
 def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -> READDIRPLUS3resok:
     """READDIRPLUS, RFC 1813 section 3.3.17; raises EMSGSIZE if not even one entry fits.
 
+    `dircount` is a hint: a reply has at least one entry.  If that is too large for the
+    reply with attributes and handle, it comes without, as RFC 1813 lets it.
     Objects that are met for the first time have to be opened: after a millisecond
     of that, or once the disk was waited for, the rest is left to a thread, which
     after a while answers with what it has.
@@ -85,14 +87,18 @@ def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -
             may_block()
             break
         dircount -= _ENTRY + (len(name) + 3 & -4)
+        if dircount < 0 and packed:
+            break
         data = _head(fileid, name) + _plus(overlay, directory, name, place)
+        if len(data) > room and not packed:
+            data = _head(fileid, name) + _PLAIN.pack(place, 0, 0)
         room -= len(data)
-        if room < 0 or dircount < 0:
+        if room < 0:
             break
         packed.append(data)
     else:
         eof = True
-    _require_progress(packed, min(room, dircount))
+    _require_progress(packed, room)
     attributes = attributes_of(overlay, directory)
     return READDIRPLUS3resok(attributes, _COOKIEVERF, dirlistplus3(b"".join(packed), eof))
 

@@ -136,8 +136,33 @@ def test_dircount_counts_names(client: Client, directory: bytes) -> None:
         assert sum(sizes) <= dircount
         after = readdirplus(client, directory, entries[-1].cookie).resok.reply.entries[0]
         assert sum(sizes) + 20 + (len(after.name) + 3) // 4 * 4 > dircount
-    assert readdirplus(client, directory, 0, 23).status == NFS3ERR_TOOSMALL
-    assert readdirplus(client, directory, 0, 8192, 200).status == NFS3ERR_TOOSMALL
+
+
+@pytest.mark.parametrize("dircount", [0, 1, 23, 24, 100])
+@pytest.mark.parametrize("maxcount", [396, 512, 65536])
+def test_dircount_is_a_hint(client: Client, directory: bytes, dircount: int, maxcount: int) -> None:
+    """Every name comes, one at a time if it must; without attributes where they do not fit."""
+    cookie, names = 0, []
+    for _ in range(1000):
+        reply = readdirplus(client, directory, cookie, dircount, maxcount)
+        assert reply.status == NFS3_OK
+        assert len(encode(pack_READDIRPLUS3res, reply)) - 4 <= maxcount
+        entries = reply.resok.reply.entries
+        names += [entry.name for entry in entries]
+        if reply.resok.reply.eof:
+            break
+        assert entries
+        if len(entries) > 1:
+            assert sum(20 + (len(entry.name) + 3) // 4 * 4 for entry in entries) <= dircount
+        cookie = entries[-1].cookie
+    assert sorted(names[2:]) == sorted(NAMES)
+
+
+def test_not_even_one_entry_fits(client: Client, directory: bytes) -> None:
+    least = 104 + 4 + 8 + 4 + 4 + 8 + 4 + 4  # of `.`, without attributes and handle
+    assert readdirplus(client, directory, 0, 8192, least - 1).status == NFS3ERR_TOOSMALL
+    reply = readdirplus(client, directory, 0, 8192, least)
+    assert [entry.name for entry in reply.resok.reply.entries] == [b"."]
 
 
 def test_a_merged_directory(client: Client, root: bytes) -> None:
