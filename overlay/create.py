@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from index import xattrs
-from index.fd import Fd, open_at, open_dir, open_path
+from index.fd import Fd, open_at, open_dir, open_path, proc_path
 from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, rename
 from overlay import permission, setattr
 from overlay.acl import DEFAULT_ACL
@@ -52,7 +52,7 @@ _Make: TypeAlias = Callable[[DirNode, Attributes], Created]
 
 _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _DEFAULT_MODE: Final = 0o600
-_NOT_BY_MKDIR: Final = stat.S_ISUID | stat.S_ISGID  # mkdir(2) does not set them
+_SET_IDS: Final = stat.S_ISUID | stat.S_ISGID  # mkdir(2) does not set them
 _SPECIAL_TYPES: Final = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 # An exclusive create's verifier is kept in the times, as knfsd does: without the
 # top bit of each word, which not every filesystem's seconds can hold.
@@ -115,8 +115,8 @@ def symlink(
     """Create a symbolic link (RFC 1813 section 3.3.10)."""
     if not target or b"\0" in target:
         raise error(errno.EINVAL)
-    place = partial(_place_symlink, cred, target)
-    return _made(tree, parent, name, cred, partial(_make_special, tree, name, place))
+    make = partial(_make_special, tree, name, cred, partial(_symlink, target), changes)
+    return _made(tree, parent, name, cred, make)
 
 
 def mknod(
@@ -140,8 +140,8 @@ def mknod(
     if type_ == stat.S_IFCHR and rdev == 0:
         raise error(errno.EPERM)
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
-    place = partial(_place_special, cred, type_ | mode & 0o7777, rdev)
-    return _made(tree, parent, name, cred, partial(_make_special, tree, name, place))
+    make = partial(_make_node, tree, name, cred, type_ | mode & 0o7777, rdev, changes)
+    return _made(tree, parent, name, cred, make)
 
 
 def _made(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, make: _Make) -> Created:
@@ -180,11 +180,11 @@ def _make_dir(
     before: Attributes,
 ) -> Created:
     mode = 0o755 if changes.mode is None else changes.mode
-    rest = changes.with_mode(None)
+    rest = _after_making(changes)
     # An opaque directory is needed where a whiteout goes; elsewhere it stays
     # what it is when a layer that has this name is added later.
     place = partial(_place_dir, tree, cred, mode, rest, bool(parent.lowers))
-    _place(tree, parent, name, place, aside=bool(mode & _NOT_BY_MKDIR or rest))
+    _place(tree, parent, name, place, aside=bool(mode & _SET_IDS or rest))
     fd = open_dir(upper_of(parent), name)
     last, st = last_change(), os.fstat(fd)
     node = new_dir(tree, fd, st)
@@ -203,7 +203,7 @@ def _place_dir(
 ) -> None:
     with AsUser(cred):
         os.mkdir(name, mode & 0o1777, dir_fd=directory)
-    special = mode & _NOT_BY_MKDIR
+    special = mode & _SET_IDS
     if opaque or special or rest:
         made = open_dir(directory, name)
         if opaque:
@@ -213,21 +213,51 @@ def _place_dir(
         _finish_new(made, rest, cred)
 
 
-def _place_symlink(cred: Credentials, target: bytes, directory: Fd, name: bytes) -> None:
-    with AsUser(cred):
-        os.symlink(target, name, dir_fd=directory)
+def _symlink(target: bytes, directory: Fd, name: bytes) -> None:
+    os.symlink(target, name, dir_fd=directory)
 
 
-def _place_special(cred: Credentials, mode: int, rdev: int, directory: Fd, name: bytes) -> None:
+def _mknod(mode: int, rdev: int, directory: Fd, name: bytes) -> None:
+    os.mknod(name, mode, rdev, dir_fd=directory)
+
+
+def _place_special(
+    cred: Credentials, make: _PlaceAt, rest: Changes, directory: Fd, name: bytes
+) -> None:
     with AsUser(cred):
-        os.mknod(name, mode, rdev, dir_fd=directory)
+        make(directory, name)
+    if rest:
+        _finish_new(open_path(directory, name), rest, cred)
+
+
+def _make_node(
+    tree: Tree,
+    name: bytes,
+    cred: Credentials,
+    mode: int,
+    rdev: int,
+    changes: Changes,
+    parent: DirNode,
+    before: Attributes,
+) -> Created:
+    """Make a device, FIFO or socket, of a type and with permission bits as in `mode`."""
+    make = partial(_mknod, mode_of_new(before, mode, cred), rdev)
+    return _make_special(tree, name, cred, make, changes, parent, before)
 
 
 def _make_special(
-    tree: Tree, name: bytes, place: _PlaceAt, parent: DirNode, before: Attributes
+    tree: Tree,
+    name: bytes,
+    cred: Credentials,
+    make: _PlaceAt,
+    changes: Changes,
+    parent: DirNode,
+    before: Attributes,
 ) -> Created:
-    """Make something that is neither a file nor a directory."""
-    _place(tree, parent, name, place)
+    """Make something that is neither a file nor a directory; all but its mode is in `changes`."""
+    rest = _after_making(changes)
+    place = partial(_place_special, cred, make, rest)
+    _place(tree, parent, name, place, aside=bool(rest))
     fd = open_path(upper_of(parent), name)
     last, st = last_change(), os.fstat(fd)
     node = new_file(tree, fd, st, Place(parent.handle, name))
@@ -245,13 +275,9 @@ def _make_file(
 ) -> Created:
     mode = _DEFAULT_MODE if changes.mode is None else changes.mode
     mode = mode_of_new(before, mode, cred)
-    rest = Changes(
-        uid=changes.uid,
-        gid=changes.gid,
-        size=changes.size or None,
-        atime=changes.atime,
-        mtime=changes.mtime,
-    )
+    if changes.size is not None:
+        setattr.check_size(changes.size)
+    rest = _after_making(changes, changes.size or None)
     fd = None
     try:
         if not rest:
@@ -285,11 +311,28 @@ def _make_file_aside(
     return fd
 
 
+def _after_making(changes: Changes, size: int | None = None) -> Changes:
+    """What the call that makes an object does not set of its initial attributes: all but the mode.
+
+    The size is a regular file's alone; what else has none is made whatever size is asked for.
+    """
+    return Changes(None, changes.uid, changes.gid, size, changes.atime, changes.mtime)
+
+
 def _finish_new(fd: Fd, changes: Changes, cred: Credentials) -> None:
-    """Set what the creating call could not, but for the mode, on an object that nobody sees yet."""
+    """Set what the creating call could not, but for the mode, on an object that nobody sees yet.
+
+    The mode stays what it is: to give it to its owner must not take its setuid and setgid bits.
+    """
     st = os.fstat(fd)
     setattr.check_owner_change(st.st_uid, st.st_gid, changes, cred)
-    setattr.apply(fd, fd, st.st_mode, changes)
+    uid = None if changes.uid == st.st_uid else changes.uid
+    gid = None if changes.gid == st.st_gid else changes.gid
+    mode = None
+    if st.st_mode & _SET_IDS and not (uid is None and gid is None):
+        mode = stat.S_IMODE(st.st_mode)
+    rest = Changes(mode, uid, gid, changes.size, changes.atime, changes.mtime)
+    setattr.apply(fd, proc_path(fd), st.st_mode, rest)
 
 
 def _place(

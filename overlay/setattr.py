@@ -86,8 +86,7 @@ def _check_permission(
     if changes.size is not None:
         if not stat.S_ISREG(had.mode):
             raise error(errno.EISDIR if node.is_dir else errno.EINVAL)
-        if changes.size >= 1 << 63:
-            raise error(errno.EFBIG)
+        check_size(changes.size)
         permission.require_data(tree, node, cred, permission.WRITE)
     if changes.mode is not None and not owner:
         raise error(errno.EPERM)
@@ -98,6 +97,12 @@ def _check_permission(
             raise error(errno.EPERM)
         if NOW in times:
             permission.require(tree, node, cred, permission.WRITE)
+
+
+def check_size(size: int) -> None:
+    """Raise EFBIG for more bytes than any file can have."""
+    if size >= 1 << 63:
+        raise error(errno.EFBIG)
 
 
 def check_owner_change(uid: int, gid: int, changes: Changes, cred: Credentials) -> None:
