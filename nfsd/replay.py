@@ -193,7 +193,7 @@ class ReplayCache:
         try:
             place = self._map.find(digest, heads, heads + _COUNT)
             if place < 0 or (place - heads) % _HEAD_BYTES:
-                return self._enter(call, self._free_place(heads), Fate.NEW)
+                return self._enter(call, self._free_place(heads, call.client), Fate.NEW)
             return self._again(call, place)
         finally:
             lock.release()
@@ -230,33 +230,40 @@ class ReplayCache:
                 return Entry(digest, place, fate, call.connection, reply)
         return self._enter(call, place, fate)
 
-    def _free_place(self, heads: int) -> int:
-        """A place for a call that has none: the one whose turn it is, if nobody wants that."""
+    def _free_place(self, heads: int, client: int) -> int:
+        """A place for a call that has none: the one whose turn it is, if that costs nobody else."""
         words, count = self._words, (heads + _COUNT) // 8
         number = words[count]
         words[count] = number + 1
         place = heads + number % _WAYS * _HEAD_BYTES
         state = words[place // 8 + _WORD] & _STATE
-        return place if state in (_FREE, _ACKNOWLEDGED) else self._least_wanted(heads)
+        if state == _FREE:
+            return place
+        if state == _ACKNOWLEDGED and words[_beside(place, _CLIENTS)] == client:
+            return place
+        return self._least_wanted(heads)
 
     def _least_wanted(self, heads: int) -> int:
-        """The oldest place that nobody wants, or else of the client that has most places.
+        """The place whose answer is the least likely to be asked for.
 
-        A call under way keeps its place.
+        One that is too old; else one that has arrived; else any, but of a call under way.
+        Of several, the oldest of the client that has most places.
         """
-        places = range(heads, heads + _COUNT, _HEAD_BYTES)
+        places, now = range(heads, heads + _COUNT, _HEAD_BYTES), time.time_ns()
         clients = [self._words[_beside(place, _CLIENTS)] for place in places]
-        oldest, least = _NOWHERE, (_WAYS + 1, 0)
+        best, least = _NOWHERE, (3, 0, 0)
         for place, client in zip(places, clients, strict=True):
             _, process, when, word = _HEAD.unpack_from(self._map, place)
             state = word & _STATE
             if state == _BEGUN and process in self._living:
                 continue
-            is_wanted = state in (_BEGUN, _DONE, _LOST) and time.time_ns() - when <= AGE_MAX
-            wanted = (_WAYS - clients.count(client) if is_wanted else -1), when
-            if oldest == _NOWHERE or wanted < least:
-                oldest, least = place, wanted
-        return oldest
+            kind = 1 if state == _ACKNOWLEDGED else 2
+            if state == _FREE or not 0 <= now - when <= AGE_MAX:
+                kind = 0
+            wanted = kind, -clients.count(client), when
+            if wanted < least:
+                best, least = place, wanted
+        return best
 
     def _answer(self, digest: bytes, word: int) -> tuple[Fate, bytes]:
         """What became of a call that is not under way, and its answer.
