@@ -55,10 +55,10 @@ def _check(result: int) -> int:
     return result
 
 
-def _function(name: str, *argtypes: type) -> Callable[..., int]:
+def _function(name: str, *argtypes: type, restype: type = ctypes.c_int) -> Callable[..., int]:
     function: ctypes._NamedFuncPointer = getattr(_libc, name)
     function.argtypes = argtypes
-    function.restype = ctypes.c_int
+    function.restype = restype
     return function
 
 
@@ -69,8 +69,8 @@ _linkat = _function(
 _renameat2 = _function(
     "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
 )
-_setfsuid = _function("setfsuid", ctypes.c_uint)
-_setfsgid = _function("setfsgid", ctypes.c_uint)
+_setfsuid = _function("setfsuid", ctypes.c_uint, restype=ctypes.c_uint)
+_setfsgid = _function("setfsgid", ctypes.c_uint, restype=ctypes.c_uint)
 
 
 def open_rare_name(directory: Fd, name: bytes) -> tuple[Fd, os.stat_result] | None:
@@ -138,7 +138,13 @@ def capabilities() -> int:
 
 
 def set_fs_ids(uid: int, gid: int) -> None:
-    """Create files as this user and group from now on, on this thread alone."""
-    # Both calls return the former id and never fail for a process with CAP_SETUID.
-    _setfsgid(gid)
-    _setfsuid(uid)
+    """Create files as this user and group from now on, on this thread alone.
+
+    Raises EPERM, acting as nobody else than before, where the kernel takes one of them for no id.
+    """
+    # Both calls return the former id and tell of no failure.
+    former_gid, former_uid = _setfsgid(gid), _setfsuid(uid)
+    if _setfsgid(gid) != gid or _setfsuid(uid) != uid:
+        _setfsgid(former_gid)
+        _setfsuid(former_uid)
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))

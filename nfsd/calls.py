@@ -47,15 +47,13 @@ from nfsd.xdr.rpc import (
     unpack_authsys_parms,
     unpack_rpc_msg,
 )
-from overlay.credentials import Credentials
+from overlay.credentials import ANONYMOUS, Credentials
 
 # Of a header: xid, the fixed part, and two opaque_auth with their bodies.
 HEADER_BYTES: Final = 24 + 2 * (8 + MAX_AUTH_BYTES)
 _FIXED = struct.Struct(">5I")  # msg_type, rpcvers, prog, vers, proc
 _XID = struct.Struct(">I")
 _NO_VERIFIER: Final = opaque_auth(AUTH_NONE, b"")
-# AUTH_NONE names nobody.
-_NOBODY: Final = Credentials(65534, 65534)
 _ROUTES: Final = 512  # kept of one peer
 _QUESTIONERS: Final = 65536
 
@@ -243,7 +241,7 @@ def _authenticate(body: call_body, peer: Peer) -> Caller:
     if body.verf != _NO_VERIFIER:
         raise _denied("a verifier that is not AUTH_NONE", AUTH_BADVERF)
     if body.cred.flavor == AUTH_NONE:
-        return _caller(peer, b"", _NOBODY)
+        return _caller(peer, b"", ANONYMOUS)
     if body.cred.flavor != AUTH_SYS:
         raise _denied(f"authentication flavor {body.cred.flavor}", AUTH_BADCRED)
     try:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from overlay.credentials import Credentials
+from overlay.credentials import INVALID_ID, Credentials
 
 NOBODY: Final = 65534
 _MAX_ID: Final = 0xFFFFFFFE
@@ -86,19 +86,19 @@ class ExportOptions:
         return options
 
     def squash(self, credentials: Credentials) -> Credentials:
-        """Whom calls with these credentials act for."""
+        """Return whom calls with these credentials act for: none of its ids is INVALID_ID."""
+        uid, gid, groups = credentials.uid, credentials.gid, credentials.groups
         if self.all_squash:
-            return Credentials(self.anonuid, self.anongid, frozenset())
-        if not self.root_squash:
+            return Credentials(self.anonuid, self.anongid)
+        is_valid = uid != INVALID_ID and gid != INVALID_ID and INVALID_ID not in groups
+        if is_valid and (not self.root_squash or (uid and gid and 0 not in groups)):
             return credentials
-        if credentials.uid and credentials.gid and 0 not in credentials.groups:
-            return credentials
-        uid = self.anonuid if credentials.uid == 0 else credentials.uid
-        gid = self.anongid if credentials.gid == 0 else credentials.gid
-        groups = credentials.groups
-        if 0 in groups:
-            groups = (groups - {0}) | {self.anongid}
-        return Credentials(uid, gid, groups)
+        squashed = (0, INVALID_ID) if self.root_squash else (INVALID_ID,)
+        return Credentials(
+            self.anonuid if uid in squashed else uid,
+            self.anongid if gid in squashed else gid,
+            frozenset([self.anongid if each in squashed else each for each in groups]),
+        )
 
 
 def _number(name: str, value: str, largest: int) -> int:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+# (uid_t)-1 names nobody: setfsuid(2) and chown(2) take it for "leave it as it is".
+INVALID_ID: Final = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +25,6 @@ class Credentials:
         return gid == self.gid or gid in self.groups
 
 
-ROOT = Credentials(0, 0)
+ROOT: Final = Credentials(0, 0)
+# Whoever says nothing of himself (AUTH_NONE).
+ANONYMOUS: Final = Credentials(INVALID_ID, INVALID_ID)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from nfsd.export_options import NOBODY, ExportOptions, OptionError
-from overlay.credentials import Credentials
+from overlay.credentials import ANONYMOUS, INVALID_ID, Credentials
 
 ROOT = Credentials(0, 0, frozenset({0, 4}))
 USER = Credentials(1000, 1000, frozenset({0, 100}))
+GROUP_8 = frozenset({8})
 
 
 def test_the_defaults_are_those_of_exports() -> None:
@@ -106,6 +107,16 @@ def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
         ("no_root_squash", USER, USER),
         ("all_squash", USER, Credentials(NOBODY, NOBODY)),
         ("all_squash,no_root_squash,anonuid=7,anongid=8", ROOT, Credentials(7, 8)),
+        *(
+            row
+            for text in ("anonuid=7,anongid=8", "no_root_squash,anonuid=7,anongid=8")
+            for row in (
+                (text, ANONYMOUS, Credentials(7, 8)),
+                (text, Credentials(INVALID_ID, 1000), Credentials(7, 1000)),
+                (text, Credentials(1000, INVALID_ID), Credentials(1000, 8)),
+                (text, Credentials(9, 9, frozenset({INVALID_ID})), Credentials(9, 9, GROUP_8)),
+            )
+        ),
     ],
 )
 def test_squashing(text: str, who: Credentials, acts_as: Credentials) -> None:
