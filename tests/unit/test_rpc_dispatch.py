@@ -45,7 +45,7 @@ from nfsd.xdr.rpc import (
     rpc_msg_body,
     unpack_rpc_msg,
 )
-from overlay.credentials import Credentials
+from overlay.credentials import ANONYMOUS, Credentials
 from overlay.errors import WouldBlock
 
 PROGRAM = 400000
@@ -249,7 +249,7 @@ def test_callers(service: Service) -> None:
 
 def test_auth_none_is_nobody(service: Service) -> None:
     ask(service, call(1, encode(pack_dirpath, b"/"), cred=NONE))
-    assert service.callers[0].credentials == Credentials(65534, 65534)
+    assert service.callers[0].credentials == ANONYMOUS
 
 
 def test_credentials_do_not_mix(service: Service) -> None:
