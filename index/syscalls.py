@@ -24,6 +24,8 @@ _MOUNT_ATTR_NOSUID: Final = 2
 _MOUNT_ATTR_NODEV: Final = 4
 _PR_SET_SECUREBITS: Final = 28
 _SECBIT_NO_SETUID_FIXUP: Final = 4
+_CAPABILITY_VERSION: Final = 0x20080522
+_CAP_SYS_RESOURCE: Final = 24
 # f_type of statfs(2)
 FUSE_MAGIC: Final = 0x65735546
 EXT4_MAGIC: Final = 0xEF53
@@ -32,6 +34,12 @@ TMPFS_MAGIC: Final = 0x01021994
 _STATFS_SIZE: Final = 256  # more than struct statfs on any architecture
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Capabilities(ctypes.Structure):
+    """Of a thread, as capget(2) has them: three sets for the first 32, then for the others."""
+
+    _fields_ = (("sets", ctypes.c_uint32 * 6),)
 
 
 class _MountAttr(ctypes.Structure):
@@ -130,11 +138,29 @@ def keep_capabilities() -> None:
     set_fs_ids(0, 0)
 
 
+def forgo_reserves() -> None:
+    """Let this thread, and threads it starts, have no space kept for root, nor pass a quota.
+
+    It gives CAP_SYS_RESOURCE up, as the kernel's overlayfs and NFS server do.
+    """
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    had = _Capabilities()
+    _check(_libc.capget(header, ctypes.byref(had)))
+    for each in range(3):
+        had.sets[each] &= ~(1 << _CAP_SYS_RESOURCE)
+    _check(_libc.capset(header, ctypes.byref(had)))
+
+
 def capabilities() -> int:
     """The effective capabilities of this process, a bit for each (capabilities(7))."""
     with open("/proc/self/status", "rb") as file:
         found = next(line for line in file if line.startswith(b"CapEff:"))
     return int(found.split()[1], 16)
+
+
+def set_fs_user(uid: int) -> None:
+    """Take space of filesystems as this user from now on, on this thread alone."""
+    _setfsuid(uid)
 
 
 def set_fs_ids(uid: int, gid: int) -> None:

@@ -150,7 +150,8 @@ def _make_copy(
         if metacopy:
             os.truncate(copy, os.fstat(node.fd).st_size)
         elif stat.S_ISREG(node.mode):
-            copy_data(node.reader(), copy, size)
+            with tree.reserve.left():
+                copy_data(node.reader(), copy, size)
         values = {
             xattrs.FH: node.identity.pack(),
             xattrs.UPPER: pack_real(handle_of(copy)),
@@ -226,7 +227,8 @@ def _add_data(tree: Tree, node: FileNode, size: int | None) -> None:
     st = os.fstat(writer)
     capability = xattrs.get(node.fd, xattrs.CAPABILITY)  # a write clears it
     length = _length(writer, size)
-    copy_data(node.reader(), writer, length)
+    with tree.reserve.left():
+        copy_data(node.reader(), writer, length)
     if capability is not None:
         xattrs.put(node.fd, xattrs.CAPABILITY, capability)
     if length == st.st_size:

@@ -129,7 +129,8 @@ def write(
     if mode is not None:
         os.fchmod(fd, mode)
     try:
-        _write(fd, memoryview(data), offset)
+        with tree.reserve.left_by(cred):
+            _write(fd, memoryview(data), offset)
     finally:
         tree.changed_attributes(file.fileid)
     if stable is not Stable.UNSTABLE:

@@ -21,6 +21,7 @@ from index.syscalls import (
     capabilities,
     clone_mount,
     filesystem_magic,
+    forgo_reserves,
     keep_capabilities,
 )
 from index.workdir import Workdir
@@ -150,6 +151,7 @@ def take_rights() -> None:
             f"or with {', '.join(missing)}"
         )
     keep_capabilities()
+    forgo_reserves()
 
 
 def _real(option: str, path: bytes) -> bytes:

@@ -36,6 +36,7 @@ from overlay.generations import Generations, bump_all, last_change
 from overlay.jobs import Jobs
 from overlay.namespace import Namespace
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
+from overlay.reserve import Reserve
 from overlay.verifier import WriteVerifier
 
 _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
@@ -108,6 +109,7 @@ class Tree:
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
+        self.reserve = Reserve(self.root.real)
         self._keeps_order = filesystem_magic(self.root.real) in _ORDERED
         self.data_roots = tuple(self._root_of(layer) for layer in layers.data)
 
