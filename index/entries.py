@@ -26,6 +26,7 @@ from index.census import Census
 from index.fd import Fd, is_whiteout, open_dir, open_name
 from index.handles import RealHandle
 from index.identity import Identity
+from index.long_paths import LongPaths
 from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, open_rare_name, rename
 from index.workdir import REMOVING, Workdir
 
@@ -37,6 +38,7 @@ class Gone:
 
 GONE: Final = Gone()
 _LONGEST_LINK: Final = 1000  # bytes; XFS allows 1024
+_LONGEST_PATH: Final = 1000  # bytes in an attribute: ext4 may have 4 KiB for all of an inode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class UpperInode:
 class DirectoryEntry:
     """A directory that was copied up, or a lower object that the index must help to find.
 
-    `lower` is the directory whose redirect leads to it, until it was copied up; an
+    `path` is None also where it is long.  `lower` is the directory whose redirect
+    leads to it, until it was copied up; an
     object of a layer without file handles has nothing but its path in the layer
     (`Index.lower_path`).
     """
@@ -72,6 +75,20 @@ class Removal:
     parent: RealHandle
     path: bytes | None  # of the parent, should the upper layer be copied before the next start
     name: bytes
+
+
+def noted_path(path: bytes | None) -> bytes | None:
+    """What of a path goes into the attribute `path`: all or nothing."""
+    return None if path is None or len(path) > _LONGEST_PATH else path
+
+
+def note_path(fd: Fd, path: bytes | None) -> None:
+    """Record where an indexed object is in the upper layer, or that this is not recorded."""
+    noted = noted_path(path)
+    if noted is None:
+        xattrs.drop(fd, xattrs.PATH)
+    else:
+        xattrs.put(fd, xattrs.PATH, noted)
 
 
 def _entry_name(fileid: int) -> bytes:
@@ -102,6 +119,7 @@ class Index:
     def __init__(self, workdir: Workdir) -> None:
         self._workdir = workdir
         self._inodes = workdir.inodes
+        self._long_paths = LongPaths(workdir)
         self.census = Census(workdir.inodes)
 
     def find(self, fileid: int) -> Entry | None:
@@ -138,7 +156,20 @@ class Index:
     def lower_path(self, fileid: int) -> bytes | None:
         """The recorded path of the lower inode in its layer; None if there is none."""
         found = open_name(self._inodes, _entry_name(fileid))
-        return None if found is None else xattrs.get(found[0], xattrs.REDIRECT)
+        return None if found is None else self.lower_path_of(found[0])
+
+    def lower_path_of(self, fd: Fd) -> bytes | None:
+        """The same, as recorded on an entry."""
+        path = xattrs.get(fd, xattrs.REDIRECT)
+        digest = xattrs.get(fd, xattrs.LONG_REDIRECT) if path is None else None
+        return path if digest is None else self._long_paths.get(digest)
+
+    def put_lower_path(self, fd: Fd, path: bytes) -> None:
+        """Record it on an inode that is to be an entry, however long it is."""
+        if len(path) <= _LONGEST_PATH:
+            xattrs.put(fd, xattrs.REDIRECT, path)
+        else:
+            xattrs.put(fd, xattrs.LONG_REDIRECT, self._long_paths.put(path))
 
     def put_directory(
         self,
@@ -153,8 +184,7 @@ class Index:
         values = {
             xattrs.FH: identity.pack(),
             xattrs.UPPER: None if upper is None else pack_real(upper),
-            xattrs.PATH: path,
-            xattrs.REDIRECT: redirect,
+            xattrs.PATH: noted_path(path),
             xattrs.LOWER: None if lower is None else lower.pack(),
         }
         name = self._workdir.new_name()
@@ -163,20 +193,22 @@ class Index:
         for key, value in values.items():
             if value is not None:
                 xattrs.put(entry, key, value)
+        if redirect is not None:
+            self.put_lower_path(entry, redirect)
         rename(self._workdir.staging, name, self._inodes, _entry_name(identity.fileid))
 
-    def place_directory(self, fileid: int, upper: RealHandle, path: bytes) -> None:
+    def place_directory(self, fileid: int, upper: RealHandle, path: bytes | None) -> None:
         """Let the entry of an indexed directory lead to another inode."""
         found = open_name(self._inodes, _entry_name(fileid))
         if found is not None and stat.S_ISDIR(found[1].st_mode):
-            xattrs.put(found[0], xattrs.PATH, path)
+            note_path(found[0], path)
             xattrs.put(found[0], xattrs.UPPER, pack_real(upper))
 
-    def move_directory(self, fileid: int, path: bytes) -> None:
+    def move_directory(self, fileid: int, path: bytes | None) -> None:
         """Record the new path of an indexed directory; `upper` stays what counts."""
         found = open_name(self._inodes, _entry_name(fileid))
         if found is not None and stat.S_ISDIR(found[1].st_mode):
-            xattrs.put(found[0], xattrs.PATH, path)
+            note_path(found[0], path)
 
     def forget_upper(self, identity: Identity) -> None:
         """Let the entry of a directory lead to no upper one; it goes, unless it says more."""

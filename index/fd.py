@@ -86,15 +86,6 @@ def reopen(fd: Fd, flags: int) -> Fd:
     return Fd(os.open(proc_path(fd), flags | REOPEN_FLAGS))
 
 
-def path_of(fd: Fd) -> bytes:
-    """The path of a directory within its mount, from the mount's root.
-
-    Only directories have one that can be trusted: the kernel always connects
-    them to the root, while another inode opened by handle may hang loose.
-    """
-    return os.readlink(proc_path(fd))
-
-
 def components(path: bytes) -> list[bytes]:
     """The names in a path, none for the root."""
     return [name for name in path.split(b"/") if name]

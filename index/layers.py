@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from index.fd import Fd, components, open_at, open_dir, path_of
+from index.fd import Fd, components, open_at, open_dir
 from index.handles import RealHandle, handle_of, open_by_handle
 from index.identity import BY_PATH, DIRECTORY, UPPER, Identity
 from index.origin import Origin, filesystem_uuid
+from index.paths import KnownPaths, path_of
 from index.seal import Seal
 from index.workdir import Workdir
 
@@ -42,6 +43,7 @@ class Layer:
     seal: Seal | None = None  # for a lower layer that was copied: the identities of its inodes
     is_renumbered: bool = False  # there are inodes whose number for clients is an earlier one
     earlier: tuple[int, ...] = ()  # numbers of the filesystem under which handles name inodes too
+    known: KnownPaths | None = None  # of a lower layer
 
     def fileid(self, ino: int) -> int:
         """The number clients see for an inode `ino` that is no copy: unique in the export.
@@ -75,7 +77,7 @@ class Layer:
         if self.has_handles:
             sealed = self._sealed(st.st_ino)
             return sealed or self.own_identity(st.st_ino, handle_of(fd), is_dir=is_dir)
-        own = self.own_identity_by_path(path_of(fd), is_dir=is_dir)
+        own = self.own_identity_by_path(self.path_of(fd), is_dir=is_dir)
         return self._sealed(own.fileid) or own
 
     def _sealed(self, number: int) -> Identity | None:
@@ -107,6 +109,10 @@ class Layer:
     def open_handle(self, real: RealHandle, flags: int) -> Fd:
         """Open an inode of this layer's filesystem; raises ESTALE when it is gone."""
         return open_by_handle(self.root, real, flags)
+
+    def path_of(self, fd: Fd) -> bytes:
+        """The path of what is opened by way of this layer, from the root of its private mount."""
+        return path_of(fd, self.known)
 
     def open_path(self, path: bytes, flags: int) -> Fd | None:
         """Open what the layer has at `path`; None if there is nothing."""
@@ -195,6 +201,7 @@ def make_layers(opened: Sequence[Opened], known: Sequence[Known], seal: Seal | N
             seal if found.copied and not one.is_upper else None,
             found.copied or bool(found.earlier),
             found.earlier,
+            None if one.is_upper else KnownPaths(),
         )
         for one, found in zip(opened, known, strict=True)
     ]

@@ -21,14 +21,16 @@ import secrets
 import stat
 from typing import Final
 
-from index.fd import DIR_FLAGS, Fd, open_at, open_dir
+from index.fd import Fd, open_at, open_dir
 from index.locks import ProcessLock, hold
+from index.removing import remove_tree
 from index.syscalls import RENAME_NOREPLACE, rename
 
 KEY: Final = b"key"
 KEY_SIZE: Final = 32
 REMOVING: Final = b"removing#"
 LAST_MOUNT: Final = b"kernel-work"  # in identity/: the kernel mount that was last seen
+PATHS: Final = b"paths"  # those that no attribute can hold (index.long_paths)
 COPIED: Final = b"copied"  # in its place: layers were copied that were not sealed
 _WHITEOUT: Final = b"whiteout"
 _RETIRED: Final = b"detached"
@@ -158,13 +160,13 @@ class Workdir:
 
     def dissolve(self) -> None:
         """Remove everything of ours; what the kernel keeps beside it stays."""
-        for name in (_RETIRED, b"inodes", b"staging", b"identity"):
+        for name in (_RETIRED, PATHS, b"inodes", b"staging", b"identity"):
             with contextlib.suppress(FileNotFoundError):
-                _remove_tree(self.root, name)
+                remove_tree(self.root, name)
 
     def discard(self, name: bytes) -> None:
         """Remove `name` from `staging/` with all that is below it."""
-        _remove_tree(self.staging, name)
+        remove_tree(self.staging, name)
 
 
 def retired_exports(root: Fd) -> frozenset[int]:
@@ -186,13 +188,3 @@ def _subdirectory(parent: Fd, name: bytes) -> Fd:
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent)
     return open_dir(parent, name)
-
-
-def _remove_tree(parent: Fd, name: bytes) -> None:
-    try:
-        os.unlink(name, dir_fd=parent)
-    except IsADirectoryError:
-        directory = Fd(os.open(name, DIR_FLAGS, dir_fd=parent))
-        for child in os.listdir(directory):
-            _remove_tree(directory, os.fsencode(child))
-        os.rmdir(name, dir_fd=parent)

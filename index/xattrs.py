@@ -32,6 +32,7 @@ FH: Final = PREFIX + b"fh"
 UPPER: Final = PREFIX + b"upper"
 PATH: Final = PREFIX + b"path"
 LOWER: Final = PREFIX + b"lower"
+LONG_REDIRECT: Final = PREFIX + b"redirect.long"  # a path in `paths/`, in place of `redirect`
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,12 @@ class Kernel:
 
 
 _SHARED: Final = (OPAQUE, ORIGIN, IMPURE, WHITEOUT)
+_TOO_MANY: Final = (errno.ENOSPC, errno.E2BIG, errno.ERANGE)
 _ABSENT: Final = (errno.ENODATA, errno.EOPNOTSUPP)
+
+
+class NoRoomError(OSError):
+    """An inode cannot have an attribute beside those that it has, whatever space there is."""
 
 
 def get(fd: Fd, name: bytes) -> bytes | None:
@@ -89,8 +95,19 @@ def has(fd: Fd, name: bytes) -> bool:
 
 
 def put(fd: Fd, name: bytes, value: bytes) -> None:
-    """Set one attribute of the inode behind `fd`."""
-    os.setxattr(proc_path(fd), name, value)
+    """Set one attribute of the inode behind `fd`; raises NoRoomError."""
+    try:
+        os.setxattr(proc_path(fd), name, value)
+    except OSError as problem:
+        if problem.errno in _TOO_MANY and not _is_full(fd):
+            raise NoRoomError(problem.errno, problem.strerror) from problem
+        raise
+
+
+def _is_full(fd: Fd) -> bool:
+    """Whether it is the filesystem that has no space left."""
+    space = os.fstatvfs(fd)
+    return space.f_blocks != 0 and space.f_bavail == 0
 
 
 def drop(fd: Fd, name: bytes) -> None:

@@ -14,7 +14,7 @@ import stat
 
 from index import xattrs
 from index.entries import GONE, DirectoryEntry, UpperInode, pack_real
-from index.fd import Fd, path_of
+from index.fd import Fd
 from index.handles import handle_of
 from index.identity import Identity
 from index.layers import Layer
@@ -131,6 +131,6 @@ def enter_dir(tree: Tree, identity: Identity, fd: Fd, bottom: LowerDir, path: by
         identity,
         upper=handle_of(fd),
         path=path,
-        redirect=path_of(bottom.fd),
+        redirect=bottom.layer.path_of(bottom.fd),
         lower=known.lower if isinstance(known, DirectoryEntry) else None,
     )

@@ -3,9 +3,8 @@
 A non-directory is made aside, whole and on stable storage, and becomes the
 object by one link into the index: the commit point.  Its upper name is linked
 after that, where a name is known; until then lookups find the object through
-the index.  A directory cannot be linked: it is made aside, entered into the
-index and renamed into place.  The handle, the number and the times that
-clients see stay what they were.
+the index.  The handle, the number and the times that clients see stay what they
+were.
 """
 
 from __future__ import annotations
@@ -14,19 +13,19 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
 from index import xattrs
-from index.entries import GONE, UpperInode, pack_real
-from index.fd import Fd, open_dir, open_path
+from index.entries import GONE, UpperInode, note_path, pack_real
+from index.fd import Fd, open_path
 from index.handles import handle_of
-from index.syscalls import RENAME_NOREPLACE, link_fd, rename
+from index.syscalls import link_fd
+from index.xattrs import NoRoomError
 from overlay import nlink
-from overlay.adopt import enter_dir
 from overlay.blocking import may_block
+from overlay.copy_up_dir import copy_up_dir, mark_impure, require_upper, times_kept
 from overlay.counts import Kind, copying
 from overlay.decode import resolve
 from overlay.errors import error
@@ -106,27 +105,22 @@ def _file(node: Node) -> FileNode:
     return node
 
 
-def require_upper(tree: Tree) -> None:
-    """Raise EROFS when there is nowhere to write to."""
-    if tree.layers.upper is None:
-        raise error(errno.EROFS)
-
-
 def _copy_file(
     tree: Tree, node: FileNode, place: Place | None, data: bool, size: int | None
 ) -> None:
     if _is_indexed(tree, node.fileid):
         return  # another process was faster
     where = None if place is None else _in_upper(tree, place)
-    path = None if where is None else lower_path(tree, where.parent, where.name)
+    with tree.changing():  # or a directory on the way might be moved meanwhile
+        path = None if where is None else lower_path(tree, where.parent, where.name)
     is_regular = stat.S_ISREG(node.mode)
     # The kernel finds the data of a metacopy by path alone.
     if not data and is_regular and tree.kernel.has_redirects and path is not None:
-        with copying(Kind.METADATA):
+        with copying(Kind.METADATA), suppress(NoRoomError):
             _make_copy(tree, node, where, path, metacopy=True, size=size)
-    else:
-        with copying(Kind.DATA, _length(node.fd, size) if is_regular else 0):
-            _make_copy(tree, node, where, path, metacopy=False, size=size)
+            return
+    with copying(Kind.DATA, _length(node.fd, size) if is_regular else 0):
+        _make_copy(tree, node, where, path, metacopy=False, size=size)
 
 
 def _length(fd: Fd, size: int | None) -> int:
@@ -157,12 +151,14 @@ def _make_copy(
             xattrs.UPPER: pack_real(handle_of(copy)),
             xattrs.NLINK: nlink.INITIAL,
             xattrs.ORIGIN: node.layer.origin(node.fd),
-            xattrs.REDIRECT: path,
+            xattrs.REDIRECT: path if metacopy else None,
             xattrs.METACOPY: b"" if metacopy else None,
         }
         for key, value in values.items():
             if value is not None:
                 tree.kernel.put(copy, key, value)
+        if path is not None and not metacopy:
+            tree.index.put_lower_path(copy, path)
         had = copy_metadata(node.fd, copy)
         if size is not None and size < had.st_size:
             os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
@@ -295,9 +291,7 @@ def _link_name(tree: Tree, fd: Fd, where: _Name) -> None:
     What the upper directory has under the name, be it a whiteout, stays.
     """
     with times_kept(tree, where.parent) as upper:
-        path = tree.upper_path_in(upper, where.name)
-        if path is not None:
-            xattrs.put(fd, xattrs.PATH, path)
+        note_path(fd, tree.upper_path_in(upper, where.name))
         mark_impure(tree, upper)
         with suppress(FileExistsError):
             link_fd(fd, upper, where.name)
@@ -323,69 +317,3 @@ def current_file(tree: Tree, node: FileNode, place: Place | None = None) -> File
     if found is None:
         raise error(errno.ESTALE)
     return found
-
-
-@contextmanager
-def times_kept(tree: Tree, parent: DirNode) -> Iterator[Fd]:
-    """Restore a directory's access and modification times after a change clients must not see."""
-    assert parent.upper is not None
-    st = os.fstat(parent.upper)
-    yield parent.upper
-    os.utime(parent.upper, ns=(st.st_atime_ns, st.st_mtime_ns))
-    tree.changed_attributes(parent.fileid)
-
-
-def mark_impure(tree: Tree, upper: Fd) -> None:
-    """Mark an upper directory that holds entries whose origin is in a lower layer."""
-    if tree.kernel.get(upper, xattrs.IMPURE) is None:
-        tree.kernel.put(upper, xattrs.IMPURE, b"y")
-
-
-def copy_up_dir(tree: Tree, node: DirNode) -> DirNode:
-    """The node of a directory with an upper directory, which is made if there is none yet."""
-    if node.upper is not None:
-        return node
-    require_upper(tree)
-    missing = [node]
-    while True:
-        place = missing[-1].place
-        assert place is not None
-        parent = directory(resolve(tree, place.parent))
-        if parent.upper is not None:
-            break
-        missing.append(parent)
-    with tree.changing():
-        for lower in reversed(missing):
-            if directory(resolve(tree, lower.handle)).upper is None:
-                with copying(Kind.DIRECTORY):
-                    _copy_dir(tree, lower)
-    return directory(resolve(tree, node.handle))
-
-
-def _copy_dir(tree: Tree, node: DirNode) -> None:
-    assert node.place is not None
-    parent = directory(resolve(tree, node.place.parent))
-    if parent.upper is None:
-        raise error(errno.ESTALE)
-    workdir = tree.workdir
-    name = workdir.new_name()
-    os.mkdir(name, 0o700, dir_fd=workdir.staging)
-    copy = open_dir(workdir.staging, name)
-    try:
-        top = node.lowers[0]
-        value = top.layer.origin(top.fd)
-        if value is not None:
-            tree.kernel.put(copy, xattrs.ORIGIN, value)
-        copy_metadata(top.fd, copy)
-        xattrs.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
-        path = tree.upper_path_in(parent.upper, node.place.name)
-        enter_dir(tree, node.identity, copy, node.lowers[-1], path)
-        with times_kept(tree, parent) as upper:
-            mark_impure(tree, upper)
-            rename(workdir.staging, name, upper, node.place.name, RENAME_NOREPLACE)
-    except OSError:
-        tree.index.forget_upper(node.identity)
-        workdir.discard(name)
-        raise
-    tree.changed_attributes(parent.fileid)
-    tree.changed_object(node.identity.fileid)

@@ -22,7 +22,7 @@ from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, rename
 from overlay import permission, setattr
 from overlay.acl import DEFAULT_ACL
 from overlay.attributes import Attributes, Changes
-from overlay.copy_up import copy_up_dir
+from overlay.copy_up_dir import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import Overtaken, error

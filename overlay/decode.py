@@ -12,21 +12,25 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from index import xattrs
 from index.entries import GONE, DirectoryEntry, UpperInode
-from index.fd import DIR_FLAGS, Fd, components, path_of
+from index.fd import DIR_FLAGS, Fd, components
 from index.handles import RealHandle
 from index.identity import Identity
 from index.layers import Layer
+from index.paths import above, name_in, short_path
 from overlay.errors import error
 from overlay.generations import last_change
 from overlay.lookup import identified_file, indexed_file, is_entry_of, lookup, upper_file
 from overlay.node import DirNode, FileNode, LowerDir, Node
 from overlay.search import LowerFile, find_lower
 from overlay.tree import Tree
+
+_DEEP: Final = 32  # directories
 
 
 def resolve(tree: Tree, handle: bytes) -> Node:
@@ -153,7 +157,7 @@ def _from_entry(tree: Tree, entry: DirectoryEntry) -> DirNode | None:
     if entry.upper is not None:
         node = _from_upper_handle(tree, entry.upper)
     if node is None and entry.path is not None:
-        node = _walk(tree, components(entry.path))
+        node = _walk(tree, tree.root, components(entry.path))
     if node is None and entry.lower is not None:
         node = _directory(tree, entry.lower)
     return node
@@ -171,8 +175,8 @@ def from_upper(tree: Tree, fd: Fd) -> DirNode | None:
     while st.st_nlink:
         path = tree.upper_path(fd)
         if path is None:
-            return None
-        node = _walk(tree, components(path))
+            return _from_above(tree, fd) if short_path(fd) is None else None
+        node = _walk(tree, tree.root, components(path))
         if (
             node is not None
             and node.upper is not None
@@ -184,18 +188,55 @@ def from_upper(tree: Tree, fd: Fd) -> DirNode | None:
     return None
 
 
-def _walk(tree: Tree, names: list[bytes]) -> DirNode | None:
-    node: Node | None = tree.root
+def _from_above(tree: Tree, fd: Fd) -> DirNode | None:
+    """The same of one with a long path: by way of the nearest one above that is at hand."""
+    names: list[bytes] = []
+    node: DirNode | None = None
+    here = fd
+    while node is None:
+        directory = above(here)
+        if os.path.samestat(os.fstat(directory), os.fstat(here)):
+            return None  # the root of the mount: it is not in the upper layer
+        names.append(name_in(directory, here))
+        node = _at_hand(tree, directory)
+        if node is None and short_path(directory) is not None:
+            node = from_upper(tree, directory)
+            if node is None:
+                return None
+        here = directory
+    found = _walk(tree, node, reversed(names))
+    if found is None or found.upper is None:
+        return None
+    return found if os.path.samestat(os.fstat(fd), os.fstat(found.upper)) else None
+
+
+def _at_hand(tree: Tree, fd: Fd) -> DirNode | None:
+    """The merged directory of an upper one, if it is known without a walk."""
+    upper = tree.layers.upper
+    assert upper is not None
+    mark, st = xattrs.get(fd, xattrs.FH), os.fstat(fd)
+    identity = upper.identity(fd, st, is_dir=True) if mark is None else Identity.unpack(mark)
+    node = None if identity is None else tree.cached(tree.signer.encode(identity))
+    if isinstance(node, DirNode) and node.upper is not None:
+        return node if os.path.samestat(st, os.fstat(node.upper)) else None
+    return None
+
+
+def _walk(tree: Tree, start: DirNode, names: Iterable[bytes]) -> DirNode | None:
+    node: Node | None = start
     for name in names:
         node = lookup(tree, node, name) if isinstance(node, DirNode) else None
     return node if isinstance(node, DirNode) else None
 
 
 class _Step(NamedTuple):
-    """A directory of a lower layer on the way down to another: its name and what it is part of."""
+    """A directory of a lower layer on the way down to another: its name and what it is part of.
+
+    It is not kept open: a way may have more of them than a process may have descriptors.
+    """
 
     name: bytes
-    real: LowerDir
+    real: os.stat_result
     origin: int  # fileid of the merged directory that the lower layers alone would show
 
 
@@ -206,7 +247,11 @@ def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
     names: an ancestor may have been renamed, or removed after what is below it
     was moved away.
     """
-    start, steps = _way_down(tree, layer, components(path_of(fd)))
+    names = components(layer.path_of(fd))
+    found = _below_known(tree, layer, fd, names[-1]) if len(names) > _DEEP else None
+    if found is not None:
+        return found
+    start, steps = _way_down(tree, layer, names)
     for position in reversed(range(len(steps))):
         entry = tree.index.find(steps[position].origin)
         if entry == GONE:
@@ -225,6 +270,16 @@ def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
     return node if isinstance(node, DirNode) else None
 
 
+def _below_known(tree: Tree, layer: Layer, fd: Fd, name: bytes) -> DirNode | None:
+    """The same, if the directory that holds this one is at hand."""
+    parent = LowerDir(layer, above(fd))
+    node = tree.cached(tree.signer.encode(parent.identity()))
+    if not isinstance(node, DirNode) or not _has(node.lowers, os.fstat(parent.fd)):
+        return None
+    found = lookup(tree, node, name)
+    return found if isinstance(found, DirNode) and _has(found.lowers, os.fstat(fd)) else None
+
+
 def _way_down(tree: Tree, layer: Layer, names: list[bytes]) -> tuple[DirNode | None, list[_Step]]:
     """The steps by `names` as the lower layers alone have them, and where they start from.
 
@@ -236,10 +291,10 @@ def _way_down(tree: Tree, layer: Layer, names: list[bytes]) -> tuple[DirNode | N
     steps: list[_Step] = []
     for name in names:
         real = Fd(os.open(name, DIR_FLAGS, dir_fd=real))
-        here = LowerDir(layer, real)
+        here = os.fstat(real)
         below = find_lower(tree, stack, name)
         if isinstance(below, LowerFile) or not _has(below, here):
-            redirected = _from_note(tree, here)
+            redirected = _from_note(tree, LowerDir(layer, real))
             if redirected is None:
                 return None, []
             start, stack, steps = redirected, redirected.lowers, []
@@ -252,17 +307,16 @@ def _way_down(tree: Tree, layer: Layer, names: list[bytes]) -> tuple[DirNode | N
 def _from_note(tree: Tree, real: LowerDir) -> DirNode | None:
     entry = tree.index.find(real.identity().fileid)
     node = _from_entry(tree, entry) if isinstance(entry, DirectoryEntry) else None
-    return node if node is not None and _has(node.lowers, real) else None
+    return node if node is not None and _has(node.lowers, os.fstat(real.fd)) else None
 
 
-def _has(stack: tuple[LowerDir, ...], real: LowerDir) -> bool:
-    st = os.fstat(real.fd)
+def _has(stack: tuple[LowerDir, ...], st: os.stat_result) -> bool:
     return any(os.path.samestat(st, os.fstat(lower.fd)) for lower in stack)
 
 
 def _above(tree: Tree, upper: Fd) -> DirNode | None:
     """The directory that holds an upper one."""
-    return from_upper(tree, Fd(os.open(b"..", DIR_FLAGS, dir_fd=upper)))
+    return from_upper(tree, above(upper))
 
 
 def parent_of(tree: Tree, node: DirNode) -> DirNode:

@@ -7,7 +7,8 @@ import errno
 from index.syscalls import link_fd, rename
 from overlay import nlink
 from overlay.attributes import Change
-from overlay.copy_up import copy_up_dir, copy_up_file, mark_impure
+from overlay.copy_up import copy_up_file
+from overlay.copy_up_dir import copy_up_dir, mark_impure
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import Overtaken, error

@@ -188,7 +188,7 @@ def identified_file(
         return indexed_file(tree, identity, entry, place)
     if entry == GONE:
         return None
-    tree.remember(identity, found.fd)
+    tree.remember(identity, found.layer, found.fd)
     data = data_of_lower(tree, found, place) if stat.S_ISREG(found.st.st_mode) else None
     return tree.add_file(
         identity,
@@ -225,7 +225,7 @@ def _lower_dir(
 ) -> Node | None:
     """The node of a directory that the upper layer does not have, or what it has by now."""
     identity = stack[-1].identity()
-    tree.remember(identity, stack[-1].fd)
+    tree.remember(identity, stack[-1].layer, stack[-1].fd)
     generation = tree.objects.of(identity.fileid)
     if parent.upper is not None:
         found = open_name(parent.upper, name)

@@ -96,7 +96,7 @@ def _find_recorded(tree: Tree, layers: list[Layer], writer: SealWriter) -> None:
         )
     for _, fd, st in tree.index.entries():
         mark = xattrs.get(fd, xattrs.FH)
-        path = xattrs.get(fd, xattrs.REDIRECT)
+        path = tree.index.lower_path_of(fd)
         identity = None if mark is None else Identity.unpack(mark)
         if identity is None or path is None or is_whiteout(st) or identity.is_upper:
             continue

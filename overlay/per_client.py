@@ -13,7 +13,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from index.fd import DIR_FLAGS, Fd, open_dir, open_path
 from index.identity import Signer, export_of
 from index.layers import load_record
 from index.locks import hold
+from index.removing import remove_tree
 from index.signing import signing
 from index.workdir import Workdir
 from overlay.caches import Caches
@@ -40,7 +40,6 @@ PLACEHOLDER: Final = b"{client}"
 LAST_USE: Final = b"last-use"  # in the work directory's identity/: its mtime says it
 _MAKING: Final = b".making"
 _REMOVING: Final = b".removing"
-_TAKEN: Final = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # of a name for a directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,41 +284,10 @@ def _begin_anew(workdir: Workdir) -> None:
 
 
 def _discard(path: bytes) -> None:
-    """Remove a directory with all that is in it, however deep a client has nested that."""
-    try:
-        top = Fd(os.open(path, DIR_FLAGS))
-    except FileNotFoundError:
-        return
-    numbers = itertools.count()
-    while names := os.listdir(top):
-        for name in map(os.fsencode, names):
-            if not _unlinked(top, name):
-                _flatten(top, name, numbers)
-    os.rmdir(path)
-
-
-def _flatten(top: Fd, name: bytes, numbers: Iterator[int]) -> None:
-    """Remove a directory in `top`; those in it become directories in `top`."""
-    directory = open_dir(top, name)
-    for each in map(os.fsencode, os.listdir(directory)):
-        while not _unlinked(directory, each):
-            try:
-                os.rename(each, b"%d" % next(numbers), src_dir_fd=directory, dst_dir_fd=top)
-            except OSError as problem:
-                if problem.errno not in _TAKEN:
-                    raise
-            else:
-                break
-    os.rmdir(name, dir_fd=top)
-
-
-def _unlinked(directory: Fd, name: bytes) -> bool:
-    """Whether a name was removed; that of a directory is not."""
-    try:
-        os.unlink(name, dir_fd=directory)
-    except IsADirectoryError:
-        return False
-    return True
+    """Remove a directory, if it is there, however deep a client has nested what is in it."""
+    parent = Fd(os.open(os.path.dirname(path), DIR_FLAGS))
+    with contextlib.suppress(FileNotFoundError):
+        remove_tree(parent, os.path.basename(path))
 
 
 def _walk(top: Fd) -> Iterator[os.stat_result]:

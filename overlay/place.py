@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from index.fd import Fd, components, open_dir, path_of
+from index.fd import Fd, components, open_dir
 from index.handles import handle_of
 from index.layers import Layer
+from index.paths import short_path
 from overlay.decode import from_lower
 from overlay.node import FileNode, Place
 from overlay.tree import Tree
@@ -30,7 +31,8 @@ def find_place(tree: Tree, node: FileNode) -> Place | None:
 
 
 def _place_of(tree: Tree, layer: Layer, fd: Fd) -> Place | None:
-    names = components(path_of(fd))
+    path = short_path(fd)  # the way up from a file cannot be walked
+    names = [] if path is None else components(path)
     if not names:
         return None
     st, real = os.fstat(fd), layer.root

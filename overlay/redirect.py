@@ -9,10 +9,8 @@ one that leads to its data in the same way.
 
 from __future__ import annotations
 
-import os
-
 from index import xattrs
-from index.fd import path_of
+from index.paths import way_up
 from overlay.decode import parent_of
 from overlay.node import DirNode
 from overlay.tree import Tree
@@ -29,17 +27,15 @@ def set_redirect(tree: Tree, node: DirNode, parent: DirNode, name: bytes) -> Non
 def lower_path(tree: Tree, parent: DirNode, name: bytes) -> bytes:
     """The path by which the lower layers have what they have as `name` in `parent`."""
     names = [name]
-    node = parent
-    while node.handle != tree.root.handle:
-        redirect = None
-        if node.upper is not None:
-            redirect = xattrs.get(node.upper, xattrs.REDIRECT)
-            own = os.path.basename(path_of(node.upper))
-        else:
-            assert node.place is not None
-            own = node.place.name
-        names.append(redirect or own)
-        if redirect is not None and redirect.startswith(b"/"):
-            return b"/".join(reversed(names))
+    node, root = parent, tree.root
+    while node.upper is None and node.handle != root.handle:
+        assert node.place is not None
+        names.append(node.place.name)
         node = parent_of(tree, node)
+    if node.upper is not None and root.upper is not None:
+        for directory, own in way_up(node.upper, root.upper):
+            redirect = xattrs.get(directory, xattrs.REDIRECT)
+            names.append(redirect or own)
+            if redirect is not None and redirect.startswith(b"/"):
+                return b"/".join(reversed(names))
     return b"/" + b"/".join(reversed(names))

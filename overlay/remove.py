@@ -14,7 +14,7 @@ from functools import partial
 
 from index.syscalls import RENAME_EXCHANGE, rename
 from overlay.attributes import Change
-from overlay.copy_up import copy_up_dir
+from overlay.copy_up_dir import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.errors import Overtaken, error
 from overlay.names import (

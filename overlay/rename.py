@@ -14,11 +14,14 @@ from collections.abc import Callable
 from functools import partial
 
 from index import xattrs
+from index.entries import note_path
+from index.paths import holds
 from index.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT
 from index.syscalls import rename as rename_at
 from overlay import permission
 from overlay.attributes import Change
-from overlay.copy_up import copy_up_dir, copy_up_file, link_up, mark_impure
+from overlay.copy_up import copy_up_file, link_up
+from overlay.copy_up_dir import copy_up_dir, mark_impure
 from overlay.credentials import Credentials
 from overlay.decode import parent_of
 from overlay.errors import Overtaken, error
@@ -91,14 +94,15 @@ def _check(
 ) -> None:
     """Permission and kinds: what rename(2) checks in the merged tree."""
     require_unsticky(tree, tree.attributes(old_dir), node, cred)
-    if node.is_dir and old_dir.handle != new_dir.handle:
+    is_elsewhere = old_dir.handle != new_dir.handle
+    if node.is_dir and is_elsewhere:
         # Moving a directory elsewhere changes its `..`.
         permission.require(tree, node, cred, permission.WRITE)
-    if _is_above(tree, node, new_dir):
+    if is_elsewhere and _is_above(tree, node, new_dir):
         raise error(errno.EINVAL)
     if target is None or target.handle == node.handle:
         return
-    if _is_above(tree, target, old_dir):
+    if is_elsewhere and _is_above(tree, target, old_dir):
         raise error(errno.ENOTEMPTY)
     require_unsticky(tree, tree.attributes(new_dir), target, cred)
     if node.is_dir and not target.is_dir:
@@ -169,11 +173,16 @@ def _replace(tree: Tree, target: DirNode, move: Callable[[], None]) -> None:
 
 def _is_above(tree: Tree, node: Node, directory: DirNode) -> bool:
     """Whether `node` is `directory` or holds it, at whatever depth."""
-    while node.is_dir and directory.handle != tree.root.handle:
+    if not isinstance(node, DirNode):
+        return False
+    # What is in the upper layer lies in directories of the upper layer alone.
+    while directory.upper is None and directory.handle != tree.root.handle:
         if directory.handle == node.handle:
             return True
         directory = parent_of(tree, directory)
-    return False
+    if directory.upper is None or node.upper is None:
+        return False
+    return holds(node.upper, directory.upper)
 
 
 def _prepare_directory(
@@ -208,9 +217,7 @@ def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
     if not node.is_indexed:
         return
     path = tree.upper_path_in(upper_of(new_dir), new)
-    if path is None:
-        return
     if isinstance(node, DirNode):
         tree.index.move_directory(node.fileid, path)
     else:
-        xattrs.put(node.fd, xattrs.PATH, path)
+        note_path(node.fd, path)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from index import xattrs
-from index.fd import Fd, components, is_whiteout, open_name, path_of
+from index.fd import Fd, components, is_whiteout, open_name
 from index.layers import Layer
 from index.syscalls import open_rare_name
 from overlay.errors import error
@@ -152,7 +152,8 @@ def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
         return
     with tree.changing():
         if tree.index.find(identity.fileid) is None:
-            tree.index.put_directory(identity, lower=source.identity(), redirect=path_of(target.fd))
+            path = target.layer.path_of(target.fd)
+            tree.index.put_directory(identity, lower=source.identity(), redirect=path)
 
 
 def redirect_of(tree: Tree, fd: Fd) -> bytes | None:

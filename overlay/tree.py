@@ -18,12 +18,13 @@ from typing import Final
 
 from index import xattrs
 from index.entries import Index
-from index.fd import Fd, path_of
+from index.fd import Fd
 from index.handles import RealHandle
 from index.identity import DIRECTORY, ROOT, Identity, Signer
 from index.kernel import KernelIndex
 from index.layers import NO_HANDLE, Layer, Record
 from index.locks import ProcessLock, copy_up_byte, let_go
+from index.paths import short_path
 from index.seal import Seal
 from index.syscalls import EXT4_MAGIC, TMPFS_MAGIC, XFS_MAGIC, filesystem_magic, syncfs
 from index.workdir import Workdir
@@ -260,11 +261,14 @@ class Tree:
             syncfs(fd)
 
     def upper_path(self, fd: Fd) -> bytes | None:
-        """Path of an upper directory from the upper layer's root; None if it is not in it."""
+        """Path of an upper directory from the upper layer's root.
+
+        None if it is not in it, or has a longer path than the kernel tells.
+        """
         assert self.layers.upper is not None
         prefix = self.layers.upper.prefix
-        path = path_of(fd)
-        if prefix == b"/":
+        path = short_path(fd)
+        if path is None or prefix == b"/":
             return path
         inside = path == prefix or path.startswith(prefix + b"/")
         return path.removeprefix(prefix) if inside else None
@@ -315,12 +319,12 @@ class Tree:
         fd = None if layer is None or path is None else layer.open_path(path, flags)
         return None if layer is None or fd is None else (layer, fd)
 
-    def remember(self, identity: Identity, fd: Fd) -> None:
+    def remember(self, identity: Identity, layer: Layer, fd: Fd) -> None:
         """Record the path of a lower object that cannot be found by handle."""
         if identity.is_by_path and self.index.find(identity.fileid) is None:
             with self.changing():
                 if self.index.find(identity.fileid) is None:
-                    self.index.put_directory(identity, redirect=path_of(fd))
+                    self.index.put_directory(identity, redirect=layer.path_of(fd))
 
     def attributes(self, node: Node) -> Attributes:
         """Attributes of an object now; raises ESTALE when it has no name left.

@@ -14,7 +14,7 @@ import os
 import stat
 
 from index import xattrs
-from index.entries import DirectoryEntry, UpperInode, pack_real
+from index.entries import DirectoryEntry, UpperInode, note_path, pack_real
 from index.fd import Fd, is_whiteout, open_name
 from index.handles import handle_of
 from index.identity import Identity
@@ -50,7 +50,6 @@ class UpperWalk:
     def _directory(self, parent: DirNode) -> list[DirNode]:
         assert parent.upper is not None
         below: list[DirNode] = []
-        path = (self._tree.upper_path(parent.upper) or b"").rstrip(b"/")
         for raw in os.listdir(parent.upper):
             name = os.fsencode(raw)
             found = open_name(parent.upper, name)
@@ -60,15 +59,18 @@ class UpperWalk:
             if stat.S_ISDIR(st.st_mode):
                 node = lookup(self._tree, parent, name)
                 if isinstance(node, DirNode) and node.upper is not None:
-                    self._upper_dir(node, node.upper, path + b"/" + name)
+                    self._upper_dir(node, node.upper, self._path(parent.upper, name))
                     below.append(node)
             else:
-                self._upper_file(parent.upper, path + b"/" + name, fd, st)
+                self._upper_file(parent.upper, name, fd, st)
         self._names += len(below)
         self._progress(self._names)
         return below
 
-    def _upper_dir(self, node: DirNode, upper: Fd, path: bytes) -> None:
+    def _path(self, directory: Fd, name: bytes) -> bytes | None:
+        return self._tree.upper_path_in(directory, name)
+
+    def _upper_dir(self, node: DirNode, upper: Fd, path: bytes | None) -> None:
         if node.is_indexed:
             index, real = self._tree.index, handle_of(upper)
             if isinstance(index.find(node.fileid), DirectoryEntry):
@@ -81,7 +83,7 @@ class UpperWalk:
             top = node.lowers[0]
             self._put_origin(upper, top.layer.origin(top.fd))
 
-    def _upper_file(self, directory: Fd, path: bytes, fd: Fd, st: os.stat_result) -> None:
+    def _upper_file(self, directory: Fd, name: bytes, fd: Fd, st: os.stat_result) -> None:
         self._names += 1
         mark = xattrs.get(fd, xattrs.FH)
         identity = None if mark is None else Identity.unpack(mark)
@@ -93,17 +95,16 @@ class UpperWalk:
         entry = self._tree.index.find(identity.fileid)
         if not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
             if identity.fileid in self._seen:
-                self._lost_link(directory, path.rpartition(b"/")[2], fd, st, identity)
+                self._lost_link(directory, name, fd, st, identity)
                 return
             self._tree.index.replace(identity.fileid, fd)
         self._seen[identity.fileid] = st.st_ino
-        self._place_file(fd, path)
+        self._place_file(fd)
+        note_path(fd, self._path(directory, name))
         self._renew_origin(fd, identity)
 
-    def _place_file(self, fd: Fd, path: bytes | None) -> None:
+    def _place_file(self, fd: Fd) -> None:
         _put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
-        if path is not None:
-            _put(fd, xattrs.PATH, path)
 
     def _lost_link(
         self, directory: Fd, name: bytes, fd: Fd, st: os.stat_result, identity: Identity
@@ -139,7 +140,7 @@ class UpperWalk:
                 mark = xattrs.get(fd, xattrs.FH)
                 identity = None if mark is None else Identity.unpack(mark)
                 if identity is not None and identity.fileid not in self._seen:
-                    self._place_file(fd, None)
+                    self._place_file(fd)
                     self._renew_origin(fd, identity)
 
     def _kernel_index(self) -> None:

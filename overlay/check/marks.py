@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from index import xattrs
-from index.entries import pack_real
+from index.entries import noted_path, pack_real
 from index.identity import Identity
 from overlay.adopt import adopt_file
 from overlay.check import repair
@@ -157,7 +157,7 @@ class _Directories:
             yield Finding(kind, record.path, enter, fileid)
         elif leads.upper != record.handle:
             yield Finding(Kind.DIRECTORY_UPPER_STALE, record.path, enter)
-        elif leads.path != record.path:
+        elif leads.path != noted_path(record.path):
             yield Finding(Kind.DIRECTORY_PATH_OLD, record.path, enter)
 
     def _unindexed(self, record: UpperDir, mark: Identity) -> Finding:

@@ -12,14 +12,15 @@ import os
 
 from index import xattrs
 from index.entries import DirectoryEntry, pack_real
-from index.fd import Fd, components, open_dir, open_path, path_of
+from index.fd import Fd, components, open_dir, open_path
 from index.handles import handle_of
 from index.identity import Identity
 from index.syscalls import link_fd
 from overlay import nlink, removal
 from overlay.adopt import adopt_file
 from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile, attributes_of, mark_of
-from overlay.copy_up import copy_up_dir, link_up, mark_impure
+from overlay.copy_up import link_up
+from overlay.copy_up_dir import copy_up_dir, mark_impure
 from overlay.decode import resolve
 from overlay.lookup import lookup
 from overlay.node import DirNode, FileNode, Node, Place, directory
@@ -138,7 +139,7 @@ def enter_dir(tree: Tree, record: UpperDir, identity: Identity) -> None:
     known = tree.index.find(identity.fileid)
     lower = known.lower if isinstance(known, DirectoryEntry) else None
     if opened is not None and not identity.is_by_path:
-        redirect = path_of(opened[1])
+        redirect = opened[0].path_of(opened[1])
     if not isinstance(known, DirectoryEntry):
         tree.index.forget(identity.fileid)  # a directory cannot replace it
     tree.index.put_directory(

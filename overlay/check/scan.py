@@ -173,6 +173,9 @@ def attributes_of(tree: Tree, fd: Fd) -> Attributes:
         value = xattrs.get(fd, on_disk) if on_disk in had else None
         if value is not None:
             found[name] = value
+    long = tree.index.lower_path_of(fd) if xattrs.LONG_REDIRECT in had else None
+    if long is not None:
+        found[xattrs.REDIRECT] = long
     mark = mark_of(found)
     if mark is not None and mark.is_upper and mark.real == handle_of(fd):
         del found[xattrs.FH]  # its own: it would be known without

@@ -1,0 +1,110 @@
+"""Bringing a lower directory into the upper layer, before its first change.
+
+It cannot be linked as a file is (overlay.copy_up): it is made aside, entered into the
+index and renamed into place, after all the directories that it lies in.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from index import xattrs
+from index.fd import Fd, open_dir
+from index.syscalls import RENAME_NOREPLACE, rename
+from overlay.adopt import enter_dir
+from overlay.counts import Kind, copying
+from overlay.decode import current, resolve
+from overlay.errors import error
+from overlay.lookup import lookup
+from overlay.node import DirNode, directory
+from overlay.transfer import copy_metadata
+from overlay.tree import Tree
+
+
+def require_upper(tree: Tree) -> None:
+    """Raise EROFS when there is nowhere to write to."""
+    if tree.layers.upper is None:
+        raise error(errno.EROFS)
+
+
+def copy_up_dir(tree: Tree, node: DirNode) -> DirNode:
+    """The node of a directory with an upper directory, which is made if there is none yet."""
+    if node.upper is not None:
+        return node
+    require_upper(tree)
+    missing = [node]
+    while True:
+        place = missing[-1].place
+        assert place is not None
+        parent = directory(resolve(tree, place.parent))
+        if parent.upper is not None:
+            break
+        missing.append(parent)
+    for lower in reversed(missing):
+        with tree.changing():  # of each anew: there may be thousands
+            parent = _copied_dir(tree, directory(current(tree, parent)), lower)
+    return parent
+
+
+def _copied_dir(tree: Tree, parent: DirNode, node: DirNode) -> DirNode:
+    """A directory with its upper one, given the one that holds it."""
+    node = directory(current(tree, node))
+    if node.upper is not None:
+        return node
+    assert node.place is not None
+    if parent.handle != node.place.parent:
+        raise error(errno.ESTALE)
+    with copying(Kind.DIRECTORY):
+        _copy_dir(tree, parent, node)
+    # Found anew by its name, as by its handle it would be walked to from the root.
+    copied = lookup(tree, parent, node.place.name)
+    if copied is None or copied.handle != node.handle:
+        copied = resolve(tree, node.handle)
+    return directory(copied)
+
+
+def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
+    assert node.place is not None
+    if parent.upper is None:
+        raise error(errno.ESTALE)
+    workdir = tree.workdir
+    name = workdir.new_name()
+    os.mkdir(name, 0o700, dir_fd=workdir.staging)
+    copy = open_dir(workdir.staging, name)
+    try:
+        top = node.lowers[0]
+        value = top.layer.origin(top.fd)
+        if value is not None:
+            tree.kernel.put(copy, xattrs.ORIGIN, value)
+        copy_metadata(top.fd, copy)
+        xattrs.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
+        path = tree.upper_path_in(parent.upper, node.place.name)
+        enter_dir(tree, node.identity, copy, node.lowers[-1], path)
+        with times_kept(tree, parent) as upper:
+            mark_impure(tree, upper)
+            rename(workdir.staging, name, upper, node.place.name, RENAME_NOREPLACE)
+    except OSError:
+        tree.index.forget_upper(node.identity)
+        workdir.discard(name)
+        raise
+    tree.changed_attributes(parent.fileid)
+    tree.changed_object(node.identity.fileid)
+
+
+@contextmanager
+def times_kept(tree: Tree, parent: DirNode) -> Iterator[Fd]:
+    """Restore a directory's access and modification times after a change clients must not see."""
+    assert parent.upper is not None
+    st = os.fstat(parent.upper)
+    yield parent.upper
+    os.utime(parent.upper, ns=(st.st_atime_ns, st.st_mtime_ns))
+    tree.changed_attributes(parent.fileid)
+
+
+def mark_impure(tree: Tree, upper: Fd) -> None:
+    """Mark an upper directory that holds entries whose origin is in a lower layer."""
+    if tree.kernel.get(upper, xattrs.IMPURE) is None:
+        tree.kernel.put(upper, xattrs.IMPURE, b"y")
