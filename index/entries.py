@@ -5,8 +5,13 @@
     a hard link to the upper inode    a non-directory that was copied up
     a directory with xattrs           a directory that was copied up (`upper`, `path`), or
                                       one that a redirect of a lower layer leads to (`lower`)
-    a whiteout                        the object is gone: its handles are stale for ever
+    a whiteout                        an object that had the number is gone
     nothing                           the object still is the lower inode
+
+An inode number comes back, so every entry says whose it is: a link or a directory by
+its `fh`, a whiteout by a second link of it that is called `#FILEID.IDENTITY`.  That
+name is also where an object has its entry if the number's own name is another's.
+For whom neither says anything nothing is known.
 
 An entry appears whole, by one link or rename.  For a non-directory this is the
 moment its copy-up is done, whatever happens to its names afterwards.
@@ -15,20 +20,30 @@ moment its copy-up is done, whatever happens to its names afterwards.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from index import xattrs
 from index.census import Census
+from index.entry_names import number_name, own_name
 from index.fd import Fd, is_whiteout, open_dir, open_name
 from index.handles import RealHandle
 from index.identity import Identity
 from index.long_paths import LongPaths
-from index.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, link_fd, open_rare_name, rename
-from index.workdir import REMOVING, Workdir
+from index.removals import Removals
+from index.syscalls import (
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
+    is_there,
+    link_fd,
+    open_rare_name,
+    rename,
+)
+from index.workdir import Workdir
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +52,6 @@ class Gone:
 
 
 GONE: Final = Gone()
-_LONGEST_LINK: Final = 1000  # bytes; XFS allows 1024
 _LONGEST_PATH: Final = 1000  # bytes in an attribute: ext4 may have 4 KiB for all of an inode
 
 
@@ -47,6 +61,7 @@ class UpperInode:
 
     fd: Fd
     st: os.stat_result
+    is_marked: bool = True  # else it was being adopted when a server died, or is damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +82,6 @@ class DirectoryEntry:
 Entry = Gone | UpperInode | DirectoryEntry
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A removal that may or may not have happened when the server died."""
-
-    fileid: int
-    parent: RealHandle
-    path: bytes | None  # of the parent, should the upper layer be copied before the next start
-    name: bytes
-
-
 def noted_path(path: bytes | None) -> bytes | None:
     """What of a path goes into the attribute `path`: all or nothing."""
     return None if path is None or len(path) > _LONGEST_PATH else path
@@ -91,16 +96,9 @@ def note_path(fd: Fd, path: bytes | None) -> None:
         xattrs.put(fd, xattrs.PATH, noted)
 
 
-def _entry_name(fileid: int) -> bytes:
-    return b"#%d" % fileid
-
-
-def fileid_of(name: bytes) -> int | None:
-    """The number in the name of an entry; None if it is not one."""
-    digits = name[1:]
-    if digits.isdigit() and int(digits) < 1 << 64 and name == _entry_name(int(digits)):
-        return int(digits)
-    return None
+def nobody(identity: Identity) -> bool:
+    """Whose a whiteout is that does not say it, as earlier versions made them: nobody's."""
+    return False
 
 
 def pack_real(real: RealHandle) -> bytes:
@@ -113,25 +111,68 @@ def unpack_real(value: bytes | None) -> RealHandle | None:
     return RealHandle(value[0], value[1:]) if value else None
 
 
+class _Found(NamedTuple):
+    """The entry of an object."""
+
+    name: bytes
+    fd: Fd
+    st: os.stat_result
+    is_marked: bool
+
+
 class Index:
     """The entries of one work directory."""
 
-    def __init__(self, workdir: Workdir) -> None:
+    def __init__(
+        self, workdir: Workdir, is_gone_of_old: Callable[[Identity], bool] = nobody
+    ) -> None:
+        """`is_gone_of_old`: whether a whiteout that does not say whose it is means an object."""
         self._workdir = workdir
         self._inodes = workdir.inodes
         self._long_paths = LongPaths(workdir)
+        self.is_gone_of_old = is_gone_of_old
         self.census = Census(workdir.inodes)
+        self.removals = Removals(workdir)
 
-    def find(self, fileid: int) -> Entry | None:
-        """What is known of lower inode `fileid`; None if nothing ever happened to it."""
-        found = open_rare_name(self._inodes, _entry_name(fileid))
+    def _open(self, identity: Identity) -> _Found | None:
+        """The entry of an object."""
+        name = number_name(identity.fileid)
+        found = open_rare_name(self._inodes, name)
         if found is None:
             return None
-        fd, st = found
+        is_gone = is_whiteout(found[1])
+        mark = None if is_gone else xattrs.get(found[0], xattrs.FH)
+        if mark == identity.pack():
+            return _Found(name, *found, True)
+        if not is_gone and (mark is None or Identity.unpack(mark) is None):
+            return _Found(name, *found, False)
+        own = own_name(identity)
+        of_its_own = open_rare_name(self._inodes, own)
+        if of_its_own is not None:
+            return _Found(own, *of_its_own, True)
+        return _Found(name, *found, True) if is_gone and self.is_gone_of_old(identity) else None
+
+    def _name_for(self, identity: Identity) -> bytes:
+        """The name of an object's entry, or of the one that it is to get."""
+        found = self._open(identity)
+        if found is not None:
+            return found.name
+        name = number_name(identity.fileid)
+        return own_name(identity) if self._has(name) else name
+
+    def _has(self, name: bytes) -> bool:
+        return open_rare_name(self._inodes, name) is not None
+
+    def find(self, identity: Identity) -> Entry | None:
+        """What is known of an object; None if nothing ever happened to it."""
+        found = self._open(identity)
+        if found is None:
+            return None
+        fd, st = found.fd, found.st
         if is_whiteout(st):
             return GONE
         if not stat.S_ISDIR(st.st_mode):
-            return UpperInode(fd, st)
+            return UpperInode(fd, st, found.is_marked)
         lower = xattrs.get(fd, xattrs.LOWER)
         return DirectoryEntry(
             unpack_real(xattrs.get(fd, xattrs.UPPER)),
@@ -139,24 +180,33 @@ class Index:
             None if lower is None else Identity.unpack(lower),
         )
 
-    def commit(self, fileid: int, fd: Fd) -> None:
-        """Make the finished inode behind `fd` the entry of `fileid`: its copy-up is done.
+    def is_taken(self, identity: Identity) -> bool:
+        """Whether another object has, or had, the number that this one would have by its inode."""
+        name = number_name(identity.fileid)
+        return self._has(name) and self._open(identity) is None
+
+    def has_number(self, fileid: int) -> bool:
+        """Whether the index has anything of this number."""
+        return is_there(self._inodes, number_name(fileid))
+
+    def commit(self, identity: Identity, fd: Fd) -> None:
+        """Make the finished inode behind `fd` the entry of an object: its copy-up is done.
 
         Raises EEXIST when an inode is the entry already.
         """
-        entry = _entry_name(fileid)
-        if not isinstance(self.find(fileid), DirectoryEntry):
-            link_fd(fd, self._inodes, entry)
+        name = self._name_for(identity)
+        if not isinstance(self.find(identity), DirectoryEntry):
+            link_fd(fd, self._inodes, name)
             return
-        name, staging = self._workdir.new_name(), self._workdir.staging
-        link_fd(fd, staging, name)
-        rename(staging, name, self._inodes, entry, RENAME_EXCHANGE)
-        self._workdir.discard(name)
+        aside, staging = self._workdir.new_name(), self._workdir.staging
+        link_fd(fd, staging, aside)
+        rename(staging, aside, self._inodes, name, RENAME_EXCHANGE)
+        self._workdir.discard(aside)
 
-    def lower_path(self, fileid: int) -> bytes | None:
+    def lower_path(self, identity: Identity) -> bytes | None:
         """The recorded path of the lower inode in its layer; None if there is none."""
-        found = open_name(self._inodes, _entry_name(fileid))
-        return None if found is None else self.lower_path_of(found[0])
+        found = self._open(identity)
+        return None if found is None else self.lower_path_of(found.fd)
 
     def lower_path_of(self, fd: Fd) -> bytes | None:
         """The same, as recorded on an entry."""
@@ -195,42 +245,53 @@ class Index:
                 xattrs.put(entry, key, value)
         if redirect is not None:
             self.put_lower_path(entry, redirect)
-        rename(self._workdir.staging, name, self._inodes, _entry_name(identity.fileid))
+        rename(self._workdir.staging, name, self._inodes, self._name_for(identity))
 
-    def place_directory(self, fileid: int, upper: RealHandle, path: bytes | None) -> None:
+    def place_directory(self, identity: Identity, upper: RealHandle, path: bytes | None) -> None:
         """Let the entry of an indexed directory lead to another inode."""
-        found = open_name(self._inodes, _entry_name(fileid))
-        if found is not None and stat.S_ISDIR(found[1].st_mode):
-            note_path(found[0], path)
-            xattrs.put(found[0], xattrs.UPPER, pack_real(upper))
+        fd = self._directory(identity)
+        if fd is not None:
+            note_path(fd, path)
+            xattrs.put(fd, xattrs.UPPER, pack_real(upper))
 
-    def move_directory(self, fileid: int, path: bytes | None) -> None:
+    def move_directory(self, identity: Identity, path: bytes | None) -> None:
         """Record the new path of an indexed directory; `upper` stays what counts."""
-        found = open_name(self._inodes, _entry_name(fileid))
-        if found is not None and stat.S_ISDIR(found[1].st_mode):
-            note_path(found[0], path)
+        fd = self._directory(identity)
+        if fd is not None:
+            note_path(fd, path)
+
+    def _directory(self, identity: Identity) -> Fd | None:
+        found = self._open(identity)
+        return found.fd if found is not None and stat.S_ISDIR(found.st.st_mode) else None
 
     def forget_upper(self, identity: Identity) -> None:
         """Let the entry of a directory lead to no upper one; it goes, unless it says more."""
-        entry = _entry_name(identity.fileid)
-        found = open_name(self._inodes, entry)
+        found = self._open(identity)
         if found is None:
             return
-        if identity.is_by_path or xattrs.get(found[0], xattrs.LOWER) is not None:
-            xattrs.drop(found[0], xattrs.PATH)
-            xattrs.drop(found[0], xattrs.UPPER)
+        if identity.is_by_path or xattrs.get(found.fd, xattrs.LOWER) is not None:
+            xattrs.drop(found.fd, xattrs.PATH)
+            xattrs.drop(found.fd, xattrs.UPPER)
         else:
-            self.discard(entry)
+            self.discard(found.name)
 
-    def bury(self, fileid: int) -> None:
-        """Record for ever that the object of lower inode `fileid` is gone."""
-        entry = _entry_name(fileid)
-        whiteout = self._workdir.new_whiteout()
-        staging = self._workdir.staging
+    def bury(self, identity: Identity) -> None:
+        """Record for ever that an object is gone."""
+        found = self._open(identity)
+        name = number_name(identity.fileid)
+        self._put_whiteout(own_name(identity))
+        if found is None:
+            with contextlib.suppress(FileExistsError):  # another's
+                self._workdir.link_whiteout(self._inodes, name)
+        elif found.name == name:
+            self._put_whiteout(name)
+
+    def _put_whiteout(self, name: bytes) -> None:
         try:
-            rename(staging, whiteout, self._inodes, entry, RENAME_NOREPLACE)
+            self._workdir.link_whiteout(self._inodes, name)
         except FileExistsError:
-            rename(staging, whiteout, self._inodes, entry, RENAME_EXCHANGE)
+            whiteout = self._workdir.new_whiteout()
+            rename(self._workdir.staging, whiteout, self._inodes, name, RENAME_EXCHANGE)
             self._workdir.discard(whiteout)
 
     # What follows is for check and repair.
@@ -243,9 +304,14 @@ class Index:
             if found is not None:
                 yield name, *found
 
-    def open(self, fileid: int) -> Fd | None:
-        """The inode or directory that is the entry of `fileid`."""
-        found = open_name(self._inodes, _entry_name(fileid))
+    def open(self, identity: Identity) -> Fd | None:
+        """The inode or directory that is the entry of an object."""
+        found = self._open(identity)
+        return None if found is None else found.fd
+
+    def open_entry(self, name: bytes) -> Fd | None:
+        """What is in the index under a name, whosever it is."""
+        found = open_name(self._inodes, name)
         return None if found is None else found[0]
 
     def discard(self, name: bytes) -> None:
@@ -254,49 +320,30 @@ class Index:
         rename(self._inodes, name, self._workdir.staging, aside)
         self._workdir.discard(aside)
 
-    def forget(self, fileid: int) -> None:
-        """Take the entry of `fileid` away, if there is one: nothing is known of it then."""
-        with contextlib.suppress(FileNotFoundError):
-            self.discard(_entry_name(fileid))
+    def forget(self, identity: Identity) -> None:
+        """Take the entry of an object away, if there is one: nothing is known of it then."""
+        found = self._open(identity)
+        if found is None:
+            return
+        name = number_name(identity.fileid)
+        self.discard(found.name)
+        # What else is buried under the number has lost its inode to this object.
+        if found.name != name and is_whiteout(found.st):
+            self.discard(name)
 
-    def move(self, name: bytes, fileid: int) -> None:
-        """Make the entry called `name` the one of `fileid`; raises EEXIST when that has one."""
-        rename(self._inodes, name, self._inodes, _entry_name(fileid), RENAME_NOREPLACE)
+    def move(self, name: bytes, identity: Identity) -> None:
+        """Make the entry called `name` the one of an object; raises EEXIST when that has one."""
+        if self._open(identity) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        rename(self._inodes, name, self._inodes, self._name_for(identity), RENAME_NOREPLACE)
 
-    def replace(self, fileid: int, fd: Fd) -> None:
-        """Make the inode behind `fd` the entry of `fileid`, whatever was before."""
+    def replace(self, identity: Identity, fd: Fd) -> None:
+        """Make the inode behind `fd` the entry of an object, whatever was before."""
         name, staging = self._workdir.new_name(), self._workdir.staging
         link_fd(fd, staging, name)
+        entry = self._name_for(identity)
         try:
-            rename(staging, name, self._inodes, _entry_name(fileid), RENAME_NOREPLACE)
+            rename(staging, name, self._inodes, entry, RENAME_NOREPLACE)
         except FileExistsError:
-            rename(staging, name, self._inodes, _entry_name(fileid), RENAME_EXCHANGE)
+            rename(staging, name, self._inodes, entry, RENAME_EXCHANGE)
             self._workdir.discard(name)
-
-    # Intents, for a start after a crash to go by.
-
-    def begin_removal(self, removal: Removal) -> None:
-        """Note that the last name of an object is about to go."""
-        parent = b"%d:%s" % (removal.parent.type, removal.parent.data.hex().encode())
-        target = parent + (removal.path or b"") + b"/" + removal.name
-        if len(target) > _LONGEST_LINK:
-            target = parent + b"/" + removal.name
-        os.symlink(target, REMOVING + b"%d" % removal.fileid, dir_fd=self._workdir.staging)
-
-    def end_removal(self, fileid: int) -> None:
-        """Forget an intent: whether the object is gone is settled."""
-        os.unlink(REMOVING + b"%d" % fileid, dir_fd=self._workdir.staging)
-
-    def unfinished_removals(self) -> list[Removal]:
-        """The intents that a dead process left."""
-        removals = []
-        for name in self._workdir.leftovers():
-            if name.startswith(REMOVING):
-                target = os.readlink(name, dir_fd=self._workdir.staging)
-                where, _, removed = target.rpartition(b"/")
-                handle, slash, path = where.partition(b"/")
-                handle_type, _, data = handle.partition(b":")
-                parent = RealHandle(int(handle_type), bytes.fromhex(data.decode()))
-                fileid = int(name.removeprefix(REMOVING))
-                removals.append(Removal(fileid, parent, slash + path or None, removed))
-        return removals

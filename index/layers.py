@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from index.entries import Index
 from index.fd import Fd, components, open_at, open_dir
 from index.handles import RealHandle, handle_of, open_by_handle
 from index.identity import BY_PATH, DIRECTORY, UPPER, Identity
@@ -25,6 +26,7 @@ RECORD: Final = b"layers.json"
 UPPER_ID: Final = 0
 INO_BITS: Final = 56
 MAX_FOLDED: Final = 127  # filesystems
+HASHED: Final = 1 << 63  # in a number that is a hash
 NO_HANDLE: Final = 0xFF  # FILEID_INVALID
 
 
@@ -44,6 +46,10 @@ class Layer:
     is_renumbered: bool = False  # there are inodes whose number for clients is an earlier one
     earlier: tuple[int, ...] = ()  # numbers of the filesystem under which handles name inodes too
     known: KnownPaths | None = None  # of a lower layer
+    # Where inodes may have numbers that were those of objects in the index.  What was changed
+    # last before the index was begun, in nanoseconds, has not.
+    index: Index | None = None
+    since: int = 0
 
     def fileid(self, ino: int) -> int:
         """The number clients see for an inode `ino` that is no copy: unique in the export.
@@ -54,7 +60,7 @@ class Layer:
         if ino >> INO_BITS == 0 and self.filesystem <= MAX_FOLDED:
             return self.filesystem << INO_BITS | ino
         digest = hashlib.blake2b(b"%d:%d" % (self.filesystem, ino), digest_size=8).digest()
-        return 1 << 63 | int.from_bytes(digest, "big") >> 1
+        return HASHED | int.from_bytes(digest, "big") >> 1
 
     def number(self, ino: int) -> int:
         """The number clients see for what comes from this inode, also where it is a copy."""
@@ -76,17 +82,33 @@ class Layer:
         """The identity of an object that comes from this inode of this layer."""
         if self.has_handles:
             sealed = self._sealed(st.st_ino)
-            return sealed or self.own_identity(st.st_ino, handle_of(fd), is_dir=is_dir)
+            return sealed or self.own_identity(st, handle_of(fd), is_dir=is_dir)
         own = self.own_identity_by_path(self.path_of(fd), is_dir=is_dir)
         return self._sealed(own.fileid) or own
 
     def _sealed(self, number: int) -> Identity | None:
         return None if self.seal is None else self.seal.identity_of(self.filesystem, number)
 
-    def own_identity(self, ino: int, real: RealHandle, *, is_dir: bool) -> Identity:
-        """The identity of an inode that was never copied."""
+    def own_identity(self, st: os.stat_result, real: RealHandle, *, is_dir: bool) -> Identity:
+        """The identity of an inode that was never copied.
+
+        Where its number was another's, whose object may still live, it has one of its own.
+        """
         flags = (DIRECTORY if is_dir else 0) | (UPPER if self.is_upper else 0)
-        return Identity(flags, self.id if is_dir else self.filesystem, self.fileid(ino), real)
+        source = self.id if is_dir else self.filesystem
+        identity = Identity(flags, source, self.fileid(st.st_ino), real)
+        if self.index is None or self.is_old(st) or not self.index.is_taken(identity):
+            return identity
+        digest = hashlib.blake2b(real.data, digest_size=8, salt=b"%d" % self.filesystem).digest()
+        return Identity(flags, source, HASHED | int.from_bytes(digest, "big") >> 1, real)
+
+    def is_old(self, st: os.stat_result) -> bool:
+        """Whether an inode, and all that a directory has, was there before the index was begun."""
+        return st.st_ctime_ns < self.since
+
+    def is_own_number(self, identity: Identity, st: os.stat_result) -> bool:
+        """Whether the number that clients see for an object is its inode's."""
+        return identity.fileid == self.fileid(st.st_ino)
 
     def has_made(self, identity: Identity) -> bool:
         """Whether the kernel handle in an identity may be of an inode of this very copy."""
@@ -96,7 +118,7 @@ class Layer:
     def own_identity_by_path(self, path: bytes, *, is_dir: bool) -> Identity:
         """The same for an object of a layer without file handles."""
         digest = hashlib.blake2b(path, digest_size=16, salt=b"%d" % self.id).digest()
-        fileid = 1 << 63 | int.from_bytes(digest[:8], "big") >> 1
+        fileid = HASHED | int.from_bytes(digest[:8], "big") >> 1
         flags = BY_PATH | (DIRECTORY if is_dir else 0)
         return Identity(flags, self.id, fileid, RealHandle(NO_HANDLE, digest))
 
@@ -149,6 +171,10 @@ class Record:
     stack: tuple[int, ...] = ()  # ids of the layers last used, from the upper down
     data_only: int = 0  # how many at the end of `stack` are data-only layers
     sealed: bool = False  # new upper inodes are marked with their identity
+    since: int = 0  # when the index was begun, in nanoseconds; 0: not known
+    # When the last whiteout of the index was made that does not say whose it is, in
+    # nanoseconds; 0: there is none, None: what an earlier version recorded.
+    unattributed: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +194,30 @@ def load_record(workdir: Workdir) -> Record | None:
     return None if data is None else parse_record(data)
 
 
+def up_to_date(record: Record | None, workdir: Workdir) -> Record | None:
+    """The record, with what one of an earlier version does not say yet."""
+    if record is None or record.unattributed is not None:
+        return record
+    return replace(record, unattributed=workdir.last_whiteout())
+
+
 def parse_record(data: bytes) -> Record:
     """The record in the contents of its file; raises ValueError, KeyError or TypeError."""
     fields = json.loads(data)
     layers = tuple(_known(**known) for known in fields["layers"])
     stack = tuple(fields.get("stack", ()))
     data_only, sealed = fields.get("data_only", 0), fields.get("sealed", False)
-    return Record(fields["export"], fields["root"], layers, stack, data_only, sealed)
+    since, unattributed = fields.get("since", 0), fields.get("unattributed")
+    return Record(
+        fields["export"],
+        fields["root"],
+        layers,
+        stack,
+        data_only,
+        sealed,
+        since=since,
+        unattributed=unattributed,
+    )
 
 
 def _known(*, earlier: Sequence[int] = (), **fields: Any) -> Known:  # noqa: ANN401 - JSON
@@ -186,8 +229,16 @@ def save_record(workdir: Workdir, record: Record) -> None:
     workdir.write(RECORD, json.dumps(asdict(record), indent=1).encode())
 
 
-def make_layers(opened: Sequence[Opened], known: Sequence[Known], seal: Seal | None) -> list[Layer]:
+def make_layers(
+    opened: Sequence[Opened],
+    known: Sequence[Known],
+    seal: Seal | None,
+    index: Index | None = None,
+    record: Record | None = None,
+) -> list[Layer]:
     """The opened directories as the layers that they are known to be."""
+    since = 0 if record is None else record.since
+    lower = () if record is None else [one.filesystem for one in record.layers if one.id]
     return [
         Layer(
             found.id,
@@ -202,6 +253,9 @@ def make_layers(opened: Sequence[Opened], known: Sequence[Known], seal: Seal | N
             found.copied or bool(found.earlier),
             found.earlier,
             None if one.is_upper else KnownPaths(),
+            # An upper inode has a number that was another's only where lower ones are beside it.
+            index if not one.is_upper or found.filesystem in lower else None,
+            0 if one.is_upper else since,
         )
         for one, found in zip(opened, known, strict=True)
     ]

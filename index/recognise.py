@@ -16,6 +16,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -30,6 +31,7 @@ _MAX_NUMBER: Final = 0xFFFF  # of layers and of filesystems
 _SAMPLE: Final = 64
 _UUID_DIGITS: Final = 32
 _NO_HANDLES: Final = "inode "
+_CLOCKS_APART_NS: Final = 10**9  # the filesystem's, which ticks, may be so much behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def recognise(
     root of the one at `bottom` becomes that of the export's root, for good.
     Raises EOVERFLOW when the work directory has seen too many layers.
     """
-    book = _Book(record or Record(secrets.randbits(32), 0, ()), opened, seal)
+    book = _Book(record or _new_record(), opened, seal)
     found, copied = book.identify()
     if record is None:
         layer = make_layers(opened[bottom : bottom + 1], [found[bottom]], None)[0]
@@ -60,6 +62,11 @@ def recognise(
     stack = tuple(known.id for known in found)
     updated = replace(book.record, stack=stack, data_only=len(opened) - bottom - 1)
     return Recognised(updated, tuple(found), copied)
+
+
+def _new_record() -> Record:
+    since = time.time_ns() - _CLOCKS_APART_NS
+    return Record(secrets.randbits(32), 0, (), since=since)
 
 
 class _Book:

@@ -81,13 +81,18 @@ _setfsuid = _function("setfsuid", ctypes.c_uint, restype=ctypes.c_uint)
 _setfsgid = _function("setfsgid", ctypes.c_uint, restype=ctypes.c_uint)
 
 
-def open_rare_name(directory: Fd, name: bytes) -> tuple[Fd, os.stat_result] | None:
-    """As `open_name`, for what mostly is not there: to ask costs half of a failure to open."""
+def is_there(directory: Fd, name: bytes) -> bool:
+    """Whether a directory has a name, whatever that is."""
     if _faccessat(directory, name, os.F_OK, _AT_SYMLINK_NOFOLLOW) < 0:
         if ctypes.get_errno() == errno.ENOENT:
-            return None
+            return False
         raise failure()
-    return open_name(directory, name)
+    return True
+
+
+def open_rare_name(directory: Fd, name: bytes) -> tuple[Fd, os.stat_result] | None:
+    """As `open_name`, for what mostly is not there: to ask costs half of a failure to open."""
+    return open_name(directory, name) if is_there(directory, name) else None
 
 
 def link_fd(fd: Fd, directory: Fd, name: bytes) -> None:

@@ -108,18 +108,23 @@ class Workdir:
                 self.discard(name)
 
     def new_whiteout(self) -> bytes:
-        """The name, in `staging/`, of a whiteout ready to be moved where it is wanted.
+        """The name, in `staging/`, of a whiteout ready to be moved where it is wanted."""
+        name = self.new_name()
+        self.link_whiteout(self.staging, name)
+        return name
+
+    def link_whiteout(self, directory: Fd, name: bytes) -> None:
+        """Make a whiteout; raises EEXIST where something has the name.
 
         All whiteouts are links of one inode as long as the filesystem allows it.
         """
-        name = self.new_name()
         while True:
             try:
                 os.link(
                     _WHITEOUT,
                     name,
                     src_dir_fd=self.staging,
-                    dst_dir_fd=self.staging,
+                    dst_dir_fd=directory,
                     follow_symlinks=False,
                 )
             except FileNotFoundError:
@@ -129,7 +134,7 @@ class Workdir:
                     raise
                 os.unlink(_WHITEOUT, dir_fd=self.staging)
             else:
-                return name
+                return
 
     def _make_whiteout(self) -> None:
         name = self.new_name()
@@ -138,6 +143,13 @@ class Workdir:
             rename(self.staging, name, self.staging, _WHITEOUT, RENAME_NOREPLACE)
         except FileExistsError:
             os.unlink(name, dir_fd=self.staging)
+
+    def last_whiteout(self) -> int:
+        """When the last whiteout was made, in nanoseconds; 0 if none was."""
+        try:
+            return os.stat(_WHITEOUT, dir_fd=self.staging, follow_symlinks=False).st_ctime_ns
+        except FileNotFoundError:
+            return 0
 
     def tidy(self) -> None:
         """Throw away what was being made, but for the intents of removals."""

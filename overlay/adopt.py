@@ -17,7 +17,7 @@ from index.entries import GONE, DirectoryEntry, UpperInode, pack_real
 from index.fd import Fd
 from index.handles import handle_of
 from index.identity import Identity
-from index.layers import Layer
+from index.layers import HASHED, Layer
 from index.origin import Origin
 from overlay import nlink
 from overlay.node import LowerDir
@@ -31,7 +31,7 @@ def adopt_file(tree: Tree, fd: Fd, st: os.stat_result) -> Identity | None:
         return None
     identity, lower_st = found
     with tree.changing():
-        entry = tree.index.find(identity.fileid)
+        entry = tree.index.find(identity)
         if entry is None:
             _enter(tree, identity, fd, st, lower_st)
         elif not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
@@ -64,7 +64,7 @@ def _enter(
     # To the lower inode, so that the index link made next does not count.
     xattrs.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
     xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
-    tree.index.commit(identity.fileid, fd)
+    tree.index.commit(identity, fd)
 
 
 def _lower_origin(tree: Tree, fd: Fd) -> tuple[Layer, Fd] | None:
@@ -89,11 +89,12 @@ def own_identity(tree: Tree, fd: Fd, st: os.stat_result) -> Identity:
     """The identity of an upper inode that comes from no lower one and has no mark.
 
     In a sealed overlay it is marked before anybody has a handle of it, so that it
-    is known again when the layers were copied.
+    is known again when the layers were copied; and so it is where its number was
+    another's.
     """
     assert tree.layers.upper is not None
     identity = tree.layers.upper.identity(fd, st, is_dir=stat.S_ISDIR(st.st_mode))
-    if tree.sealed:
+    if tree.sealed or not tree.layers.upper.is_own_number(identity, st):
         xattrs.put(fd, xattrs.FH, identity.pack())
         tree.changed_attributes(identity.fileid)
     return identity
@@ -107,13 +108,25 @@ def is_copy(fd: Fd, identity: Identity) -> bool:
     return identity.is_upper and identity.real != handle_of(fd)
 
 
+def mark_impure(tree: Tree, upper: Fd) -> None:
+    """Mark an upper directory with entries whose objects' numbers are not their inodes'."""
+    if tree.kernel.get(upper, xattrs.IMPURE) is None:
+        tree.kernel.put(upper, xattrs.IMPURE, b"y")
+
+
+def mark_if_impure(tree: Tree, upper: Fd, identity: Identity) -> None:
+    """Do so if such an object gets a name in the directory."""
+    if not identity.is_upper or identity.fileid & HASHED:
+        mark_impure(tree, upper)
+
+
 def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
     """The identity of an upper directory without our mark, entered if it merges."""
     if not lowers:
         return own_identity(tree, fd, os.fstat(fd))
     identity = lowers[-1].identity()
     with tree.changing():
-        if tree.index.find(identity.fileid) == GONE:
+        if tree.index.find(identity) == GONE:
             # What it seems to merge with was removed: it is on its own.
             return own_identity(tree, fd, os.fstat(fd))
         enter_dir(tree, identity, fd, lowers[-1], tree.upper_path(fd))
@@ -126,7 +139,7 @@ def enter_dir(tree: Tree, identity: Identity, fd: Fd, bottom: LowerDir, path: by
 
     `path` is where it is in the upper layer, or is about to be.
     """
-    known = tree.index.find(identity.fileid)
+    known = tree.index.find(identity)
     tree.index.put_directory(
         identity,
         upper=handle_of(fd),

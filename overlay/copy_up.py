@@ -21,15 +21,17 @@ from index import xattrs
 from index.entries import GONE, UpperInode, note_path, pack_real
 from index.fd import Fd, open_path
 from index.handles import handle_of
+from index.identity import Identity
 from index.syscalls import link_fd
 from index.xattrs import NoRoomError
 from overlay import nlink
+from overlay.adopt import mark_impure
 from overlay.blocking import may_block
-from overlay.copy_up_dir import copy_up_dir, mark_impure, require_upper, times_kept
+from overlay.copy_up_dir import copy_up_dir, require_upper, times_kept
 from overlay.counts import Kind, copying
 from overlay.decode import resolve
 from overlay.errors import error
-from overlay.lookup import indexed_file
+from overlay.lookup import indexed_file, is_entry_of
 from overlay.node import DirNode, FileNode, Node, Place, directory
 from overlay.place import find_place
 from overlay.redirect import lower_path
@@ -38,6 +40,7 @@ from overlay.transfer import copy_data, copy_metadata
 from overlay.tree import Tree
 
 _SMALL: Final = 1 << 20  # bytes of data
+_TRIES: Final = 10  # to find somebody else's work done; after that it never will be
 
 
 class _Name(NamedTuple):
@@ -62,14 +65,18 @@ def copy_up_file(tree: Tree, node: FileNode) -> FileNode:
     A regular file becomes a metacopy: owner, mode, times and attributes are in
     the upper layer, the data stays in the lower one until it is first written.
     """
-    while not node.is_upper:
+    for _ in range(_TRIES):
+        if node.is_upper:
+            return node
         node = _copied_up(tree, node, data=False, size=None)
-    return node
+    raise error(errno.EIO)
 
 
 def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> FileNode:
     """As `copy_up_file`, with the data; only so much of it as truncating to `size` leaves."""
-    while not node.is_upper or node.data is not None:
+    for _ in range(_TRIES):
+        if node.is_upper and node.data is None:
+            return node
         if node.is_upper:
             may_block()
             work = partial(_complete, tree, node.handle, size)
@@ -77,7 +84,7 @@ def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> File
             node = _file(resolve(tree, node.handle))
         else:
             node = _copied_up(tree, node, data=True, size=size)
-    return node
+    raise error(errno.EIO)
 
 
 def _copied_up(tree: Tree, node: FileNode, *, data: bool, size: int | None) -> FileNode:
@@ -108,7 +115,7 @@ def _file(node: Node) -> FileNode:
 def _copy_file(
     tree: Tree, node: FileNode, place: Place | None, data: bool, size: int | None
 ) -> None:
-    if _is_indexed(tree, node.fileid):
+    if _is_indexed(tree, node.identity):
         return  # another process was faster
     where = None if place is None else _in_upper(tree, place)
     with tree.changing():  # or a directory on the way might be moved meanwhile
@@ -172,12 +179,12 @@ def _make_copy(
                 tree.workdir.discard(name)
 
 
-def _is_indexed(tree: Tree, fileid: int) -> bool:
+def _is_indexed(tree: Tree, identity: Identity) -> bool:
     """Whether a file has its upper inode; raises ESTALE if it is gone."""
-    entry = tree.index.find(fileid)
+    entry = tree.index.find(identity)
     if entry == GONE:
         raise error(errno.ESTALE)
-    return isinstance(entry, UpperInode)
+    return isinstance(entry, UpperInode) and is_entry_of(tree, entry, identity)
 
 
 def _commit(
@@ -193,11 +200,11 @@ def _commit(
     The name that it may have `aside` goes before anybody counts its links.
     """
     with tree.changing():
-        if _is_indexed(tree, node.fileid):
+        if _is_indexed(tree, node.identity):
             return  # taken over from the kernel meanwhile (overlay.adopt)
         if origin is not None and os.fstat(node.fd).st_nlink > 1:
             tree.kernel_index.enter(origin, copy)
-        tree.index.commit(node.fileid, copy)
+        tree.index.commit(node.identity, copy)
         if aside is not None:
             tree.workdir.discard(aside)
         try:
@@ -310,7 +317,7 @@ def is_same_lower(node: FileNode, below: LowerFile) -> bool:
 
 def current_file(tree: Tree, node: FileNode, place: Place | None = None) -> FileNode:
     """The node of the same indexed file with its link count as it is now."""
-    entry = tree.index.find(node.identity.fileid)
+    entry = tree.index.find(node.identity)
     found = None
     if isinstance(entry, UpperInode):
         found = indexed_file(tree, node.identity, entry, place or node.place)

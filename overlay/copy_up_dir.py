@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from index import xattrs
 from index.fd import Fd, open_dir
 from index.syscalls import RENAME_NOREPLACE, rename
-from overlay.adopt import enter_dir
+from overlay.adopt import enter_dir, mark_impure
 from overlay.counts import Kind, copying
 from overlay.decode import current, resolve
 from overlay.errors import error
@@ -102,9 +102,3 @@ def times_kept(tree: Tree, parent: DirNode) -> Iterator[Fd]:
     yield parent.upper
     os.utime(parent.upper, ns=(st.st_atime_ns, st.st_mtime_ns))
     tree.changed_attributes(parent.fileid)
-
-
-def mark_impure(tree: Tree, upper: Fd) -> None:
-    """Mark an upper directory that holds entries whose origin is in a lower layer."""
-    if tree.kernel.get(upper, xattrs.IMPURE) is None:
-        tree.kernel.put(upper, xattrs.IMPURE, b"y")

@@ -187,7 +187,7 @@ def _make_dir(
     _place(tree, parent, name, place, aside=bool(mode & _SET_IDS or rest))
     fd = open_dir(upper_of(parent), name)
     last, st = last_change(), os.fstat(fd)
-    node = new_dir(tree, fd, st)
+    node = new_dir(tree, upper_of(parent), fd, st)
     tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))
 
@@ -260,7 +260,7 @@ def _make_special(
     _place(tree, parent, name, place, aside=bool(rest))
     fd = open_path(upper_of(parent), name)
     last, st = last_change(), os.fstat(fd)
-    node = new_file(tree, fd, st, Place(parent.handle, name))
+    node = new_file(tree, upper_of(parent), fd, st, Place(parent.handle, name))
     tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))
 
@@ -288,7 +288,7 @@ def _make_file(
     if fd is None:
         fd = _make_file_aside(tree, parent, name, cred, mode, rest)
     last, st = last_change(), os.fstat(fd)
-    node = new_file(tree, fd, st, Place(parent.handle, name))
+    node = new_file(tree, upper_of(parent), fd, st, Place(parent.handle, name))
     node.opened_for_both(fd)
     tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))

@@ -65,7 +65,7 @@ def _pure_upper_file(tree: Tree, identity: Identity) -> FileNode | None:
     if upper is None:
         return None
     if not upper.has_made(identity):
-        entry = tree.index.find(identity.fileid)
+        entry = tree.index.find(identity)
         return _indexed(tree, identity, entry) if isinstance(entry, UpperInode) else None
     last = last_change()
     fd = _open_upper(upper, identity.real, os.O_PATH)
@@ -93,7 +93,7 @@ def _indexed(tree: Tree, identity: Identity, entry: UpperInode) -> FileNode | No
 
 def _file_from_lower(tree: Tree, identity: Identity) -> FileNode | None:
     last, generation = last_change(), tree.objects.of(identity.fileid)
-    entry = tree.index.find(identity.fileid)
+    entry = tree.index.find(identity)
     if entry == GONE:
         return None
     if isinstance(entry, UpperInode):
@@ -134,7 +134,7 @@ def _directory(tree: Tree, identity: Identity) -> DirNode | None:
         node = _from_upper_handle(tree, identity.real)
         if node is not None and node.identity == identity:
             return node
-    entry = tree.index.find(identity.fileid)
+    entry = tree.index.find(identity)
     if entry == GONE:
         return None
     if isinstance(entry, DirectoryEntry):
@@ -237,7 +237,7 @@ class _Step(NamedTuple):
 
     name: bytes
     real: os.stat_result
-    origin: int  # fileid of the merged directory that the lower layers alone would show
+    origin: Identity  # of the merged directory that the lower layers alone would show
 
 
 def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
@@ -300,12 +300,12 @@ def _way_down(tree: Tree, layer: Layer, names: list[bytes]) -> tuple[DirNode | N
             start, stack, steps = redirected, redirected.lowers, []
         else:
             stack = below
-            steps.append(_Step(name, here, below[-1].identity().fileid))
+            steps.append(_Step(name, here, below[-1].identity()))
     return start, steps
 
 
 def _from_note(tree: Tree, real: LowerDir) -> DirNode | None:
-    entry = tree.index.find(real.identity().fileid)
+    entry = tree.index.find(real.identity())
     node = _from_entry(tree, entry) if isinstance(entry, DirectoryEntry) else None
     return node if node is not None and _has(node.lowers, os.fstat(real.fd)) else None
 

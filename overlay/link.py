@@ -6,9 +6,10 @@ import errno
 
 from index.syscalls import link_fd, rename
 from overlay import nlink
+from overlay.adopt import mark_if_impure
 from overlay.attributes import Change
 from overlay.copy_up import copy_up_file
-from overlay.copy_up_dir import copy_up_dir, mark_impure
+from overlay.copy_up_dir import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import Overtaken, error
@@ -56,7 +57,7 @@ def _link(tree: Tree, node: FileNode, parent: DirNode, name: bytes) -> None:
     upper = upper_of(parent)
     if not node.identity.is_upper:
         nlink.relate_to_upper(node)
-        mark_impure(tree, upper)
+    mark_if_impure(tree, upper, node.identity)
     if has_whiteout(parent, name):
         aside = tree.workdir.new_name()
         link_fd(node.fd, tree.workdir.staging, aside)

@@ -17,7 +17,7 @@ from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
 from index.syscalls import open_rare_name
 from overlay import nlink
-from overlay.adopt import adopt_dir, adopt_file, is_copy, own_identity
+from overlay.adopt import adopt_dir, adopt_file, is_copy, mark_if_impure, own_identity
 from overlay.caches import Known
 from overlay.generations import NEVER, last_change
 from overlay.metacopy import data_of, data_of_lower
@@ -70,9 +70,15 @@ def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
 def _in_upper(tree: Tree, parent: DirNode, name: bytes, fd: Fd, st: os.stat_result) -> Node | None:
     if is_whiteout(st):
         return None
+    node: Node | None
     if stat.S_ISDIR(st.st_mode):
-        return upper_dir(tree, parent, name, fd)
-    return upper_file(tree, fd, st, Place(parent.handle, name))
+        node = upper_dir(tree, parent, name, fd)
+    else:
+        node = upper_file(tree, fd, st, Place(parent.handle, name))
+    # Where nobody has come by yet: of what has an origin the directory is impure already.
+    if node is not None and node.identity.is_upper and parent.upper is not None:
+        mark_if_impure(tree, parent.upper, node.identity)
+    return node
 
 
 def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode | None:
@@ -80,7 +86,7 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
     assert tree.layers.upper is not None
     marks = xattrs.names(fd)
     if not marks:
-        return new_file(tree, fd, st, place)
+        return _plain_file(tree, fd, st, place)
     mark = xattrs.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
     if identity is None:
@@ -98,7 +104,14 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
     )
 
 
-def new_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode:
+def new_file(tree: Tree, parent: Fd, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode:
+    """The node of a non-directory that was just made in an upper directory."""
+    node = _plain_file(tree, fd, st, place)
+    mark_if_impure(tree, parent, node.identity)
+    return node
+
+
+def _plain_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode:
     """The node of an upper non-directory that comes from no lower one and has no attributes."""
     assert tree.layers.upper is not None
     identity = own_identity(tree, fd, st)
@@ -106,9 +119,10 @@ def new_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> Fil
     return tree.add_file(identity, generation, tree.layers.upper, fd, st.st_mode, place=place)
 
 
-def new_dir(tree: Tree, fd: Fd, st: os.stat_result) -> DirNode:
-    """The node of an upper directory that merges with nothing and was just made."""
+def new_dir(tree: Tree, parent: Fd, fd: Fd, st: os.stat_result) -> DirNode:
+    """The node of an upper directory that merges with nothing and was just made in another."""
     identity = own_identity(tree, fd, st)
+    mark_if_impure(tree, parent, identity)
     generation = tree.objects.of(identity.fileid)
     return tree.add_dir(identity, generation, fd, (), None)
 
@@ -169,7 +183,7 @@ def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | 
     """The node of a non-directory found in a lower layer, wherever it lives now."""
     identity = found.layer.identity(found.fd, found.st, is_dir=False)
     generation = tree.objects.of(identity.fileid)
-    entry = tree.index.find(identity.fileid)
+    entry = tree.index.find(identity)
     return identified_file(tree, found, identity, generation, entry, place)
 
 
@@ -204,11 +218,8 @@ def identified_file(
 
 
 def is_entry_of(tree: Tree, entry: UpperInode, identity: Identity) -> bool:
-    """Whether an index entry is this object's, and not one's that had the number before."""
-    mark = xattrs.get(entry.fd, xattrs.FH)
-    if mark is None:  # it was being adopted when the server died
-        return adopt_file(tree, entry.fd, entry.st) == identity
-    return mark == identity.pack()
+    """Whether an index entry is this object's: one that was being adopted may be another's."""
+    return entry.is_marked or adopt_file(tree, entry.fd, entry.st) == identity
 
 
 def _indexed_by_kernel(tree: Tree, found: LowerFile, identity: Identity) -> UpperInode | None:

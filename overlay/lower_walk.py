@@ -125,7 +125,7 @@ class LowerWalk:
         path = directory.path + b"/" + name
         if layer.has_handles:
             real = handle_at(directory.fd, name)
-            number, own = st.st_ino, layer.own_identity(st.st_ino, real, is_dir=is_dir)
+            number, own = st.st_ino, layer.own_identity(st, real, is_dir=is_dir)
         else:
             own = layer.own_identity_by_path(path, is_dir=is_dir)
             number, real = own.fileid, RealHandle(NO_HANDLE, path)

@@ -12,7 +12,15 @@ from index.entries import Index
 from index.fd import Fd, components, open_dir
 from index.handles import handle_of, open_by_handle
 from index.identity import Signer
-from index.layers import Layer, Opened, Record, load_record, make_layers, save_record
+from index.layers import (
+    Layer,
+    Opened,
+    Record,
+    load_record,
+    make_layers,
+    save_record,
+    up_to_date,
+)
 from index.locks import hold
 from index.recognise import recognise
 from index.seal import Seal, open_seal
@@ -67,7 +75,7 @@ def open_tree(
     first_data = len(opened) - len(config.datadirs)
     seal = open_seal(workdir.identity)
     known = load_record(workdir)
-    recognised = recognise(known, opened, seal, bottom=first_data - 1)
+    recognised = recognise(up_to_date(known, workdir), opened, seal, bottom=first_data - 1)
     if recognised.copied and not mend:
         raise ConfigError(
             "layers were copied since they were last served: start the server once, "
@@ -75,17 +83,18 @@ def open_tree(
         )
     if recognised.copied and seal is None:
         seal = Seal(workdir.identity)
-    layers = make_layers(opened, recognised.known, seal)
+    record, index = recognised.record, Index(workdir)
+    layers = make_layers(opened, recognised.known, seal, index, record)
     top = 0 if config.upperdir is None else 1
     upper, lowers, data = layers[:top], layers[top:first_data], layers[first_data:]
     stack = Layers(upper[0] if upper else None, tuple(lowers), tuple(data), seal)
-    tree = _make_tree(config, stack, workdir, recognised.record, caches or Caches())
+    tree = _make_tree(config, stack, workdir, index, record, caches or Caches())
     # Nothing is known of data-only layers but paths, which stay.
     copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
     if copied:
         _mend(tree, copied, progress)
-    if recognised.record != known:
-        save_record(workdir, recognised.record)
+    if record != known:
+        save_record(workdir, record)
     return tree
 
 
@@ -123,11 +132,16 @@ def prepare_process() -> None:
 
 
 def _make_tree(
-    config: OverlayConfig, layers: Layers, workdir: Workdir, record: Record, caches: Caches
+    config: OverlayConfig,
+    layers: Layers,
+    workdir: Workdir,
+    index: Index,
+    record: Record,
+    caches: Caches,
 ) -> Tree:
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    return Tree(layers, workdir, Index(workdir), signer, kernel, record, caches)
+    return Tree(layers, workdir, index, signer, kernel, record, caches)
 
 
 def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress) -> None:

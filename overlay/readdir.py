@@ -121,7 +121,9 @@ def _scan(
     own = open_dir(real.fd, b".")  # `real.fd` has one position for all who read it
     certain = layer.has_handles and not (layer.is_upper and layer.is_renumbered)
     sure, sure_dirs = certain and not impure, certain and not merges
-    is_plain = sure and not real.xwhiteouts  # of files there is nothing to be found out
+    index = None if layer.is_upper or layer.is_old(os.fstat(own)) else layer.index
+    # Of files there is nothing to be found out.
+    is_plain = sure and not real.xwhiteouts and index is None
     for items in _new(own, found.seen):
         begin, names = len(found.rows), [item.name for item in items]
         for at, item in enumerate(items, begin):
@@ -134,6 +136,8 @@ def _scan(
                 is_sure = True
             else:
                 is_sure = sure
+            if is_sure and index is not None:
+                is_sure = not index.has_number(layer.number(item.inode()))
             if not is_sure:
                 found.unsure.append(at)
         hashes = name_hashes(tree.cookie_key, names)

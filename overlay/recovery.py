@@ -37,9 +37,9 @@ def take_over(tree: Tree) -> None:
 
 
 def _settle_removals(tree: Tree) -> None:
-    for removal in tree.index.unfinished_removals():
+    for removal in tree.index.removals.unfinished():
         settle(tree, removal)
-        tree.index.end_removal(removal.fileid)
+        tree.index.removals.end(removal.identity)
 
 
 def _abandon_copy(tree: Tree, name: bytes) -> None:
@@ -49,7 +49,7 @@ def _abandon_copy(tree: Tree, name: bytes) -> None:
         return
     mark = xattrs.get(found[0], xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
-    entry = None if identity is None else tree.index.find(identity.fileid)
+    entry = None if identity is None else tree.index.find(identity)
     if identity is None or not isinstance(entry, DirectoryEntry):
         return
     if entry.upper == handle_of(found[0]):

@@ -12,10 +12,11 @@ import errno
 from collections.abc import Callable
 
 from index import xattrs
-from index.entries import DirectoryEntry, Removal, UpperInode
+from index.entries import DirectoryEntry, UpperInode
 from index.fd import DIR_FLAGS, Fd, open_name
 from index.handles import handle_of
 from index.identity import Identity
+from index.removals import Removal
 from overlay import nlink
 from overlay.node import Node
 from overlay.tree import Tree
@@ -31,27 +32,27 @@ def take_last_name(
     if not node.is_indexed:
         take()
         return
-    removal = Removal(node.fileid, handle_of(upper), tree.upper_path(upper), name)
-    tree.index.begin_removal(removal)
+    removal = Removal(node.identity, handle_of(upper), tree.upper_path(upper), name)
+    tree.index.removals.begin(removal)
     try:
         take()
     except BaseException:
         settle(tree, removal)
-        tree.index.end_removal(node.fileid)
+        tree.index.removals.end(node.identity)
         tree.changed_object(node.fileid)
         raise
-    bury(tree, node.fileid)
-    tree.index.end_removal(node.fileid)
+    bury(tree, node.identity)
+    tree.index.removals.end(node.identity)
 
 
 def settle(tree: Tree, removal: Removal) -> None:
     """Make the index agree with whether the name went."""
     if _happened(tree, removal):
-        bury(tree, removal.fileid)
+        bury(tree, removal.identity)
 
 
 def _happened(tree: Tree, removal: Removal) -> bool:
-    entry = tree.index.find(removal.fileid)
+    entry = tree.index.find(removal.identity)
     if isinstance(entry, UpperInode):
         mark = xattrs.get(entry.fd, xattrs.FH)
         identity = None if mark is None else Identity.unpack(mark)
@@ -79,10 +80,10 @@ def _now(tree: Tree, removal: Removal) -> Fd | None:
     return None if found is None else found[0]
 
 
-def bury(tree: Tree, fileid: int) -> None:
+def bury(tree: Tree, identity: Identity) -> None:
     """Make the handles of an object stale for ever, and let go of its upper inode."""
-    fd = tree.index.open(fileid)
+    fd = tree.index.open(identity)
     origin = None if fd is None else tree.kernel.get(fd, xattrs.ORIGIN)
     if origin is not None:
         tree.kernel_index.remove(origin)  # first: the index entry is what leads here
-    tree.index.bury(fileid)
+    tree.index.bury(identity)

@@ -19,9 +19,10 @@ from index.paths import holds
 from index.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT
 from index.syscalls import rename as rename_at
 from overlay import permission
+from overlay.adopt import mark_if_impure
 from overlay.attributes import Change
 from overlay.copy_up import copy_up_file, link_up
-from overlay.copy_up_dir import copy_up_dir, mark_impure
+from overlay.copy_up_dir import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import parent_of
 from overlay.errors import Overtaken, error
@@ -147,8 +148,7 @@ def _rename(
     target: Node | None,
 ) -> None:
     _prepare_directory(tree, node, old_dir, old, new_dir)
-    if not node.identity.is_upper:
-        mark_impure(tree, upper_of(new_dir))
+    mark_if_impure(tree, upper_of(new_dir), node.identity)
     move = partial(_move, tree, old_dir, old, new_dir, new, node)
     if isinstance(target, FileNode):
         lose_name(tree, new_dir, new, target, move)
@@ -218,6 +218,6 @@ def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
         return
     path = tree.upper_path_in(upper_of(new_dir), new)
     if isinstance(node, DirNode):
-        tree.index.move_directory(node.fileid, path)
+        tree.index.move_directory(node.identity, path)
     else:
         note_path(node.fd, path)

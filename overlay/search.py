@@ -148,10 +148,10 @@ def _roots_below(tree: Tree, layer: Layer) -> tuple[LowerDir, ...]:
 def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
     """Record which directory of a higher layer leads to `target`, so that it can be found again."""
     identity = target.identity()
-    if tree.index.find(identity.fileid) is not None:
+    if tree.index.find(identity) is not None:
         return
     with tree.changing():
-        if tree.index.find(identity.fileid) is None:
+        if tree.index.find(identity) is None:
             path = target.layer.path_of(target.fd)
             tree.index.put_directory(identity, lower=source.identity(), redirect=path)
 

@@ -18,7 +18,7 @@ from overlay.tree import Tree
 def cause(tree: Tree, handle: bytes) -> Cause:
     """Why `handle` was stale just now; raises EBADF for what is no handle of this export."""
     identity = tree.signer.decode(handle)
-    entry = tree.index.find(identity.fileid)
+    entry = tree.index.find(identity)
     if entry == GONE:
         return Cause.REMOVED
     try:

@@ -95,6 +95,9 @@ class Tree:
         self.layers = layers
         self.workdir = workdir
         self.index = index
+        self._unattributed = record.unattributed or 0
+        if self._unattributed:
+            index.is_gone_of_old = self._is_gone_of_old
         self.kernel_index = KernelIndex(workdir)
         self.signer = signer
         self.kernel = kernel
@@ -315,15 +318,25 @@ class Tree:
 
     def _open_by_path(self, identity: Identity, flags: int) -> tuple[Layer, Fd] | None:
         layer = self.layers.by_id(identity.source)
-        path = self.index.lower_path(identity.fileid)
+        path = self.index.lower_path(identity)
         fd = None if layer is None or path is None else layer.open_path(path, flags)
         return None if layer is None or fd is None else (layer, fd)
 
+    def _is_gone_of_old(self, identity: Identity) -> bool:
+        """Whether an object is meant by a whiteout of its number that does not say whose it is.
+
+        Whoever has changed since the last such whiteout was made was not there yet.
+        """
+        opened = self.open_origin(identity, os.O_PATH)
+        if opened is None or opened[0].is_renumbered:
+            return True
+        return os.fstat(opened[1]).st_ctime_ns <= self._unattributed
+
     def remember(self, identity: Identity, layer: Layer, fd: Fd) -> None:
         """Record the path of a lower object that cannot be found by handle."""
-        if identity.is_by_path and self.index.find(identity.fileid) is None:
+        if identity.is_by_path and self.index.find(identity) is None:
             with self.changing():
-                if self.index.find(identity.fileid) is None:
+                if self.index.find(identity) is None:
                     self.index.put_directory(identity, redirect=layer.path_of(fd))
 
     def attributes(self, node: Node) -> Attributes:

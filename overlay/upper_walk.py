@@ -73,8 +73,8 @@ class UpperWalk:
     def _upper_dir(self, node: DirNode, upper: Fd, path: bytes | None) -> None:
         if node.is_indexed:
             index, real = self._tree.index, handle_of(upper)
-            if isinstance(index.find(node.fileid), DirectoryEntry):
-                index.place_directory(node.fileid, real, path)
+            if isinstance(index.find(node.identity), DirectoryEntry):
+                index.place_directory(node.identity, real, path)
             else:
                 index.put_directory(node.identity, upper=real, path=path)
         elif xattrs.get(upper, xattrs.FH) is None:
@@ -92,12 +92,12 @@ class UpperWalk:
             return
         if identity.is_upper and not is_copy(fd, identity):
             return
-        entry = self._tree.index.find(identity.fileid)
+        entry = self._tree.index.find(identity)
         if not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
             if identity.fileid in self._seen:
                 self._lost_link(directory, name, fd, st, identity)
                 return
-            self._tree.index.replace(identity.fileid, fd)
+            self._tree.index.replace(identity, fd)
         self._seen[identity.fileid] = st.st_ino
         self._place_file(fd)
         note_path(fd, self._path(directory, name))
@@ -110,7 +110,7 @@ class UpperWalk:
         self, directory: Fd, name: bytes, fd: Fd, st: os.stat_result, identity: Identity
     ) -> None:
         """A second file with the mark of an object: once a hard link, if it still is equal."""
-        entry = self._tree.index.find(identity.fileid)
+        entry = self._tree.index.find(identity)
         if not isinstance(entry, UpperInode) or not _equal(entry.st, st):
             for attribute in _OBJECT_MARKS:
                 xattrs.drop(fd, attribute)
@@ -149,7 +149,7 @@ class UpperWalk:
         for name, fd, st in list(kernel_index.entries()):
             mark = xattrs.get(fd, xattrs.FH)
             identity = None if mark is None else Identity.unpack(mark)
-            entry = None if identity is None else self._tree.index.find(identity.fileid)
+            entry = None if identity is None else self._tree.index.find(identity)
             if identity is None or not isinstance(entry, UpperInode):
                 continue
             origin = self._origin(identity) if is_entry_of(self._tree, entry, identity) else None

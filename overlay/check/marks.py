@@ -57,7 +57,7 @@ def _entry(
     elif not entry.is_dir:
         own = pack_real(entry.handle)
         if entry.attributes.get(xattrs.UPPER) != own:
-            mend = partial(repair.put_entry, tree, fileid, xattrs.UPPER, own)
+            mend = partial(repair.put_entry, tree, entry, xattrs.UPPER, own)
             yield Finding(Kind.ENTRY_UPPER_OTHER, entry.where, mend)
 
 

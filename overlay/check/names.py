@@ -32,7 +32,9 @@ def name_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
     at = {one.path for one in found.dirs}
     for fileid, entry in found.entries.items():
         if entry.is_whiteout:
-            yield from _whiteout(tree, found, fileid, entry)
+            if fileid in found.buried:
+                mend = partial(repair.forget, tree, found.buried[fileid])
+                yield Finding(Kind.BURIED_VISIBLE, entry.where, mend, fileid)
         elif entry.is_dir:
             leads = entry.directory
             if leads.upper is None or leads.upper in reached or fileid in marked:
@@ -45,17 +47,11 @@ def name_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
     yield from _kernel_index(tree, found)
 
 
-def _whiteout(tree: Tree, found: Scan, fileid: int, entry: IndexEntry) -> Iterator[Finding]:
-    if fileid in found.visible:
-        mend = partial(repair.forget, tree, fileid)
-        yield Finding(Kind.BURIED_VISIBLE, entry.where, mend, fileid)
-
-
 def _nowhere(tree: Tree, found: Scan, fileid: int, entry: IndexEntry) -> Finding:
-    if fileid in found.visible:
-        mend = partial(repair.forget, tree, fileid)
+    if fileid in found.visible or entry.fh is None:
+        mend = partial(repair.discard, tree, entry)
         return Finding(Kind.ENTRY_NOWHERE, entry.where, mend, fileid)
-    return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, fileid), fileid)
+    return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, entry.fh), fileid)
 
 
 def _file(
@@ -84,11 +80,11 @@ def _nameless(
     Where the layers were copied, or one was taken out, the lower file is not known by its
     number; it may be there by its path.  What nobody removed is never thrown away.
     """
-    fd = tree.index.open(fileid)
+    fd = tree.index.open(identity)
     sound = _NLINK.fullmatch(entry.attributes.get(xattrs.NLINK, nlink.INITIAL))
     gone = sound and fd is not None and nlink.count(tree, identity, fd, entry.st) <= 0
     if fileid in found.below or gone:
-        return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, fileid), fileid)
+        return Finding(Kind.NAMELESS, entry.where, partial(repair.bury, tree, identity), fileid)
     return _without_origin(tree, found, fileid, entry, 0)
 
 
@@ -97,9 +93,9 @@ def _without_origin(tree: Tree, found: Scan, fileid: int, entry: IndexEntry, nam
     recorded = entry.attributes.get(xattrs.REDIRECT, b"")
     now = found.recorded.get(recorded, fileid)
     paths = [] if now in found.entries else found.linked.get(now, [])
-    if not paths:
+    if not paths or entry.fh is None:
         return Finding(Kind.ORIGIN_GONE, entry.where, None, fileid)
-    mend = partial(repair.link_copied, tree, fileid, paths, names + len(paths))
+    mend = partial(repair.link_copied, tree, entry.fh, paths, names + len(paths))
     return Finding(Kind.NOT_LINKED_UP, paths[0], mend, fileid)
 
 
@@ -116,11 +112,11 @@ def _nlink(
     identity = entry.fh
     assert identity is not None
     value = entry.attributes.get(xattrs.NLINK)
-    mend = partial(repair.count_names, tree, fileid, identity, names)
+    mend = partial(repair.count_names, tree, identity, names)
     if value is not None and not _NLINK.fullmatch(value):
         yield Finding(Kind.NLINK_MALFORMED, entry.where, mend, fileid)
         return
-    fd = tree.index.open(fileid)
+    fd = tree.index.open(identity)
     if fd is None:
         return
     recorded = nlink.count(tree, identity, fd, entry.st)
@@ -142,7 +138,7 @@ def _hidden(tree: Tree, found: Scan) -> Iterator[Finding]:
     for fileid, paths in found.below.items():
         if fileid in found.visible or fileid in found.entries or replaced.intersection(paths):
             continue
-        yield Finding(Kind.HIDDEN, paths[0], partial(repair.bury, tree, fileid), fileid)
+        yield Finding(Kind.HIDDEN, paths[0], partial(repair.bury_lower, tree, paths[0]), fileid)
 
 
 def _kernel_index(tree: Tree, found: Scan) -> Iterator[Finding]:

@@ -17,10 +17,10 @@ from index.handles import handle_of
 from index.identity import Identity
 from index.syscalls import link_fd
 from overlay import nlink, removal
-from overlay.adopt import adopt_file
-from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile, attributes_of, mark_of
+from overlay.adopt import adopt_file, mark_impure
+from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile
 from overlay.copy_up import link_up
-from overlay.copy_up_dir import copy_up_dir, mark_impure
+from overlay.copy_up_dir import copy_up_dir
 from overlay.decode import resolve
 from overlay.lookup import lookup
 from overlay.node import DirNode, FileNode, Node, Place, directory
@@ -50,12 +50,17 @@ def put_upper(tree: Tree, path: bytes, attribute: bytes, value: bytes | None) ->
         tree.kernel.put(fd, attribute, value)
 
 
-def put_entry(tree: Tree, fileid: int, attribute: bytes, value: bytes) -> None:
+def put_entry(tree: Tree, entry: IndexEntry, attribute: bytes, value: bytes) -> None:
     """Set a private attribute of an index entry."""
-    fd = tree.index.open(fileid)
+    fd = tree.index.open_entry(entry.name)
     if fd is not None:
         xattrs.put(fd, attribute, value)
-        tree.changed_object(fileid)
+        _changed(tree, entry)
+
+
+def _changed(tree: Tree, entry: IndexEntry) -> None:
+    if entry.fileid is not None:
+        tree.changed_object(entry.fileid)
 
 
 def node_at(tree: Tree, path: bytes) -> Node | None:
@@ -69,43 +74,58 @@ def node_at(tree: Tree, path: bytes) -> Node | None:
 def origin_identity(tree: Tree, found: Scan, fileid: int, *, is_dir: bool) -> Identity | None:
     """The identity of the lower object with this number, if the lower layers show it."""
     for path in found.below.get(fileid, []):
-        below = search(tree, tree.root.lowers, components(path))
-        if isinstance(below, LowerFile):
-            identity = below.layer.identity(below.fd, below.st, is_dir=False)
-        elif below:
-            identity = below[-1].identity()
-        else:
-            continue
-        if identity.is_dir == is_dir and identity.fileid == fileid:
+        identity = _lower_identity(tree, path)
+        if identity is not None and identity.is_dir == is_dir and identity.fileid == fileid:
             return identity
     return None
 
 
+def _lower_identity(tree: Tree, path: bytes) -> Identity | None:
+    """The identity of what the lower layers alone have at a path."""
+    below = search(tree, tree.root.lowers, components(path))
+    if isinstance(below, LowerFile):
+        return below.layer.identity(below.fd, below.st, is_dir=False)
+    return below[-1].identity() if below else None
+
+
 def mark_entry(tree: Tree, entry: IndexEntry, identity: Identity) -> None:
     """Write anew whose entry this is."""
-    put_entry(tree, identity.fileid, xattrs.FH, identity.pack())
+    put_entry(tree, entry, xattrs.FH, identity.pack())
 
 
 def rename_entry(tree: Tree, entry: IndexEntry) -> None:
     """Give an entry the name that its `fh` says, or remove it."""
     if entry.fh is not None:
         with contextlib.suppress(FileExistsError):
-            tree.index.move(entry.name, entry.fh.fileid)
+            tree.index.move(entry.name, entry.fh)
             tree.changed_object(entry.fh.fileid)
             return
     tree.index.discard(entry.name)
 
 
-def forget(tree: Tree, fileid: int) -> None:
+def forget(tree: Tree, identity: Identity) -> None:
     """Take away what the index says of an object."""
-    tree.index.forget(fileid)
-    tree.changed_object(fileid)
+    tree.index.forget(identity)
+    tree.changed_object(identity.fileid)
 
 
-def bury(tree: Tree, fileid: int) -> None:
+def discard(tree: Tree, entry: IndexEntry) -> None:
+    """Take away an index entry."""
+    tree.index.discard(entry.name)
+    _changed(tree, entry)
+
+
+def bury(tree: Tree, identity: Identity) -> None:
     """Make the handles of an object stale for ever."""
-    removal.bury(tree, fileid)
-    tree.changed_object(fileid)
+    removal.bury(tree, identity)
+    tree.changed_object(identity.fileid)
+
+
+def bury_lower(tree: Tree, path: bytes) -> None:
+    """Do so with what the lower layers alone have at a path."""
+    identity = _lower_identity(tree, path)
+    if identity is not None:
+        bury(tree, identity)
 
 
 def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> None:
@@ -113,7 +133,7 @@ def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> N
     fd = open_upper(tree, file.paths[0])
     write_nlink(tree, fd, identity, names)
     xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
-    tree.index.replace(identity.fileid, fd)
+    tree.index.replace(identity, fd)
     tree.changed_object(identity.fileid)
 
 
@@ -123,25 +143,25 @@ def write_nlink(tree: Tree, fd: Fd, identity: Identity, names: int) -> None:
         xattrs.put(fd, xattrs.NLINK, b"L%+d" % (names - nlink.lower_nlink(tree, identity)))
 
 
-def count_names(tree: Tree, fileid: int, identity: Identity, names: int) -> None:
+def count_names(tree: Tree, identity: Identity, names: int) -> None:
     """Record how many names an indexed file has."""
-    fd = tree.index.open(fileid)
+    fd = tree.index.open(identity)
     if fd is not None:
         write_nlink(tree, fd, identity, names)
-        tree.changed_object(fileid)
+        tree.changed_object(identity.fileid)
 
 
 def enter_dir(tree: Tree, record: UpperDir, identity: Identity) -> None:
     """Enter an upper directory into the index and mark it, with what is known of its origin."""
     fd = open_dir(open_upper(tree, record.path), b".")
     opened = tree.open_origin(identity, os.O_PATH | os.O_DIRECTORY)
-    redirect = tree.index.lower_path(identity.fileid)
-    known = tree.index.find(identity.fileid)
+    redirect = tree.index.lower_path(identity)
+    known = tree.index.find(identity)
     lower = known.lower if isinstance(known, DirectoryEntry) else None
     if opened is not None and not identity.is_by_path:
         redirect = opened[0].path_of(opened[1])
     if not isinstance(known, DirectoryEntry):
-        tree.index.forget(identity.fileid)  # a directory cannot replace it
+        tree.index.forget(identity)  # a directory cannot replace it
     tree.index.put_directory(
         identity, upper=handle_of(fd), path=record.path, redirect=redirect, lower=lower
     )
@@ -188,12 +208,12 @@ def link_names(tree: Tree, identity: Identity, paths: list[bytes]) -> None:
             link_up(tree, node, Place(parent.handle, name))
 
 
-def link_copied(tree: Tree, fileid: int, paths: list[bytes], names: int) -> None:
+def link_copied(tree: Tree, identity: Identity, paths: list[bytes], names: int) -> None:
     """Give an indexed file upper links for names of the copy of its lower file.
 
     In the end it has `names` names.
     """
-    fd = tree.index.open(fileid)
+    fd = tree.index.open(identity)
     for path in paths:
         parent_path, _, name = path.rpartition(b"/")
         parent = node_at(tree, parent_path)
@@ -201,9 +221,7 @@ def link_copied(tree: Tree, fileid: int, paths: list[bytes], names: int) -> None
             upper = copy_up_dir(tree, directory(parent)).upper
             assert upper is not None
             _link(tree, fd, upper, name)
-    identity = None if fd is None else mark_of(attributes_of(tree, fd))
-    if identity is not None:
-        count_names(tree, fileid, identity, names)
+    count_names(tree, identity, names)
 
 
 def _link(tree: Tree, fd: Fd, upper: Fd, name: bytes) -> None:

@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from index import xattrs
-from index.entries import DirectoryEntry, Index, fileid_of, unpack_real
+from index.entries import GONE, DirectoryEntry, unpack_real
+from index.entry_names import fileid_of, owner_of
 from index.fd import Fd, components, is_whiteout, open_dir, open_name
 from index.handles import RealHandle, handle_of
 from index.identity import Identity
 from overlay.adopt import kernel_origin
+from overlay.check.still import StillIndex
 from overlay.node import LowerDir
 from overlay.progress import Progress
 from overlay.search import LowerFile, is_redirect, search
@@ -42,21 +44,6 @@ _NAMES: Final = (
 )
 Attributes = Mapping[bytes, bytes]
 Stack = tuple[LowerDir, ...]
-
-
-class StillIndex(Index):
-    """The index for one who only looks: what lookups note on the way is not noted."""
-
-    def put_directory(
-        self,
-        identity: Identity,
-        *,
-        upper: RealHandle | None = None,
-        path: bytes | None = None,
-        redirect: bytes | None = None,
-        lower: Identity | None = None,
-    ) -> None:
-        pass
 
 
 @dataclass(slots=True)
@@ -137,6 +124,7 @@ class Scan:
     # The objects that have a name, by fileid: all that come from the upper layer, and
     # those of the lower ones.
     visible: set[int] = field(default_factory=set)
+    buried: dict[int, Identity] = field(default_factory=dict)  # but gone, says the index
     # Lower files at a path that an index entry records as its origin's, and the names shown
     # now of those that have several: to find what is meant where the layers were copied.
     recorded: dict[bytes, int] = field(default_factory=dict)
@@ -157,7 +145,7 @@ class _Place(NamedTuple):
 
 def scan(tree: Tree, progress: Progress) -> Scan:
     """Look at everything; `progress` is told now and then how many names were met."""
-    index, tree.index = tree.index, StillIndex(tree.workdir)
+    index, tree.index = tree.index, StillIndex(tree.workdir, tree.index.is_gone_of_old)
     try:
         return _Scanner(tree, progress).run()
     finally:
@@ -220,12 +208,15 @@ class _Scanner:
     def _read_index(self) -> None:
         found = self._scan
         for name, fd, st in self._tree.index.entries():
+            owner = owner_of(name)
+            if owner is not None and is_whiteout(st):
+                continue  # says whose the one is that has but the number
             attributes = attributes_of(self._tree, fd)
             mark = mark_of(attributes)
             entry = IndexEntry(name, fileid_of(name), st, handle_of(fd), attributes, mark)
-            if entry.fileid is None:
+            if owner is None and entry.fileid is None:
                 found.misnamed.append(entry)
-            else:
+            elif entry.fileid is not None:
                 found.entries[entry.fileid] = entry
                 self._kept.update((entry.fileid, mark.fileid if mark else entry.fileid))
             if not entry.is_dir and not entry.is_whiteout:
@@ -267,7 +258,7 @@ class _Scanner:
             if isinstance(merged, LowerFile):
                 self._lower_file(path, merged)
             elif merged:
-                self._scan.visible.add(merged[-1].identity().fileid)
+                self._see(merged[-1].identity())
                 child = child._replace(lowers=merged)
         elif stat.S_ISDIR(found[1].st_mode):
             child = self._upper_dir(place, child, name, found[0])
@@ -279,7 +270,7 @@ class _Scanner:
     def _lower_file(self, path: bytes, found: LowerFile) -> None:
         identity = found.layer.identity(found.fd, found.st, is_dir=False)
         fileid = identity.fileid
-        self._scan.visible.add(fileid)
+        self._see(identity)
         if path in self._recorded or found.st.st_nlink > 1:
             self._scan.linked.setdefault(fileid, []).append(path)
         if fileid in self._kept and self._is_indexed(identity):
@@ -301,10 +292,21 @@ class _Scanner:
     def _is_indexed(self, identity: Identity) -> bool:
         """Whether the entry of this number, if there is one, is this object's.
 
-        Where the layers were copied another may have got the number.
+        Another may have got the number.
         """
         entry = self._scan.entries.get(identity.fileid)
+        if entry is not None and entry.is_whiteout:
+            return self._tree.index.find(identity) == GONE
         return entry is None or entry.fh is None or entry.fh == identity
+
+    def _see(self, *identities: Identity | None) -> None:
+        """Note that these objects have a name."""
+        for identity in identities:
+            if identity is not None:
+                self._scan.visible.add(identity.fileid)
+                entry = self._scan.entries.get(identity.fileid)
+                if entry is not None and entry.is_whiteout and self._is_indexed(identity):
+                    self._scan.buried[identity.fileid] = identity
 
     def _upper_dir(self, place: _Place, child: _Place, name: bytes, fd: Fd) -> _Place:
         attributes = attributes_of(self._tree, fd)
@@ -315,7 +317,7 @@ class _Scanner:
         mark = mark_of(attributes)
         record = UpperDir(child.path, handle_of(fd), attributes, mark, bottom)
         self._scan.dirs.append(record)
-        self._scan.visible.update(one.fileid for one in (mark, bottom) if one is not None)
+        self._see(mark, bottom)
         self._note_origin(place, attributes)
         return child._replace(upper=fd, lowers=lowers, record=record)
 
@@ -362,9 +364,7 @@ class _Scanner:
                 origin = kernel_origin(self._tree, fd, st)
             file = UpperFile(st.st_ino, [], attributes, mark, origin[0] if origin else None)
             self._scan.files[st.st_ino] = file
-            self._scan.visible.update(
-                one.fileid for one in (mark, file.adoptable) if one is not None
-            )
+            self._see(mark, file.adoptable)
         file.paths.append(path)
         self._note_origin(place, file.attributes)
         if xattrs.METACOPY in file.attributes:

@@ -50,7 +50,7 @@ def _impure(tree: Tree, path: bytes) -> Finding:
 def _opaque(tree: Tree, record: UpperDir) -> Iterator[Finding]:
     value = record.attributes.get(xattrs.OPAQUE)
     if value is not None and value not in _OPAQUE_VALUES:
-        removed = record.bottom is not None and tree.index.find(record.bottom.fileid) == GONE
+        removed = record.bottom is not None and tree.index.find(record.bottom) == GONE
         wanted = b"y" if removed else None
         mend = partial(repair.put_upper, tree, record.path, xattrs.OPAQUE, wanted)
         yield Finding(Kind.OPAQUE_UNKNOWN, record.path, mend)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from index.entry_names import own_name
 from index.fd import Fd
 from index.handles import handle_of
 from index.identity import Identity
@@ -135,14 +136,20 @@ def replaced_by_whiteout(base: Base) -> None:
     whiteout(base.upper("a"))
 
 
+def bury(base: Base, path: str) -> None:
+    """As the index does: the number is taken, and whose it was is said beside."""
+    whiteout(base.entry(path))
+    whiteout(base.dirs.work / "inodes" / os.fsdecode(own_name(base.identities[path])))
+
+
 def buried_directory(base: Base) -> None:
     shutil.rmtree(base.entry("d"))
-    whiteout(base.entry("d"))
+    bury(base, "d")
 
 
 def buried_file(base: Base) -> None:
     base.entry("a").unlink()
-    whiteout(base.entry("a"))
+    bury(base, "a")
 
 
 def contradicting_origin(base: Base) -> None:
@@ -212,7 +219,7 @@ CASES = (
     Case("path", Kind.DIRECTORY_PATH_OLD, lambda at: put(at.entry("far"), "path", b"/was")),
     Case("not linked", Kind.NOT_LINKED_UP, lambda at: at.upper("a").unlink(), "/a"),
     Case("nameless", Kind.NAMELESS, replaced_by_whiteout, stale="a"),
-    Case("buried", Kind.BURIED_VISIBLE, lambda at: whiteout(at.entry("k"))),
+    Case("buried", Kind.BURIED_VISIBLE, lambda at: bury(at, "k")),
     Case("buried file", Kind.BURIED_VISIBLE, buried_file, "/a"),
     Case("buried directory", Kind.BURIED_VISIBLE, buried_directory, "/d"),
     Case("hidden", Kind.HIDDEN, lambda at: whiteout(at.upper("k")), "/k", stale="k"),

@@ -11,13 +11,19 @@ from pathlib import Path
 import pytest
 
 from index import xattrs
-from index.entries import GONE, DirectoryEntry, Index, Removal, UpperInode
+from index.entries import GONE, DirectoryEntry, Index, UpperInode
+from index.entry_names import fileid_of, own_name, owner_of
 from index.fd import Fd, open_at
 from index.handles import RealHandle, handle_of
 from index.identity import BY_PATH, DIRECTORY, Identity
+from index.removals import Removal
 from index.workdir import Workdir
 
 _REAL = RealHandle(1, b"12345678")
+
+
+def _identity(fileid: int) -> Identity:
+    return Identity(0, 1, fileid, _REAL)
 
 
 def _open(path: Path) -> Fd:
@@ -48,25 +54,25 @@ def _file(workdir: Workdir) -> Fd:
 
 
 def test_nothing_is_known_at_first(index: Index) -> None:
-    assert index.find(100) is None
+    assert index.find(_identity(100)) is None
 
 
 def test_a_copied_file_is_a_hard_link(index: Index, workdir: Workdir, work: Path) -> None:
     inode = _file(workdir)
-    index.commit(100, inode)
-    found = index.find(100)
+    index.commit(_identity(100), inode)
+    found = index.find(_identity(100))
     assert isinstance(found, UpperInode)
     assert os.path.samestat(os.fstat(inode), found.st)
     assert os.path.samestat(os.fstat(inode), (work / "inodes/#100").lstat())
-    assert index.find(101) is None
+    assert index.find(_identity(101)) is None
 
 
 def test_an_entry_is_made_once(index: Index, workdir: Workdir) -> None:
     first = _file(workdir)
-    index.commit(100, first)
+    index.commit(_identity(100), first)
     with pytest.raises(FileExistsError):
-        index.commit(100, _file(workdir))
-    found = index.find(100)
+        index.commit(_identity(100), _file(workdir))
+    found = index.find(_identity(100))
     assert isinstance(found, UpperInode)
     assert os.path.samestat(os.fstat(first), found.st)
 
@@ -74,55 +80,116 @@ def test_an_entry_is_made_once(index: Index, workdir: Workdir) -> None:
 def test_a_directory_has_an_entry_with_attributes(index: Index, work: Path) -> None:
     identity = Identity(DIRECTORY, 3, 200, _REAL)
     index.put_directory(identity, upper=_REAL, path=b"/d", redirect=b"/old")
-    assert index.find(200) == DirectoryEntry(_REAL, b"/d", None)
-    index.move_directory(200, b"/e/d")
-    assert index.find(200) == DirectoryEntry(_REAL, b"/e/d", None)
-    assert index.lower_path(200) == b"/old"
+    assert index.find(identity) == DirectoryEntry(_REAL, b"/d", None)
+    index.move_directory(identity, b"/e/d")
+    assert index.find(identity) == DirectoryEntry(_REAL, b"/e/d", None)
+    assert index.lower_path(identity) == b"/old"
     assert os.getxattr(work / "inodes/#200", xattrs.FH) == identity.pack()
 
 
 def test_a_note_of_a_redirect(index: Index) -> None:
-    lower = Identity(DIRECTORY, 2, 300, _REAL)
-    index.put_directory(Identity(DIRECTORY, 3, 200, _REAL), lower=lower)
-    assert index.find(200) == DirectoryEntry(None, None, lower)
-    index.put_directory(Identity(DIRECTORY, 3, 200, _REAL), upper=_REAL)
-    assert index.find(200) == DirectoryEntry(_REAL, None, None)
+    identity, lower = Identity(DIRECTORY, 3, 200, _REAL), Identity(DIRECTORY, 2, 300, _REAL)
+    index.put_directory(identity, lower=lower)
+    assert index.find(identity) == DirectoryEntry(None, None, lower)
+    index.put_directory(identity, upper=_REAL)
+    assert index.find(identity) == DirectoryEntry(_REAL, None, None)
 
 
 @pytest.mark.parametrize("before", ["nothing", "file", "directory", "gone"])
 def test_burying(index: Index, workdir: Workdir, work: Path, before: str) -> None:
     match before:
         case "file":
-            index.commit(100, _file(workdir))
+            index.commit(_identity(100), _file(workdir))
         case "directory":
-            index.put_directory(Identity(DIRECTORY, 3, 100, _REAL), upper=_REAL)
+            index.put_directory(_identity(100), upper=_REAL)
         case "gone":
-            index.bury(100)
-    index.bury(100)
-    assert index.find(100) == GONE
+            index.bury(_identity(100))
+    index.bury(_identity(100))
+    assert index.find(_identity(100)) == GONE
     st = (work / "inodes/#100").lstat()
     assert stat.S_ISCHR(st.st_mode)
     assert st.st_rdev == 0
 
 
+def _later(identity: Identity) -> Identity:
+    """Another object whose inode has the same number."""
+    return Identity(identity.flags, identity.source, identity.fileid, RealHandle(1, b"87654321"))
+
+
+@pytest.mark.parametrize("first", ["file", "directory", "gone"])
+@pytest.mark.parametrize("second", ["file", "directory", "gone"])
+def test_two_objects_of_one_number(index: Index, workdir: Workdir, first: str, second: str) -> None:
+    """Whatever happens to one of them, the other's entry stands and is found as its own."""
+    objects = _identity(100), _later(_identity(100))
+    for identity, kind in zip(objects, (first, second), strict=True):
+        assert index.find(identity) is None
+        match kind:
+            case "file":
+                inode = _file(workdir)
+                xattrs.put(inode, xattrs.FH, identity.pack())
+                index.commit(identity, inode)
+                found = index.find(identity)
+                assert isinstance(found, UpperInode)
+                assert os.path.samestat(found.st, os.fstat(inode))
+            case "directory":
+                index.put_directory(identity, upper=_REAL, path=kind.encode())
+                assert index.find(identity) == DirectoryEntry(_REAL, b"directory", None)
+            case "gone":
+                index.bury(identity)
+        assert not index.is_taken(identity)
+    kinds = [type(index.find(identity)) for identity in objects]
+    assert index.is_taken(Identity(0, 9, 100, _REAL))
+    for identity, other in (objects, objects[::-1]):
+        assert [type(index.find(one)) for one in objects] == kinds
+        index.bury(identity)
+        assert index.find(identity) == GONE
+        kinds[objects.index(identity)] = type(GONE)
+        assert type(index.find(other)) is kinds[objects.index(other)]
+    index.forget(objects[1])
+    assert index.find(objects[1]) is None
+
+
+def test_names_say_whose_they_are() -> None:
+    for identity in (_identity(1), Identity(255, 65535, (1 << 64) - 1, RealHandle(255, b"x" * 34))):
+        name = own_name(identity)
+        assert len(name) <= 255
+        assert owner_of(name) == identity
+        assert fileid_of(name) is None
+    for name in (b"#1", b"#1.", b"#1.00", b"#01.00000101", b"1.00000101", b"#1.0000010A", b"#1.zz"):
+        assert owner_of(name) is None
+
+
+def test_whiteouts_of_earlier_versions_may_be_anybodys(workdir: Workdir) -> None:
+    meant = _identity(100)
+    workdir.link_whiteout(workdir.inodes, b"#100")
+    assert Index(workdir).find(meant) is None
+    index = Index(workdir, meant.__eq__)
+    assert index.find(meant) == GONE
+    assert index.find(_later(meant)) is None
+    assert not index.is_taken(meant)
+    assert index.is_taken(_later(meant))
+    index.forget(meant)
+    assert index.find(meant) is None
+
+
 def test_whiteouts_share_an_inode(index: Index, work: Path) -> None:
     for number in range(3):
-        index.bury(number)
+        index.bury(_identity(number))
     assert len({(work / f"inodes/#{number}").lstat().st_ino for number in range(3)}) == 1
 
 
 def test_an_intent_to_remove_is_kept_until_it_is_settled(index: Index, work: Path) -> None:
     names = ((b"a", None), (b"\xff\n ", b"/"), (b"x:#1", b"/d/e:"))
-    removals = [Removal(n, _REAL, path, name) for n, (name, path) in enumerate(names)]
+    removals = [Removal(_identity(n), _REAL, path, name) for n, (name, path) in enumerate(names)]
     for removal in removals:
-        index.begin_removal(removal)
-    found = Index(index._workdir).unfinished_removals()
-    assert sorted(found, key=lambda removal: removal.fileid) == removals
+        index.removals.begin(removal)
+    found = Index(index._workdir).removals.unfinished()
+    assert sorted(found, key=lambda removal: removal.identity.fileid) == removals
     for number in (0, 1):
-        index.end_removal(number)
-    assert index.unfinished_removals() == [removals[2]]
-    index.end_removal(2)
-    assert index.unfinished_removals() == []
+        index.removals.end(_identity(number))
+    assert index.removals.unfinished() == [removals[2]]
+    index.removals.end(_identity(2))
+    assert index.removals.unfinished() == []
 
 
 def test_an_entry_forgets_the_upper_directory_and_keeps_the_rest(index: Index) -> None:
@@ -133,10 +200,10 @@ def test_an_entry_forgets_the_upper_directory_and_keeps_the_rest(index: Index) -
         note = lower if identity == noted else None
         index.put_directory(identity, upper=_REAL, path=b"/d", redirect=b"/old", lower=note)
         index.forget_upper(identity)
-    assert index.find(200) is None
-    assert index.find(201) == DirectoryEntry(None, None, lower)
-    assert index.find(202) == DirectoryEntry(None, None, None)
-    assert index.lower_path(202) == b"/old"
+    assert index.find(plain) is None
+    assert index.find(noted) == DirectoryEntry(None, None, lower)
+    assert index.find(by_path) == DirectoryEntry(None, None, None)
+    assert index.lower_path(by_path) == b"/old"
 
 
 def test_a_work_directory_has_one_owner(work: Path) -> None:
