@@ -30,6 +30,7 @@ CAPABILITY: Final = b"security.capability"
 # The index's.
 FH: Final = PREFIX + b"fh"
 UPPER: Final = PREFIX + b"upper"
+LINKS: Final = PREFIX + b"links"  # of the lower inode, when they were last counted
 PATH: Final = PREFIX + b"path"
 LOWER: Final = PREFIX + b"lower"
 LONG_REDIRECT: Final = PREFIX + b"redirect.long"  # a path in `paths/`, in place of `redirect`

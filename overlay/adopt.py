@@ -63,6 +63,7 @@ def _enter(
     visible = nlink.kernel_count(fd, st, lower_st)
     # To the lower inode, so that the index link made next does not count.
     xattrs.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
+    xattrs.put(fd, xattrs.LINKS, b"%d" % lower_st.st_nlink)
     xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
     tree.index.commit(identity, fd)
 

@@ -153,30 +153,39 @@ def _make_copy(
         elif stat.S_ISREG(node.mode):
             with tree.reserve.left():
                 copy_data(node.reader(), copy, size)
-        values = {
-            xattrs.FH: node.identity.pack(),
-            xattrs.UPPER: pack_real(handle_of(copy)),
-            xattrs.NLINK: nlink.INITIAL,
-            xattrs.ORIGIN: node.layer.origin(node.fd),
-            xattrs.REDIRECT: path if metacopy else None,
-            xattrs.METACOPY: b"" if metacopy else None,
-        }
-        for key, value in values.items():
-            if value is not None:
-                tree.kernel.put(copy, key, value)
-        if path is not None and not metacopy:
-            tree.index.put_lower_path(copy, path)
+        origin = _mark_copy(tree, node, copy, path, metacopy=metacopy)
         had = copy_metadata(node.fd, copy)
         if size is not None and size < had.st_size:
             os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
         if stat.S_ISREG(node.mode) and not metacopy:
             with tree.copy_ups.waiting():
                 os.fsync(copy)
-        _commit(tree, node, copy, values[xattrs.ORIGIN], where, name)
+        _commit(tree, node, copy, origin, where, name)
     finally:
         if name is not None:
             with suppress(FileNotFoundError):  # it was committed
                 tree.workdir.discard(name)
+
+
+def _mark_copy(
+    tree: Tree, node: FileNode, copy: Fd, path: bytes | None, *, metacopy: bool
+) -> bytes | None:
+    """Write on a copy what it is, for the index and for the kernel; returns its `origin`."""
+    values = {
+        xattrs.FH: node.identity.pack(),
+        xattrs.UPPER: pack_real(handle_of(copy)),
+        xattrs.NLINK: nlink.INITIAL,
+        xattrs.LINKS: b"%d" % os.fstat(node.fd).st_nlink,
+        xattrs.ORIGIN: node.layer.origin(node.fd),
+        xattrs.REDIRECT: path if metacopy else None,
+        xattrs.METACOPY: b"" if metacopy else None,
+    }
+    for key, value in values.items():
+        if value is not None:
+            tree.kernel.put(copy, key, value)
+    if path is not None and not metacopy:
+        tree.index.put_lower_path(copy, path)
+    return values[xattrs.ORIGIN]
 
 
 def _is_indexed(tree: Tree, identity: Identity) -> bool:

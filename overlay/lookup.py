@@ -199,6 +199,8 @@ def identified_file(
     if entry is None and found.st.st_nlink > 1:
         entry = _indexed_by_kernel(tree, found, identity)
     if isinstance(entry, UpperInode) and is_entry_of(tree, entry, identity):
+        if found.st.st_nlink > 1 and not identity.is_by_path:
+            nlink.recount(tree, identity, entry.fd, found.st.st_nlink)
         return indexed_file(tree, identity, entry, place)
     if entry == GONE:
         return None

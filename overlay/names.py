@@ -20,7 +20,7 @@ from index.fd import Fd, is_whiteout, open_dir, open_path
 from index.syscalls import rename, set_fs_ids
 from overlay import nlink, permission
 from overlay.attributes import Attributes, Change
-from overlay.copy_up import copy_up_file, link_up
+from overlay.copy_up import copy_up_file, current_file, link_up
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
@@ -164,6 +164,8 @@ def lose_name(
     (overlay.removal, overlay.nlink).
     """
     if node.is_upper:
+        if tree.attributes(node).nlink <= 1 and nlink.has_more(tree, node):
+            node = current_file(tree, node)
         nlink.relate_to_upper(node)
         if tree.attributes(node).nlink > 1:
             take()

@@ -10,6 +10,10 @@ to the upper inode, whose own count then changes in the same instant as the
 name does.  Before one that gives a lower name an upper link, and so changes no
 count, it is to the lower inode.  So the count is right after a crash at any
 moment, and an object is gone exactly when it is zero.
+
+While the server is stopped a lower inode may get more links, of which an offset to the
+upper inode does not know: `links` says how many were counted.  No count is below the
+number of names in the upper layer.
 """
 
 from __future__ import annotations
@@ -31,13 +35,56 @@ _FORM: Final = re.compile(rb"[UL][+-]\d+")
 
 def count(tree: Tree, identity: Identity, fd: Fd, st: os.stat_result) -> int:
     """The overlay link count of an indexed upper inode; 0 when the object is gone."""
+    visible = recorded(tree, identity, fd, st)
+    if visible < st.st_nlink - _INDEX_LINK:
+        return max(visible, _upper_names(tree, fd, st))
+    return visible
+
+
+def recorded(tree: Tree, identity: Identity, fd: Fd, st: os.stat_result) -> int:
+    """What `overlay.nlink` says of it, be that too few."""
     if identity.is_upper:
         return st.st_nlink - _INDEX_LINK
     value = xattrs.get(fd, xattrs.NLINK) or b""
     if _FORM.fullmatch(value) is None:
         return st.st_nlink - _INDEX_LINK
-    base = st.st_nlink if value.startswith(b"U") else lower_nlink(tree, identity)
+    if value.startswith(b"U"):
+        base = st.st_nlink
+    else:
+        base = lower_nlink(tree, identity)
+        if base > 1 and _growth(fd, base):
+            xattrs.put(fd, xattrs.LINKS, b"%d" % base)
     return base + int(value[1:])
+
+
+def _upper_names(tree: Tree, fd: Fd, st: os.stat_result) -> int:
+    """How many names an indexed inode has in the upper layer."""
+    origin = tree.kernel.get(fd, xattrs.ORIGIN)
+    held = None if origin is None else tree.kernel_index.find(origin)
+    in_kernels = held is not None and os.path.samestat(os.fstat(held), st)
+    return st.st_nlink - _INDEX_LINK - in_kernels
+
+
+def _growth(fd: Fd, links: int) -> int:
+    """How many links a lower inode has more than were counted."""
+    counted = xattrs.get(fd, xattrs.LINKS)
+    return 0 if counted is None or not counted.isdigit() else max(0, links - int(counted))
+
+
+def recount(tree: Tree, identity: Identity, fd: Fd, links: int) -> bool:
+    """Count the names that an indexed file has got in the lower layers, now that its lower
+    inode has `links`; whether there are any.
+    """
+    if identity.is_upper or not _growth(fd, links):
+        return False
+    with tree.changing():
+        st = os.fstat(fd)
+        visible = count(tree, identity, fd, st)
+        visible += _growth(fd, links)  # none, if an offset to the lower inode has shown it
+        _write(fd, b"U%+d" % (visible - st.st_nlink))
+        xattrs.put(fd, xattrs.LINKS, b"%d" % links)  # last: never too few are counted
+        tree.changed_object(identity.fileid)
+    return True
 
 
 def kernel_count(fd: Fd, upper: os.stat_result, lower: os.stat_result) -> int:
@@ -46,6 +93,12 @@ def kernel_count(fd: Fd, upper: os.stat_result, lower: os.stat_result) -> int:
     if _FORM.fullmatch(value) is None:
         return upper.st_nlink
     return (upper if value.startswith(b"U") else lower).st_nlink + int(value[1:])
+
+
+def has_more(tree: Tree, node: FileNode) -> bool:
+    """Whether a copied-up file has more names than it is known to have, which are counted then."""
+    identity = node.identity
+    return not identity.is_upper and recount(tree, identity, node.fd, lower_nlink(tree, identity))
 
 
 def is_upper_only(node: FileNode) -> bool:

@@ -26,7 +26,7 @@ from overlay.progress import Progress
 from overlay.tree import Tree
 
 # Ours, on a copy that became a file of its own.
-_OBJECT_MARKS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.NLINK)
+_OBJECT_MARKS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.NLINK, xattrs.LINKS)
 
 
 class UpperWalk:

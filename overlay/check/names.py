@@ -119,7 +119,7 @@ def _nlink(
     fd = tree.index.open(identity)
     if fd is None:
         return
-    recorded = nlink.count(tree, identity, fd, entry.st)
+    recorded = nlink.recorded(tree, identity, fd, entry.st)
     # A lower inode may have names outside what the lower layers show; they are counted
     # too, as they were before it was copied up.
     linked = nlink.lower_nlink(tree, identity)

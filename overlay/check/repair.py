@@ -28,7 +28,14 @@ from overlay.search import LowerFile, search
 from overlay.tree import Tree
 
 # Ours, on a file or directory that turns out to be an object of its own.
-_OWN_MARKS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.NLINK, xattrs.ORIGIN)
+_OWN_MARKS = (
+    xattrs.FH,
+    xattrs.UPPER,
+    xattrs.PATH,
+    xattrs.NLINK,
+    xattrs.LINKS,
+    xattrs.ORIGIN,
+)
 
 
 def open_upper(tree: Tree, path: bytes) -> Fd:

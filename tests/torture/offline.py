@@ -36,7 +36,7 @@ from tests.torture.tracer import Tracer
 from tests.torture.trials import CallTrial, CommandTrial, StartTrial, Trial
 from tests.unit.overlays import KERNEL_OPTIONS, kernel_tree
 
-_OURS: Final = (b"fh", b"upper", b"path", b"lower")
+_OURS: Final = (b"fh", b"upper", b"path", b"lower", b"links")
 _DIRECTORIES: Final = frozenset(("inodes", "staging", "identity", "detached"))
 _NOTHING_YET: Final = frozenset((Kind.KEY_LOST, Kind.RECORD_LOST))
 _STARTED_AFTER: Final = (

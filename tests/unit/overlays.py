@@ -52,6 +52,7 @@ class Dirs:
 def make_dirs(place: Path) -> Dirs:
     """A lower layer with a bit of everything, an empty upper and workdir."""
     dirs = Dirs(place)
+    os.umask(0o022)  # a workdir that others may write to is refused
     for path in (dirs.lower, dirs.upper, dirs.work):
         path.mkdir()
     for name in ("d", "d/sub", "e", "gone", "gone/in", "opened"):
@@ -160,6 +161,7 @@ def served(dirs: Dirs) -> Iterator[Served]:
         yield Served(overlay)
     finally:
         overlay.close()
+        os.umask(0o022)  # to open one has set it to zero
 
 
 @contextmanager

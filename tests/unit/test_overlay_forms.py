@@ -47,7 +47,17 @@ from tests.property.stack import Stack
 
 ORIGIN, REDIRECT, METACOPY, *_INDEX = (
     f"trusted.overlay.{name}"
-    for name in ("origin", "redirect", "metacopy", "fh", "upper", "path", "nlink", "redirect")
+    for name in (
+        "origin",
+        "redirect",
+        "metacopy",
+        "fh",
+        "upper",
+        "path",
+        "nlink",
+        "links",
+        "redirect",
+    )
 )
 _ROOT = (ORIGIN, "trusted.overlay.uuid")  # marks of the mount itself
 
@@ -210,8 +220,8 @@ _FORMS: dict[str, list[Operation]] = {
 
 @pytest.mark.parametrize("form", _FORMS)
 def test_upper_layer_is_as_the_kernel_writes_it(form: str, tmp_path: Path) -> None:
-    os.umask(0)
     served, mounted = (Stack.make(tmp_path / name, 2) for name in ("served", "mounted"))
+    os.umask(0)
     for stack in (served, mounted):
         _fill(stack)
     mountpoint = tmp_path / "mnt"

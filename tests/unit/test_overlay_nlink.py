@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from overlay.attributes import Changes
 from overlay.credentials import ROOT
@@ -144,3 +148,67 @@ def test_a_change_by_handle_reaches_every_name(dirs: Dirs) -> None:
 def test_directories_cannot_be_linked(tree: Served) -> None:
     with pytest.raises(OSError, match=os.strerror(errno.EPERM)):
         tree.link("d", "d2")
+
+
+@given(
+    before=st.integers(1, 3),
+    after=st.integers(0, 3),
+    indexed=st.sampled_from(["write", "chmod", "link", "rename", "remove"]),
+    order=st.randoms(use_true_random=False),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_lower_layer_gets_more_links_while_stopped(
+    before: int, after: int, indexed: str, order: random.Random
+) -> None:
+    """No name that is left loses what a client has written; when all are gone, it is gone."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        dirs = make_dirs(Path(place))
+        first = dirs.lower / "n0"
+        first.write_text("lower")
+        for number in range(1, before):
+            (dirs.lower / f"n{number}").hardlink_to(first)
+        names = [f"n{number}" for number in range(before)]
+        with served(dirs) as tree:
+            match indexed:
+                case "write":
+                    tree.write("n0", "first")
+                case "chmod":
+                    tree.chmod("n0", 0o600)
+                case "link":
+                    tree.link("n0", "linked")
+                    names.append("linked")
+                case "rename":
+                    tree.rename("n0", "renamed")
+                    names[0] = "renamed"
+                case "remove" if before > 1:
+                    tree.remove("n0")
+                    del names[0]
+        for number in range(before, before + after):
+            (dirs.lower / f"n{number}").hardlink_to(first)
+            names.append(f"n{number}")
+        with served(dirs) as tree:
+            order.shuffle(names)
+            handle = tree.node(names[-1]).handle
+            tree.write(names[-1], "client")
+            while names:
+                _counts(tree, *names)
+                assert {tree.read(name)[:6] for name in names} == {b"client"}
+                assert not _is_stale(tree, handle)
+                tree.remove(names.pop())
+            assert _is_stale(tree, handle)
+
+
+def test_the_lower_layer_loses_links_while_stopped(dirs: Dirs) -> None:
+    with served(dirs) as tree:
+        tree.write("b", "client")
+        tree.link("b", "b3")
+        tree.remove("b")
+    (dirs.lower / "b").unlink()
+    (dirs.lower / "d/b2").unlink()
+    with served(dirs) as tree:
+        handle = tree.node("b3").handle
+        assert tree.read("b3")[:6] == b"client"
+        tree.link("b3", "b4")
+        tree.remove("b3")
+        assert tree.read("b4")[:6] == b"client"
+        assert not _is_stale(tree, handle)
