@@ -15,7 +15,7 @@ import mmap
 from collections import Counter
 from typing import Final
 
-from nfsd.clients import address_of
+from nfsd.resolver import address_of
 
 NOWHERE: Final = -1
 _FREE: Final = 0

@@ -14,30 +14,29 @@ to the address again, so that whoever owns the address alone proves nothing.
 
 from __future__ import annotations
 
-import ctypes
 import enum
 import fnmatch
 import ipaddress
-import os
 import re
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from overlay.blocking import may_block
+from nfsd.resolver import Address, Host, Member, Names, Resolver
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 T = TypeVar("T")
-V = TypeVar("V")
-W = TypeVar("W")
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
-_LIFETIME: Final = 120.0  # seconds for which a resolved name is believed
-_KNOWN: Final = 10_000  # addresses and names
+_LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_WILD_LABEL: Final = re.compile(r"[A-Za-z0-9_?-]{1,63}|[A-Za-z0-9_?*-]*\*[A-Za-z0-9_?*-]*")
+# No name of a host: an address, a network, or what is meant for one.
+_NUMBERS: Final = re.compile(r".*[:/%].*|[^A-Za-z_]*[0-9][^A-Za-z_]*")
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789_-."
+_GROUP: Final = re.compile(r"@[\x21-\x7e]+")
+_NAME_MAX: Final = 253  # characters of a host's name (RFC 1035 section 2.3.4)
+_MAPPED_BITS: Final = 96
+_TEXT_MAX: Final = 255
+_SHOWN: Final = 60
 
 
 class PatternError(ValueError):
@@ -54,13 +53,6 @@ class Kind(enum.IntEnum):
     EVERYBODY = 4
 
 
-def address_of(text: str) -> Address:
-    """A peer's address; an IPv4 one that came over an IPv6 socket is IPv4."""
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """One pattern; `text` is what was written."""
@@ -71,90 +63,83 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """Raises PatternError."""
+        """Return the pattern that is written so; raises PatternError."""
+        if len(text) > _TEXT_MAX:
+            raise PatternError(f"{shown(text)} is too long for a client")
         if text == "*":
             return cls(text, Kind.EVERYBODY)
-        if text.startswith("@") and len(text) > 1:
+        if text.startswith("@"):
+            if not _GROUP.fullmatch(text):
+                raise PatternError(f"{shown(text)} is no netgroup: give its name, like @lab")
             return cls(text, Kind.NETGROUP)
-        if text[:1].isdigit() or ":" in text or "/" in text:
+        if _NUMBERS.fullmatch(text):
             network = _network(text)
             single = network.prefixlen == network.max_prefixlen
             return cls(text, Kind.HOST if single else Kind.NETWORK, network)
         if any(mark in text for mark in "*?["):
-            return cls(text.lower(), Kind.WILDCARD)
-        if not _NAME.fullmatch(text):
+            return cls(_wildcard(text), Kind.WILDCARD)
+        if not _is_name(text):
             raise PatternError(
-                f"{text!r} is no client: give an address, a network like 10.0.0.0/8, a host name, "
-                "a wildcard like *.example.org, a @netgroup or *"
+                f"{shown(text)} is no client: give an address, a network like 10.0.0.0/8, a host "
+                "name, a wildcard like *.example.org, a @netgroup or *"
             )
         return cls(text.lower().rstrip("."), Kind.HOST)
 
 
-def _network(text: str) -> Network:
-    try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError as problem:
+def shown(text: str) -> str:
+    """Return a text as it is shown in a message, shortened if need be."""
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def _is_name(text: str) -> bool:
+    """Return whether this may be the name of a host (RFC 1123 section 2.1)."""
+    bare = text.removesuffix(".")
+    return len(bare) <= _NAME_MAX and all(map(_LABEL.fullmatch, bare.split(".")))
+
+
+def _wildcard(text: str) -> str:
+    """Return a wildcard in small letters; raises PatternError for one that no name matches."""
+    sets_as_one = re.sub(r"\[!?[^\]/]+\]", "?", text)
+    can_match = all(map(_WILD_LABEL.fullmatch, sets_as_one.split(".")))
+    least = len(sets_as_one.replace("*", ""))
+    if not can_match or least > _NAME_MAX or _matches_no_letter(text):
         raise PatternError(
-            f"{text!r} is no address and no network: give one like 10.0.0.1, 10.0.0.0/8 or "
-            "2001:db8::/32"
-        ) from problem
+            f"{shown(text)} matches no name: write a wildcard like *.example.org or node[0-9]"
+        )
+    return text.lower()
 
 
-class Resolver:
-    """Names of addresses and addresses of names, from the system's resolver, remembered a while."""
+def _matches_no_letter(text: str) -> bool:
+    """Return whether a set in a wildcard, like [z-a], has no character of a name."""
+    sets = re.findall(r"\[!?[^\]/]+\]", text.lower())
+    return not all(any(fnmatch.fnmatchcase(one, each) for one in _LETTERS) for each in sets)
 
-    def __init__(self) -> None:
-        self._names: dict[Address, tuple[float, frozenset[str]]] = {}
-        self._addresses: dict[str, tuple[float, frozenset[Address]]] = {}
-        self._lock = threading.Lock()
 
-    def names_of(self, address: Address) -> frozenset[str]:
-        """The names of an address that lead back to it, in small letters."""
-        return self._known(self._names, address, self._ask_names)
-
-    def addresses_of(self, name: str) -> frozenset[Address]:
-        """The addresses of a host."""
-        return self._known(self._addresses, name, _ask_addresses)
-
-    def _ask_names(self, address: Address) -> frozenset[str]:
+def _network(text: str) -> Network:
+    problem: ValueError | None = None
+    if "%" not in text:  # where an address is valid is no part of it: a client has one address
         try:
-            name, aliases, _ = socket.gethostbyaddr(str(address))
-        except OSError:
-            return frozenset()  # no name, or nobody to ask: no name is what it has
-        found = {each.lower().rstrip(".") for each in (name, *aliases)}
-        return frozenset(each for each in found if address in self.addresses_of(each))
-
-    def _known(
-        self,
-        known: dict[V, tuple[float, frozenset[W]]],
-        key: V,
-        ask: Callable[[V], frozenset[W]],
-    ) -> frozenset[W]:
-        found = known.get(key)
-        if found is None or found[0] < time.monotonic():
-            may_block()
-            found = time.monotonic() + _LIFETIME, ask(key)
-            with self._lock:
-                if len(known) >= _KNOWN:
-                    known.clear()
-                known[key] = found
-        return found[1]
+            network = ipaddress.ip_network(text, strict=False)
+        except ValueError as found:
+            problem = found
+        else:
+            return _unmapped(network)
+    raise PatternError(
+        f"{shown(text)} is no address and no network: give one like 10.0.0.1, 10.0.0.0/8 or "
+        "2001:db8::/32"
+    ) from problem
 
 
-def _ask_addresses(name: str) -> frozenset[Address]:
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return frozenset()
-    return frozenset(address_of(str(each[4][0])) for each in found)
+def _unmapped(network: Network) -> Network:
+    """Return the IPv4 network that one of addresses like ::ffff:10.0.0.1 means."""
+    address, bits = network.network_address, network.prefixlen - _MAPPED_BITS
+    if bits < 0 or not isinstance(address, ipaddress.IPv6Address) or address.ipv4_mapped is None:
+        return network
+    return ipaddress.IPv4Network((address.ipv4_mapped, bits))
 
 
-_libc = ctypes.CDLL(None)
-
-
-def _in_netgroup(group: str, host: str) -> bool:
-    """innetgr(3): whether the system's netgroup database has the host in the group."""
-    return bool(_libc.innetgr(os.fsencode(group), os.fsencode(host), None, None))
+class Unresolved(Exception):  # noqa: N818 - not an error yet
+    """Whether a client is let in depends on names that are being asked for."""
 
 
 class ClientTable(Generic[T]):
@@ -163,28 +148,39 @@ class ClientTable(Generic[T]):
     def __init__(self, rows: Iterable[tuple[Pattern, T]], resolver: Resolver) -> None:
         # sorted() is stable: of one kind the first written comes first.
         self.rows = tuple(sorted(rows, key=lambda row: row[0].kind))
-        self._resolver = resolver
+        self.resolver = resolver
 
     def find(self, address: Address) -> T | None:
-        """What holds for a client; None if nothing does.
+        """Return what holds for a client; None if nothing does.
 
-        Raises WouldBlock where names have to be asked for on a thread that must not wait.
+        A pattern by name of which nothing is known yet is passed over, so that a client
+        let in by its address never waits.  Raises Unresolved if only such might match.
         """
+        is_unresolved = False
         for pattern, value in self.rows:
-            if self._matches(pattern, address):
+            matches = self._matches(pattern, address)
+            if matches:
                 return value
+            is_unresolved = is_unresolved or matches is None
+        if is_unresolved:
+            raise Unresolved
         return None
 
-    def _matches(self, pattern: Pattern, address: Address) -> bool:
+    def _matches(self, pattern: Pattern, address: Address) -> bool | None:
+        """Return whether a pattern means a client; None if that is not known yet."""
         if pattern.network is not None:
             return address in pattern.network
+        known = self.resolver.known
         match pattern.kind:
             case Kind.HOST:
-                return address in self._resolver.addresses_of(pattern.text)
+                addresses = known(Host(pattern.text))
+                return None if addresses is None else str(address) in addresses
             case Kind.WILDCARD:
-                names = self._resolver.names_of(address)
+                names = known(Names(str(address)))
+                if names is None:
+                    return None
                 return any(fnmatch.fnmatchcase(name, pattern.text) for name in names)
             case Kind.NETGROUP:
-                names = self._resolver.names_of(address) | {str(address)}
-                return any(_in_netgroup(pattern.text[1:], name) for name in names)
+                members = known(Member(pattern.text[1:], str(address)))
+                return None if members is None else bool(members)
         return True

@@ -12,25 +12,23 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
 
+from nfsd.access import Access, Standing
 from nfsd.client_overlays import ClientOverlays
-from nfsd.clients import ClientTable, address_of
+from nfsd.clients import ClientTable
 from nfsd.export_options import ExportOptions
 from nfsd.log import LOGGER, ONCE, shown
 from nfsd.mount_path import components, walk
 from nfsd.program import Caller
 from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
+from nfsd.resolver import address_of
 from overlay.blocking import may_block
 from overlay.credentials import Credentials
 from overlay.descriptor import Fd
 from overlay.errors import Cause, WouldBlock, error
 from overlay.filesystem import Overlay
 from overlay.node import Node
-
-_PRIVILEGED: Final = 1024  # ports below are the client machine's root's
-_LIFETIME: Final = 60.0  # seconds for which it is known what a client may do
-_KNOWN: Final = 10_000  # clients
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +38,6 @@ class Export:
     path: bytes  # as clients mount it: absolute, without a slash at the end but for the root
     overlay: Overlay | ClientOverlays
     clients: ClientTable[ExportOptions]
-
-
-class Standing(NamedTuple):
-    """What a client may do, and is shown."""
-
-    options: tuple[ExportOptions | None, ...]  # in each export, None where it is not let in
-    client: str | None  # its address, if it is let in where each client has an overlay of its own
 
 
 # What a client may see anything of: an overlay, or the directories above all of them.
@@ -90,26 +81,8 @@ class Exports:
         self.has_sync = any(
             options.sync for export in self.all for _, options in export.clients.rows
         )
-        self._standings: dict[tuple[str, bool], tuple[float, Standing]] = {}
-
-    def standing(self, caller: Caller) -> Standing:
-        """What the caller's machine may do; raises WouldBlock where names have to be asked for."""
-        key = caller.address, caller.port < _PRIVILEGED
-        known = self._standings.get(key)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
-        address, is_privileged = address_of(caller.address), key[1]
-        found = [export.clients.find(address) for export in self.all]
-        allowed = tuple(
-            options if options and (is_privileged or not options.secure) else None
-            for options in found
-        )
-        has_own = any(allowed[position] is not None for position, _ in self._own)
-        standing = Standing(allowed, str(address) if has_own else None)
-        if len(self._standings) >= _KNOWN:
-            self._standings.clear()
-        self._standings[key] = time.monotonic() + _LIFETIME, standing
-        return standing
+        own = [position for position, _ in self._own]
+        self.access = Access([export.clients for export in self.all], own)
 
     @overload
     def enter(self, caller: Caller, handle: bytes) -> Entered[Readable]: ...
@@ -145,7 +118,7 @@ class Exports:
         return seen, node, caller.credentials
 
     def _seen(self, caller: Caller, above: PseudoRoot) -> SeenRoot:
-        options = self.standing(caller).options
+        options = self.access.resolved(caller).options
         let_in = [at for at, each in enumerate(options) if each is not None]
         return above.seen(let_in, partial(self._root, caller))
 
@@ -166,8 +139,10 @@ class Exports:
 
     def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
         """The overlay that a handle is of, and what the caller may do in it."""
-        standing = self.standing(caller)
+        standing = self.access.standing(caller)
         position = self._position.get(Overlay.export_of(handle))
+        if standing.unresolved:
+            standing = self._resolved(caller, position)
         if position is None:
             return self._own_place(standing, handle)
         overlay, options = self.all[position].overlay, standing.options[position]
@@ -175,6 +150,11 @@ class Exports:
             self._refuse(caller, position)
         assert isinstance(overlay, Overlay)
         return overlay, options
+
+    def _resolved(self, caller: Caller, position: int | None) -> Standing:
+        """What the caller may do in an export, or else where each client has an overlay."""
+        own = [each for each, _ in self._own]
+        return self.access.resolved(caller, own if position is None else (position,))
 
     def _own_place(self, standing: Standing, handle: bytes) -> tuple[Overlay, ExportOptions]:
         """The same for a handle of the caller's own overlay."""
@@ -207,18 +187,16 @@ class Exports:
     def is_own(self, caller: Caller, handle: bytes) -> bool:
         """Whether a handle can only be of an overlay that the caller alone has."""
         export = Overlay.export_of(handle)
-        return (
-            export not in self._position
-            and export != EXPORT_ID
-            and self.standing(caller).client is not None
-        )
+        if export in self._position or export == EXPORT_ID:
+            return False
+        return self._resolved(caller, None).client is not None
 
     def check_own(self, caller: Caller, handle: bytes) -> None:
         """Raise EBADF, ESTALE or EINVAL unless this is a file of the caller's own overlay.
 
         Which another process has open: what else it may be is not known here.
         """
-        standing, problem = self.standing(caller), error(errno.EBADF)
+        standing, problem = self.access.standing(caller), error(errno.EBADF)
         for position, overlays in self._own:
             if standing.options[position] is None or standing.client is None:
                 continue
@@ -234,7 +212,7 @@ class Exports:
 
         Raises EACCES for a client that is not let in, EUSERS if too many have their own.
         """
-        overlay, standing = self.all[position].overlay, self.standing(caller)
+        overlay, standing = self.all[position].overlay, self.access.resolved(caller, (position,))
         if standing.options[position] is None:
             raise error(errno.EACCES)
         if isinstance(overlay, Overlay):
@@ -246,13 +224,17 @@ class Exports:
         """The overlays of single clients that are open in this process."""
         return [overlay for _, overlays in self._own for overlay in overlays.all()]
 
-    def attend(self, addresses: Collection[str]) -> None:
-        """Clients at these addresses are active; close what others have not used for a while."""
-        if not self._own:
-            return
-        clients = {str(address_of(address)) for address in addresses}
-        for _, overlays in self._own:
-            overlays.let_go(clients, time.monotonic())
+    def attend(self, addresses: Collection[str]) -> bool:
+        """Clients at these addresses are active; close what others have not used for a while.
+
+        Return whether one of them may do something else than it might, as a name leads
+        elsewhere by now.
+        """
+        if self._own:
+            clients = {str(address_of(address)) for address in addresses}
+            for _, overlays in self._own:
+                overlays.let_go(clients, time.monotonic())
+        return self.access.look_again(addresses)
 
     def _refuse(self, caller: Caller, position: int) -> NoReturn:
         path = self.all[position].path
@@ -265,7 +247,7 @@ class Exports:
         position = self._position.get(Overlay.export_of(handle))
         if position is not None:
             return self.all[position]
-        client = self.standing(caller).client
+        client = self.access.standing(caller).client
         for position, overlays in self._own:
             overlay = None if client is None else overlays.get(client)
             if overlay is not None and overlay.export_id == Overlay.export_of(handle):

@@ -70,8 +70,8 @@ class LockAccess:
 
         He must be let in wherever the machine's root is, and so into one export at least.
         """
-        machine = self._exports.standing(replace(caller, port=_ROOTS_PORT)).options
-        own = self._exports.standing(caller).options
+        machine = self._exports.access.standing(replace(caller, port=_ROOTS_PORT)).options
+        own = self._exports.access.standing(caller).options
         may = [each is not None for each in machine]
         return any(may) and may == [each is not None for each in own]
 

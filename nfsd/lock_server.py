@@ -107,7 +107,7 @@ class LockServer:
             StatusProgram(self._manager, self._clients.state).program(),
         )
         self._dispatcher = LockDispatcher(
-            *(self._callbacks, programs, offer.exports.standing, offer.tally)
+            *(self._callbacks, programs, offer.exports.access.standing, offer.tally)
         )
         self._dispatcher.trace = trace
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="locks")

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from nfsd import descriptors, mount, nfs3, nfsacl
 from nfsd.client_overlays import ClientOverlays
-from nfsd.clients import ClientTable, Resolver
+from nfsd.clients import ClientTable
 from nfsd.config_file import Config, ExportConfig
 from nfsd.datagrams import DatagramService
 from nfsd.exports import Export, Exports
@@ -29,6 +29,7 @@ from nfsd.portmapper import Portmapper
 from nfsd.program import Program
 from nfsd.reach import NOTHING, Reach, by_datagram, reach, registrations, rpcbind_mode
 from nfsd.replay import ReplayCache
+from nfsd.resolver import Resolver
 from nfsd.rpc import Dispatcher
 from nfsd.rpcbind import Registering
 from nfsd.scrape import Scrape
@@ -246,7 +247,7 @@ class Service:
         )
 
     def _dispatcher(self, exports: Exports, room: Room, programs: Iterable[Program]) -> Dispatcher:
-        dispatcher = Dispatcher(programs, self._replays, room, exports.standing, self._tally)
+        dispatcher = Dispatcher(programs, self._replays, room, exports.access.standing, self._tally)
         dispatcher.trace = self._trace
         return dispatcher
 

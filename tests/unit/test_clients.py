@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.clients import ClientTable, Kind, Pattern, PatternError, Resolver, address_of
+from nfsd.clients import ClientTable, Kind, Pattern, PatternError
+from nfsd.resolver import Resolver, address_of
 from tests.conformance.server import PROJECT
 
 _HOSTS = """\
@@ -39,6 +40,8 @@ def find(address: str, *patterns: str) -> str | None:
         ("10.1.2.3/24", ["10.1.2.200"], ["10.1.3.1"]),
         ("2001:db8::/32", ["2001:db8:1::5"], ["2001:db9::1", "10.0.0.1"]),
         ("::1", ["::1"], ["127.0.0.1"]),
+        ("::ffff:10.1.2.3", ["10.1.2.3", "::ffff:10.1.2.3"], ["10.1.2.4"]),
+        ("::ffff:10.0.0.0/104", ["10.1.2.3"], ["11.0.0.1"]),
         ("fe80::/10", ["fe80::1%eth0"], ["::1"]),
         ("*", ["10.1.2.3", "::1"], []),
     ],
@@ -68,6 +71,7 @@ def test_the_most_specific_kind_decides_and_then_the_order() -> None:
         ("*.example.org", Kind.WILDCARD),
         ("node[0-9]", Kind.WILDCARD),
         ("@lab", Kind.NETGROUP),
+        ("3com.example.org", Kind.HOST),
         ("*", Kind.EVERYBODY),
     ],
 )
@@ -75,7 +79,16 @@ def test_kinds(text: str, kind: Kind) -> None:
     assert Pattern.parse(text).kind == kind
 
 
-@pytest.mark.parametrize("text", ["", "@", "10.0.0.0/33", "10.0.0", "a b", "host/24", "-x", "a,b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "@", "10.0.0.0/33", "10.0.0", "a b", "host/24", "-x", "a,b", "10.0.0.0/255.0.255.0"),
+        *("build..example.org", "a" * 64 + ".example.org", "host-.example.org", "x" * 300),
+        *(".".join(["a" * 60] * 5), "@grp\0x", "@two words", "@" + "g" * 300, "é.example.org"),
+        *("a[", "[z-a]*", "*..org", "*.example.org.", "é*", "x" * 300 + "*", "192.168.1.*"),
+        *("a" * 100_000, "*" * 100_000, "fe80::1%eth0", "²"),
+    ],
+)
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(PatternError):
         Pattern.parse(text)
@@ -103,10 +116,21 @@ def test_names(tmp_path: Path) -> None:
     (tmp_path / "nsswitch").write_text("hosts: files\nnetgroup: files\n")
     script = """
 import json, sys
-from nfsd.clients import ClientTable, Pattern, Resolver, address_of
-table = lambda texts: ClientTable([(Pattern.parse(text), True) for text in texts], Resolver())
-print(json.dumps([bool(table(texts).find(address_of(address))) for address, texts, _ in
-                  json.loads(sys.argv[1])]))
+from nfsd.clients import ClientTable, Pattern, Unresolved
+from nfsd.resolver import Resolver, address_of
+resolver = Resolver()
+table = lambda texts: ClientTable([(Pattern.parse(text), True) for text in texts], resolver)
+def find(address, texts):
+    found = []
+    def is_found():
+        try:
+            found[:] = [bool(table(texts).find(address_of(address)))]
+        except Unresolved:
+            pass
+        return bool(found)
+    assert resolver.wait(is_found, 50)
+    return found[0]
+print(json.dumps([find(address, texts) for address, texts, _ in json.loads(sys.argv[1])]))
 """
     mounts = "; ".join(
         f"touch {target}; mount --bind {tmp_path / source} {target}"

@@ -11,9 +11,10 @@ import pytest
 
 from nfsd import nfs3
 from nfsd.calls import Peer
-from nfsd.clients import ClientTable, Resolver
+from nfsd.clients import ClientTable
 from nfsd.exports import Export, Exports
 from nfsd.kept import KeptReplies
+from nfsd.resolver import Resolver
 from nfsd.rpc import Dispatcher
 from nfsd.serve_command import EVERYBODY
 from nfsd.xdr.codec import Parts, encode

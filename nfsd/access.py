@@ -1,0 +1,126 @@
+"""What a client may do in each export, by the patterns that mean it.
+
+Names are asked for aside (nfsd.resolver).  Rule: a client that is let in by its address
+never waits for them; one that only a name may let in waits a bounded time, and is told
+to come again.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Final, NamedTuple
+
+from nfsd.clients import ClientTable, Unresolved
+from nfsd.export_options import ExportOptions
+from nfsd.program import Caller
+from nfsd.resolver import address_of
+from overlay.blocking import may_block
+from overlay.errors import error
+
+_PRIVILEGED: Final = 1024  # ports below are the client machine's root's
+_LIFETIME: Final = 10.0  # seconds for which it is known what a client may do
+_NAMES_WAIT: Final = 5.0  # seconds that a call waits to hear a name
+_WAITERS: Final = 4  # calls that wait at a time; others are told to come again
+_KNOWN: Final = 10_000  # clients
+
+
+class Standing(NamedTuple):
+    """What a client may do, and is shown."""
+
+    options: tuple[ExportOptions | None, ...]  # in each export, None where it is not let in
+    client: str | None  # its address, if it is let in where each client has an overlay of its own
+    unresolved: tuple[int, ...] = ()  # exports that may let it in by a name not known yet
+
+    def is_unresolved(self, positions: Collection[int] | None) -> bool:
+        """Return whether one of these exports is among `unresolved`; None stands for any."""
+        if positions is None:
+            return bool(self.unresolved)
+        return not frozenset(positions).isdisjoint(self.unresolved)
+
+
+class Access:
+    """Who is let into which exports, for all threads of this process."""
+
+    def __init__(self, tables: Sequence[ClientTable[ExportOptions]], own: Collection[int]) -> None:
+        """`tables` are those of the exports; in `own` each client has an overlay of its own."""
+        self._tables = tables
+        self._own = own
+        # Each holds for a while, and with `unresolved` exports only until a name is known.
+        self._standings: dict[tuple[str, bool], tuple[float, int, Standing]] = {}
+        self._waiters = threading.Semaphore(_WAITERS)
+        self._has_changed = False  # what a client may do, since that was last told
+
+    def standing(self, caller: Caller) -> Standing:
+        """Return what the caller's machine may do, as far as names are known; never waits."""
+        return self._standing(caller.address, is_privileged=caller.port < _PRIVILEGED)
+
+    def _standing(self, address: str, *, is_privileged: bool) -> Standing:
+        key = address, is_privileged
+        known = self._standings.get(key)
+        told = self._tables[0].resolver.told if self._tables else 0
+        holds = known is not None and known[0] > time.monotonic()
+        if known is not None and holds and (known[1] == told or not known[2].unresolved):
+            return known[2]
+        standing = self._find(address, is_privileged=is_privileged)
+        if known is not None and known[2].options != standing.options:
+            self._has_changed = True
+        if known is None and len(self._standings) >= _KNOWN:
+            del self._standings[next(iter(self._standings))]
+        self._standings[key] = time.monotonic() + _LIFETIME, told, standing
+        return standing
+
+    def _find(self, text: str, *, is_privileged: bool) -> Standing:
+        address = address_of(text)
+        allowed: list[ExportOptions | None] = []
+        unresolved = []
+        for position, table in enumerate(self._tables):
+            options = None
+            try:
+                options = table.find(address)
+            except Unresolved:
+                unresolved.append(position)
+            is_let_in = options is not None and (is_privileged or not options.secure)
+            allowed.append(options if is_let_in else None)
+        has_own = any(allowed[position] is not None for position in self._own)
+        return Standing(tuple(allowed), str(address) if has_own else None, tuple(unresolved))
+
+    def resolved(self, caller: Caller, positions: Collection[int] | None = None) -> Standing:
+        """Return what the caller may do when the names are known that these exports depend on.
+
+        None stands for all.  Waits for the names `_NAMES_WAIT` seconds at most.  Raises EAGAIN
+        where they are not known then, or where too many calls wait.
+        """
+        standing = self.standing(caller)
+        if not standing.is_unresolved(positions):
+            return standing
+        may_block()
+        if not self._waiters.acquire(blocking=False):
+            raise error(errno.EAGAIN)
+        try:
+            resolver = self._tables[standing.unresolved[0]].resolver
+            resolver.wait(partial(self._is_resolved, caller, positions), _NAMES_WAIT)
+        finally:
+            self._waiters.release()
+        standing = self.standing(caller)
+        if standing.is_unresolved(positions):
+            raise error(errno.EAGAIN)
+        return standing
+
+    def _is_resolved(self, caller: Caller, positions: Collection[int] | None) -> bool:
+        return not self.standing(caller).is_unresolved(positions)
+
+    def look_again(self, addresses: Collection[str]) -> bool:
+        """Look again at what clients may do, as names may lead elsewhere by now.
+
+        Return whether something has changed since this was last asked.
+        """
+        for address in addresses:
+            for is_privileged in (True, False):
+                if (address, is_privileged) in self._standings:
+                    self._standing(address, is_privileged=is_privileged)
+        has_changed, self._has_changed = self._has_changed, False
+        return has_changed
