@@ -23,6 +23,7 @@ from overlay.errors import error
 
 _PRIVILEGED: Final = 1024  # ports below are the client machine's root's
 _LIFETIME: Final = 10.0  # seconds for which it is known what a client may do
+_UNRESOLVED_LIFETIME: Final = 0.1  # the same where names are being asked for
 _NAMES_WAIT: Final = 5.0  # seconds that a call waits to hear a name
 _WAITERS: Final = 4  # calls that wait at a time; others are told to come again
 _KNOWN: Final = 10_000  # clients
@@ -51,6 +52,7 @@ class Access:
         self._own = own
         # Each holds for a while, and with `unresolved` exports only until a name is known.
         self._standings: dict[tuple[str, bool], tuple[float, int, Standing]] = {}
+        self._has_names = any(table.has_names for table in tables)
         self._waiters = threading.Semaphore(_WAITERS)
         self._has_changed = False  # what a client may do, since that was last told
 
@@ -61,7 +63,7 @@ class Access:
     def _standing(self, address: str, *, is_privileged: bool) -> Standing:
         key = address, is_privileged
         known = self._standings.get(key)
-        told = self._tables[0].resolver.told if self._tables else 0
+        told = self._tables[0].resolver.told if self._has_names else 0
         holds = known is not None and known[0] > time.monotonic()
         if known is not None and holds and (known[1] == told or not known[2].unresolved):
             return known[2]
@@ -70,7 +72,8 @@ class Access:
             self._has_changed = True
         if known is None and len(self._standings) >= _KNOWN:
             del self._standings[next(iter(self._standings))]
-        self._standings[key] = time.monotonic() + _LIFETIME, told, standing
+        lifetime = _UNRESOLVED_LIFETIME if standing.unresolved else _LIFETIME
+        self._standings[key] = time.monotonic() + lifetime, told, standing
         return standing
 
     def _find(self, text: str, *, is_privileged: bool) -> Standing:
@@ -116,9 +119,10 @@ class Access:
     def look_again(self, addresses: Collection[str]) -> bool:
         """Look again at what clients may do, as names may lead elsewhere by now.
 
-        Return whether something has changed since this was last asked.
+        So names are asked for again, too, before an idle client needs them.  Return whether
+        something has changed since this was last asked.
         """
-        for address in addresses:
+        for address in addresses if self._has_names else ():
             for is_privileged in (True, False):
                 if (address, is_privileged) in self._standings:
                     self._standing(address, is_privileged=is_privileged)

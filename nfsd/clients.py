@@ -68,7 +68,7 @@ class Pattern:
             raise PatternError(f"{shown(text)} is too long for a client")
         if text == "*":
             return cls(text, Kind.EVERYBODY)
-        if text.startswith("@"):
+        if text.startswith("@") and len(text) > 1:
             if not _GROUP.fullmatch(text):
                 raise PatternError(f"{shown(text)} is no netgroup: give its name, like @lab")
             return cls(text, Kind.NETGROUP)
@@ -149,6 +149,10 @@ class ClientTable(Generic[T]):
         # sorted() is stable: of one kind the first written comes first.
         self.rows = tuple(sorted(rows, key=lambda row: row[0].kind))
         self.resolver = resolver
+        self.has_names = any(
+            pattern.network is None and pattern.kind is not Kind.EVERYBODY
+            for pattern, _ in self.rows
+        )
 
     def find(self, address: Address) -> T | None:
         """Return what holds for a client; None if nothing does.

@@ -224,17 +224,17 @@ class Exports:
         """The overlays of single clients that are open in this process."""
         return [overlay for _, overlays in self._own for overlay in overlays.all()]
 
-    def attend(self, addresses: Collection[str]) -> bool:
-        """Clients at these addresses are active; close what others have not used for a while.
+    def attend(self, active: Collection[str], connected: Collection[str]) -> bool:
+        """Close the overlays of clients that have not been active for a while.
 
-        Return whether one of them may do something else than it might, as a name leads
-        elsewhere by now.
+        Return whether a client that is connected may do something else than it might, as a
+        name leads elsewhere by now.
         """
         if self._own:
-            clients = {str(address_of(address)) for address in addresses}
+            clients = {str(address_of(address)) for address in active}
             for _, overlays in self._own:
                 overlays.let_go(clients, time.monotonic())
-        return self.access.look_again(addresses)
+        return self.access.look_again(connected)
 
     def _refuse(self, caller: Caller, position: int) -> NoReturn:
         path = self.all[position].path

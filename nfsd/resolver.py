@@ -28,6 +28,9 @@ Texts: TypeAlias = frozenset[str]
 
 LIFETIME: Final = 60.0  # seconds, after which an answer is asked for again
 _RETRY: Final = 10.0  # seconds after which one is that could not be had
+_OVERDUE: Final = 30.0  # seconds for which one holds besides, while it is asked for
+_SILENT: Final = 3.0  # seconds after which nobody is taken to answer, and the last one holds
+_LOOK: Final = 0.2  # seconds between two looks of who waits
 _KNOWN: Final = 10_000  # answers
 _WAITING_MAX: Final = 1_000  # questions; further ones are asked when somebody asks again
 # Threads for what the configuration names, and for what addresses of strangers ask.
@@ -116,27 +119,39 @@ class Resolver:
 
     def __init__(self) -> None:
         self._answers: dict[Question, Answer] = {}
-        self._asked: set[Question] = set()  # under way
+        self._asked: dict[Question, float] = {}  # under way, and since when
         self.told = 0  # answers so far
         self._told = threading.Condition()  # protects all of this
         self._hosts = _Lane(_HOST_THREADS, self._ask)
         self._clients = _Lane(_CLIENT_THREADS, self._ask)
 
     def known(self, question: Question) -> Texts | None:
-        """Return the last answer; None if there was none yet.  Never waits for another."""
-        found = self._answers.get(question)
-        if found is None or found.due < time.monotonic():
-            with self._told:
-                if question not in self._asked:
-                    lane = self._hosts if isinstance(question, Host) else self._clients
-                    if lane.put(question):
-                        self._asked.add(question)
-        return None if found is None else found.texts
+        """Return the last answer; None if there was none yet.  Never waits for another.
+
+        One that nobody has asked for again for long holds only if nobody answers now.
+        """
+        found, now = self._answers.get(question), time.monotonic()
+        if found is not None and now < found.due:
+            return found.texts
+        with self._told:
+            if question not in self._asked:
+                lane = self._hosts if isinstance(question, Host) else self._clients
+                if lane.put(question):
+                    self._asked[question] = now
+            since = self._asked.get(question, now)
+        holds = found is not None and (now < found.due + _OVERDUE or now > since + _SILENT)
+        return found.texts if found is not None and holds else None
 
     def wait(self, is_known: Callable[[], bool], seconds: float) -> bool:
         """Wait until what is told makes `is_known` true; return whether it did."""
+        deadline = time.monotonic() + seconds
         with self._told:
-            return self._told.wait_for(is_known, seconds)
+            while not is_known():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                self._told.wait(min(left, _LOOK))
+        return True
 
     def _ask(self, question: Question) -> None:
         """Ask, and tell; on a thread of our own."""
@@ -157,7 +172,7 @@ class Resolver:
                 self._answers[question] = Answer(last, now + _RETRY)
             if len(self._answers) > _KNOWN:
                 del self._answers[next(iter(self._answers))]
-            self._asked.discard(question)
+            del self._asked[question]
             self.told += 1
             self._told.notify_all()
 

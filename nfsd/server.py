@@ -50,7 +50,8 @@ class Server:
     They come through `channel` (nfsd.handover), and go back that way when no more
     come; `closed` is told the place of each that it has no longer.  `beat` is called
     again and again, to show that the event loop goes on, and `attend` is told the
-    addresses of the clients that call, and says whether they may do something else by now.
+    addresses of the clients that call, and of all that are connected, and says whether
+    they may do something else by now.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Server:
         closed: Callable[[int], None],
         beat: Callable[[], None],
         overlays: Iterable[Overlay],
-        attend: Callable[[Collection[str]], bool],
+        attend: Callable[[Collection[str], Collection[str]], bool],
         datagrams: DatagramService = NO_DATAGRAMS,
     ) -> None:
         self._dispatcher = dispatcher
@@ -215,7 +216,8 @@ class Server:
             for connection in self._connections
             if connection.last_used >= since or not connection.is_idle
         }
-        if self._attend(active):
+        connected = {connection.peer.address for connection in self._connections}
+        if self._attend(active, connected):
             for connection in self._connections:
                 connection.peer.routes.clear()  # with the numbers of replies that are kept
         self._loop.call_later(_ATTEND_SECONDS, self._look_around)
