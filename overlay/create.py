@@ -54,10 +54,10 @@ _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _DEFAULT_MODE: Final = 0o600
 _SET_IDS: Final = stat.S_ISUID | stat.S_ISGID  # mkdir(2) does not set them
 _SPECIAL_TYPES: Final = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
-# An exclusive create's verifier is kept in the times, as knfsd does: without the
-# top bit of each word, which not every filesystem's seconds can hold.
+# An exclusive create's verifier is kept in the times, as knfsd does.  Not every filesystem's
+# seconds can hold the top bit of each word: that is a nanosecond.
 _VERIFIER: Final = struct.Struct(">II")
-_VERIFIER_MASK: Final = 0x7FFFFFFF
+_SECONDS_BITS: Final = 31
 _SECOND: Final = 1_000_000_000
 
 
@@ -89,8 +89,7 @@ def create_exclusive(
 
     RFC 1813 section 3.3.8, EXCLUSIVE.  Raises EEXIST for anybody else's file.
     """
-    first, second = (word & _VERIFIER_MASK for word in _VERIFIER.unpack(verifier))
-    atime, mtime = first * _SECOND, second * _SECOND
+    atime, mtime = map(_time_of, _VERIFIER.unpack(verifier))
     changes = Changes(mode=_DEFAULT_MODE, atime=atime, mtime=mtime)
     make = partial(_make_file, tree, name, cred, changes)
     found = _made_or_found(tree, parent, name, cred, make)
@@ -99,9 +98,16 @@ def create_exclusive(
     parent = refreshed(tree, parent)
     permission.require(tree, parent, cred, permission.EXECUTE)
     had = tree.attributes(found)
+    if had.ctime % _SECOND == 0:  # a filesystem without nanoseconds
+        atime, mtime = atime // _SECOND * _SECOND, mtime // _SECOND * _SECOND
     if stat.S_ISREG(had.mode) and (had.atime, had.mtime, had.size) == (atime, mtime, 0):
         return Created(found, unchanged(tree, parent))
     raise error(errno.EEXIST)
+
+
+def _time_of(word: int) -> int:
+    """The time that a word of a verifier is kept as."""
+    return (word & (1 << _SECONDS_BITS) - 1) * _SECOND + (word >> _SECONDS_BITS)
 
 
 def mkdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials, changes: Changes) -> Created:

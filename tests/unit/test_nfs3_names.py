@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -29,17 +30,21 @@ from nfsd.xdr.nfs3 import (
     NFS3ERR_NOTEMPTY,
     NFS3ERR_PERM,
     NFS3ERR_STALE,
+    SET_TO_SERVER_TIME,
     UNCHECKED,
     CREATE3args,
     LINK3args,
     MKDIR3args,
     MKNOD3args,
     RENAME3args,
+    SETATTR3args,
     SYMLINK3args,
     createhow3,
     devicedata3,
     diropargs3,
     mknoddata3,
+    set_atime,
+    set_mtime,
     specdata3,
     symlinkdata3,
     wcc_attr,
@@ -161,6 +166,34 @@ def test_exclusive_create(client: Client, root: bytes, live: Server) -> None:
     assert first.status == NFS3_OK
     assert create(b"verifier").resok.obj == first.resok.obj
     assert create(b"another!").status == NFS3ERR_EXIST
+
+
+def test_every_bit_of_an_exclusive_verifier_counts(
+    client: Client, root: bytes, live: Server
+) -> None:
+    """Each of 64 verifiers that differ in one bit from another makes a file once, and no other."""
+
+    def create(name: bytes, verf: int) -> Any:  # noqa: ANN401
+        how = createhow3(EXCLUSIVE, verf=verf.to_bytes(8, "big"))
+        return client.nfs("CREATE", CREATE3args(at(root, name), how))
+
+    bits = [1 << bit for bit in range(64)]
+    pairs = [(verf, verf ^ bit) for verf in (0, 2**64 - 1, 0x5A5A_1234_A5A5_4321) for bit in bits]
+    names = [b"exclusive%d" % number for number in range(len(pairs))]
+    made = [create(name, one) for name, (one, _) in zip(names, pairs, strict=True)]
+    assert {reply.status for reply in made} == {NFS3_OK}
+    live.restart(crash=True)
+    with Client(live.port) as client:
+        for name, (one, other), first in zip(names, pairs, made, strict=True):
+            assert create(name, other).status == NFS3ERR_EXIST
+            again = create(name, one)
+            assert (again.status, again.resok.obj) == (NFS3_OK, first.resok.obj)
+            wish = replace(SAME, mode=0o644, mtime=set_mtime(SET_TO_SERVER_TIME))
+            set_times = replace(wish, atime=set_atime(SET_TO_SERVER_TIME))
+            reply = client.nfs("SETATTR", SETATTR3args(first.resok.obj, set_times, None))
+            assert reply.status == NFS3_OK
+            assert abs(reply.resok.after.mtime.seconds - time.time()) < 60
+            assert create(name, one).status == NFS3ERR_EXIST
 
 
 def test_dots_cannot_be_made_or_removed(client: Client, root: bytes) -> None:
