@@ -31,6 +31,11 @@ FUSE_MAGIC: Final = 0x65735546
 EXT4_MAGIC: Final = 0xEF53
 XFS_MAGIC: Final = 0x58465342
 TMPFS_MAGIC: Final = 0x01021994
+# stx_attributes of statx(2)
+STATX_ATTR_IMMUTABLE: Final = 0x10
+STATX_ATTR_APPEND: Final = 0x20
+_STATX_SIZE: Final = 256
+_STATX_ATTRIBUTES: Final = 8  # where they are
 _STATFS_SIZE: Final = 256  # more than struct statfs on any architecture
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -127,6 +132,13 @@ def filesystem_magic(fd: Fd) -> int:
     buffer = ctypes.create_string_buffer(_STATFS_SIZE)
     _check(_libc.fstatfs(fd, buffer))
     return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
+
+
+def file_attributes(fd: Fd) -> int:
+    """The attributes of an inode that chattr(1) sets, as statx(2) has them."""
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    _check(_libc.statx(fd, b"", AT_EMPTY_PATH, 0, buffer))
+    return ctypes.c_uint64.from_buffer(buffer, _STATX_ATTRIBUTES).value
 
 
 def syncfs(fd: Fd) -> None:

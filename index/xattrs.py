@@ -25,6 +25,7 @@ NLINK: Final = PREFIX + b"nlink"
 IMPURE: Final = PREFIX + b"impure"
 WHITEOUT: Final = PREFIX + b"whiteout"
 METACOPY: Final = PREFIX + b"metacopy"
+PROTATTR: Final = PREFIX + b"protattr"
 # The security module's.
 CAPABILITY: Final = b"security.capability"
 # The index's.
@@ -52,7 +53,7 @@ class Kernel:
         return self.prefix == PREFIX
 
     def on_disk(self, name: bytes) -> bytes:
-        """The name that OPAQUE, ORIGIN, IMPURE or WHITEOUT has in this overlay."""
+        """The name that OPAQUE, ORIGIN, IMPURE, WHITEOUT or PROTATTR has in this overlay."""
         return self.prefix + name.removeprefix(PREFIX) if name in _SHARED else name
 
     def get(self, fd: Fd, name: bytes) -> bytes | None:
@@ -71,7 +72,7 @@ class Kernel:
                 raise
 
 
-_SHARED: Final = (OPAQUE, ORIGIN, IMPURE, WHITEOUT)
+_SHARED: Final = (OPAQUE, ORIGIN, IMPURE, WHITEOUT, PROTATTR)
 _TOO_MANY: Final = (errno.ENOSPC, errno.E2BIG, errno.ERANGE)
 _ABSENT: Final = (errno.ENODATA, errno.EOPNOTSUPP)
 

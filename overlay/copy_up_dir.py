@@ -20,6 +20,7 @@ from overlay.decode import current, resolve
 from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.node import DirNode, directory
+from overlay.protection import copy_protection
 from overlay.transfer import copy_metadata
 from overlay.tree import Tree
 
@@ -80,6 +81,7 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
         if value is not None:
             tree.kernel.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)
+        copy_protection(tree, node, copy)
         xattrs.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
         path = tree.upper_path_in(parent.upper, node.place.name)
         enter_dir(tree, node.identity, copy, node.lowers[-1], path)

@@ -42,6 +42,7 @@ from overlay.names import (
     upper_of,
 )
 from overlay.node import DirNode, Node, Place
+from overlay.protection import NOTHING
 from overlay.tree import Tree
 
 # Makes an object in an upper directory, under a name; its first system call
@@ -194,6 +195,7 @@ def _make_dir(
     fd = open_dir(upper_of(parent), name)
     last, st = last_change(), os.fstat(fd)
     node = new_dir(tree, upper_of(parent), fd, st)
+    node.protection = NOTHING
     tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))
 
@@ -267,6 +269,7 @@ def _make_special(
     fd = open_path(upper_of(parent), name)
     last, st = last_change(), os.fstat(fd)
     node = new_file(tree, upper_of(parent), fd, st, Place(parent.handle, name))
+    node.protection = NOTHING
     tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))
 
@@ -296,6 +299,7 @@ def _make_file(
     last, st = last_change(), os.fstat(fd)
     node = new_file(tree, upper_of(parent), fd, st, Place(parent.handle, name))
     node.opened_for_both(fd)
+    node.protection = NOTHING
     tree.learn(node, st, last)
     return Created(node, renamed(tree, parent, name, before, node))
 

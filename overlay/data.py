@@ -23,6 +23,7 @@ from overlay.credentials import Credentials
 from overlay.errors import WouldBlock, error
 from overlay.node import FileNode, Node
 from overlay.page_cache import resident
+from overlay.protection import require_changeable
 from overlay.setattr import mode_after_write
 from overlay.tree import Tree
 
@@ -119,6 +120,7 @@ def write(
     """
     file = regular(node)
     before = permission.require_data(tree, file, cred, permission.WRITE)
+    require_changeable(tree, file)
     if offset + len(data) > _MAX_OFFSET:
         raise error(errno.EFBIG)
     file = copy_up_data(tree, file)

@@ -24,6 +24,7 @@ from overlay import (
     link,
     permission,
     processes,
+    protection,
     readdir,
     remove,
     rename,
@@ -207,7 +208,8 @@ class Overlay:
     def access(self, node: Node, cred: Credentials) -> tuple[int, ...]:
         """What `cred` may do: sets of os.R_OK, os.W_OK and os.X_OK, each granted together."""
         node = current(self._tree, node)
-        return permission.rights(self._tree, node, self._tree.attributes(node), cred)
+        rights = permission.rights(self._tree, node, self._tree.attributes(node), cred)
+        return protection.left_of(self._tree, node, rights)
 
     def get_acls(self, node: Node) -> tuple[Acl, Acl]:
         """The access ACL, made of the mode where there is none; and the default ACL, or nothing."""

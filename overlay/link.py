@@ -24,6 +24,7 @@ from overlay.names import (
     upper_of,
 )
 from overlay.node import DirNode, FileNode, Node
+from overlay.protection import require_changeable
 from overlay.tree import Tree
 
 
@@ -44,6 +45,7 @@ def link(tree: Tree, node: Node, parent: DirNode, name: bytes, cred: Credentials
             now = resolve(tree, node.handle)
             assert isinstance(now, FileNode)
             tree.attributes(now)  # raises ESTALE if the last name went meanwhile
+            require_changeable(tree, now)
             if parent.upper is not None and now.is_upper:
                 _link(tree, now, parent, name)
                 tree.changed_attributes(now.fileid)

@@ -18,7 +18,7 @@ from typing import Final
 from index import xattrs
 from index.fd import Fd, is_whiteout, open_dir, open_path
 from index.syscalls import rename, set_fs_ids
-from overlay import nlink, permission
+from overlay import nlink, permission, protection
 from overlay.attributes import Attributes, Change
 from overlay.copy_up import copy_up_file, current_file, link_up
 from overlay.credentials import Credentials
@@ -77,12 +77,16 @@ def upper_of(node: DirNode) -> Fd:
 
 
 def require_writable(tree: Tree, parent: DirNode, cred: Credentials) -> Attributes:
-    """The attributes of a directory in which `cred` may change names; raises EACCES."""
-    return permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
+    """The attributes of a directory in which `cred` may make names; raises EACCES or EPERM."""
+    attributes = permission.require(tree, parent, cred, permission.WRITE | permission.EXECUTE)
+    protection.require_growable(tree, parent)
+    return attributes
 
 
-def require_unsticky(tree: Tree, parent: Attributes, victim: Node, cred: Credentials) -> None:
-    """Raise EPERM if a directory's sticky bit keeps `cred` from removing the entry."""
+def require_removable(tree: Tree, directory: DirNode, victim: Node, cred: Credentials) -> None:
+    """Raise EPERM if a directory's sticky bit, or protection, keeps `cred` from removing a name."""
+    protection.require_removable(tree, directory, victim)
+    parent = tree.attributes(directory)
     if parent.mode & stat.S_ISVTX:
         permission.require_unsticky(parent, tree.attributes(victim), cred)
 

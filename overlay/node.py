@@ -49,7 +49,16 @@ class Place:
 class _Object:
     """What every object has: its identity and the handle made of it."""
 
-    __slots__ = ("generation", "handle", "identity", "kept", "kept_acl", "place", "was_copied")
+    __slots__ = (
+        "generation",
+        "handle",
+        "identity",
+        "kept",
+        "kept_acl",
+        "place",
+        "protection",
+        "was_copied",
+    )
 
     def __init__(
         self,
@@ -70,6 +79,8 @@ class _Object:
         self.kept: tuple[int, Attributes] | None = None
         # Its access ACL, in the same way.
         self.kept_acl: tuple[int, Acl | None] | None = None
+        # What it is protected from (overlay.protection), once that was asked for.
+        self.protection: int | None = None
         # An upper object whose inode is a copy of the one that its identity names.
         self.was_copied = was_copied
 

@@ -31,7 +31,7 @@ from overlay.names import (
     put_whiteout,
     refreshed,
     renamed,
-    require_unsticky,
+    require_removable,
     require_writable,
     upper_of,
 )
@@ -52,7 +52,7 @@ def remove(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Chang
             node = existing(tree, parent, name)
             if isinstance(node, DirNode):
                 raise error(errno.EISDIR)
-            require_unsticky(tree, before, node, cred)
+            require_removable(tree, parent, node, cred)
             if parent.upper is not None and is_removable(parent, name, node):
                 lose_name(tree, parent, name, node, partial(_take_name, tree, parent, name))
                 return renamed(tree, parent, name, before, None)
@@ -81,7 +81,7 @@ def rmdir(tree: Tree, parent: DirNode, name: bytes, cred: Credentials) -> Change
             node = existing(tree, parent, name)
             if not isinstance(node, DirNode):
                 raise error(errno.ENOTDIR)
-            require_unsticky(tree, before, node, cred)
+            require_removable(tree, parent, node, cred)
             if parent.upper is not None:
                 take = partial(_remove_directory, tree, parent, name, node)
                 lose_directory(tree, parent, name, node, take)

@@ -40,7 +40,7 @@ from overlay.names import (
     lose_name,
     make_removable,
     refreshed,
-    require_unsticky,
+    require_removable,
     require_writable,
     upper_of,
 )
@@ -94,7 +94,7 @@ def _check(
     cred: Credentials,
 ) -> None:
     """Permission and kinds: what rename(2) checks in the merged tree."""
-    require_unsticky(tree, tree.attributes(old_dir), node, cred)
+    require_removable(tree, old_dir, node, cred)
     is_elsewhere = old_dir.handle != new_dir.handle
     if node.is_dir and is_elsewhere:
         # Moving a directory elsewhere changes its `..`.
@@ -105,7 +105,7 @@ def _check(
         return
     if is_elsewhere and _is_above(tree, target, old_dir):
         raise error(errno.ENOTEMPTY)
-    require_unsticky(tree, tree.attributes(new_dir), target, cred)
+    require_removable(tree, new_dir, target, cred)
     if node.is_dir and not target.is_dir:
         raise error(errno.ENOTDIR)
     if target.is_dir and not node.is_dir:

@@ -18,6 +18,7 @@ from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
 from overlay.node import Node
+from overlay.protection import require_changeable
 from overlay.tree import Tree
 
 
@@ -65,6 +66,7 @@ def _check(tree: Tree, node: Node, cred: Credentials, default: Acl | None) -> At
         raise error(errno.EACCES)
     if not cred.is_root and cred.uid != had.uid:
         raise error(errno.EPERM)
+    require_changeable(tree, node)
     return had
 
 

@@ -20,6 +20,7 @@ from overlay.credentials import Credentials
 from overlay.decode import current
 from overlay.errors import error
 from overlay.node import DirNode, FileNode, Node
+from overlay.protection import require_settable
 from overlay.tree import Tree
 
 
@@ -74,6 +75,7 @@ def _check(
     """The object's attributes, if `cred` may make the changes and the guard holds."""
     had = tree.attributes(node)
     _check_permission(tree, node, had, cred, changes)
+    require_settable(tree, node, changes)
     if guard is not None and guard != had.ctime:
         raise error(errno.ECANCELED)
     return had
