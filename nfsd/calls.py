@@ -8,6 +8,7 @@ looked at field by field, in the order that the RFC gives.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -54,8 +55,10 @@ HEADER_BYTES: Final = 24 + 2 * (8 + MAX_AUTH_BYTES)
 _FIXED = struct.Struct(">5I")  # msg_type, rpcvers, prog, vers, proc
 _XID = struct.Struct(">I")
 _NO_VERIFIER: Final = opaque_auth(AUTH_NONE, b"")
-_ROUTES: Final = 512  # kept of one peer
-_QUESTIONERS: Final = 65536
+# Headers that are remembered of one peer, and of all: some 2 KiB each with 16 groups.
+_ROUTES: Final = 512
+_ROUTES_OF_ALL: Final = 16384
+_QUESTIONERS: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Peer:
         "address",
         "connection",
         "is_datagram",
+        "is_stranger",
         "local",
         "port",
         "routes",
@@ -97,6 +101,7 @@ class Peer:
         self.port = port
         self.local = local
         self.is_datagram = is_datagram
+        self.is_stranger = False  # whether its client is known to be let into no export
         self.connection = connection
         # Who may send a call again: by UDP there is no connection that tells clients apart.
         self.source = f"{address} {port}" if is_datagram else address
@@ -152,6 +157,9 @@ class Switchboard:
         self._versions: dict[int, list[int]] = {}
         self._questioners: dict[tuple[bytes, Credentials, Hashable], int] = {}
         self._next_questioner = 0
+        self._lock = threading.Lock()
+        self._peers: set[Peer] = set()  # of whom headers are remembered
+        self._remembered = 0  # headers
         for program in programs:
             self._versions.setdefault(program.number, []).append(program.version)
             for procedure in program.procedures:
@@ -188,13 +196,37 @@ class Switchboard:
         procedure = self.procedure(head)
         if procedure is None:
             raise accepted(f"program {program} procedure {body.proc}", PROC_UNAVAIL)
-        if len(peer.routes) >= _ROUTES:
-            peer.routes.clear()
-        questioner = self._questioner(head[4:24], caller)
         first = first_word(program, body.vers, body.proc)
-        route = Route(procedure, caller, Effect.LASTS in procedure.effect, questioner, first)
-        peer.routes[head[4:at]] = route
+        if peer.is_stranger:  # who may have thought of the header, and of others
+            return Route(procedure, caller, False, 0, first), at
+        lasts = Effect.LASTS in procedure.effect
+        questioner = self._questioner(head[4:24], caller) if lasts else 0
+        route = Route(procedure, caller, lasts, questioner, first)
+        self._remember(peer, head[4:at], route)
         return route, at
+
+    def _remember(self, peer: Peer, header: bytes, route: Route) -> None:
+        """Know a header when it comes again; of too many, all are forgotten."""
+        with self._lock:
+            if self._remembered >= _ROUTES_OF_ALL:
+                for each in self._peers:
+                    each.routes.clear()
+                self._peers.clear()
+                self._remembered = 0
+            elif len(peer.routes) >= _ROUTES:
+                self._remembered -= len(peer.routes)
+                peer.routes.clear()
+            peer.routes[header] = route
+            self._peers.add(peer)
+            self._remembered += 1
+
+    def forget(self, peer: Peer) -> None:
+        """The peer calls no more."""
+        with self._lock:
+            if peer in self._peers:
+                self._peers.remove(peer)
+                self._remembered -= len(peer.routes)
+            peer.routes.clear()
 
     def _questioner(self, fixed: bytes, caller: Caller) -> int:
         """A number that stands for this procedure and this user and was never another's."""

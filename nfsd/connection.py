@@ -6,7 +6,8 @@ is sent when it is done, so replies may overtake each other (RFC 5531 lets them)
 
 What a client does not take is not piled up: while too much is unsent, or too
 many calls are under way in threads, further calls wait unread, at last in the
-client's own socket buffer.
+client's own socket buffer.  A client that does not go on for long is closed
+(`overdue`; nfsd.connections asks).
 """
 
 from __future__ import annotations
@@ -14,43 +15,30 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
-from itertools import islice, takewhile
 from time import monotonic_ns
 from typing import Final
 
+from nfsd.allowance import FOR_CLIENTS, FOR_STRANGERS, PROGRESS_BYTES, RECORD_MAX, Allowance
 from nfsd.calls import Peer
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, WRITABLE, EventLoop
+from nfsd.memory import Memory
 from nfsd.pacing import settle
-from nfsd.record import RecordReader, SpareBuffers
+from nfsd.record import RecordReader
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
+from nfsd.sources import Source
 from nfsd.tcp import socket_cookie, unacknowledged_bytes
+from nfsd.unsent import Unsent
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
-from overlay.page_cache import Pages
 
-# A WRITE of 1 MiB with its header and arguments, and room to spare.
-RECORD_MAX: Final = (1 << 20) + (64 << 10)
-UNSENT_MAX: Final = 4 << 20  # bytes of replies that wait for the client to take them
-SLOW_MAX: Final = 16  # calls of one connection under way in threads
 BATCH_CALLS: Final = 64  # answered before other connections have their turn
-BATCH_BYTES: Final = 1 << 20
-JOIN_BYTES: Final = 64 << 10  # below this one copy is cheaper than a long vector
-_SHARED_BYTES: Final = 64 << 10  # what one read takes of anything small
-SPARE_BUFFERS: Final = 8  # for large records
+_CLOCK_CALLS: Final = 4  # answered before it is looked whether the turn is over
 _UNACKNOWLEDGED: Final = 32  # answers, after which it is asked whether they have arrived
-VECTOR_MAX: Final = 512  # buffers in one system call, half of what Linux takes
-
-
-class Memory:
-    """Where all connections of one event loop put what they receive."""
-
-    def __init__(self) -> None:
-        self.shared = memoryview(bytearray(_SHARED_BYTES))
-        self.spare = SpareBuffers(RECORD_MAX, SPARE_BUFFERS)
+_RECORD_BYTES: Final = 64  # that a call which waits takes besides its contents
 
 
 class Connection:
@@ -61,30 +49,38 @@ class Connection:
         sock: socket.socket,
         dispatcher: Dispatcher,
         loop: EventLoop,
-        pool: Executor,
+        slow_calls: SlowCalls,
         memory: Memory,
         closed: Callable[[Connection], None],
+        linger: Callable[[socket.socket], None],
         begun: bytes = b"",
     ) -> None:
-        """`begun`: what another worker has read of a call that is not complete."""
+        """`begun`: what another worker has read of a call that is not complete.
+
+        `linger` gets a socket on which nothing can be understood any more.  Nothing is
+        read before `belong_to`.
+        """
         address, port = sock.getpeername()[:2]
         local = sock.getsockname()[0]
         self.peer = Peer(address, port, local, connection=socket_cookie(sock))
         self._sock = sock
         self._fd = sock.fileno()
-        self._receive, self._transmit = sock.recv_into, sock.send
+        self._receive = sock.recv_into
         self._dispatcher = dispatcher
-        self._slow_calls = SlowCalls(dispatcher, loop, pool)
-        self._closed = closed
+        self._slow_calls = slow_calls
+        self._closed, self._linger = closed, linger
         self._loop = loop
+        self._memory = memory
         self._spare = memory.spare
         self._reader = RecordReader(RECORD_MAX, memory.shared, memory.spare)
-        self._reader.resume(begun)
         self._waiting: deque[Buffer] = deque()  # calls that are not answered yet
-        self._unsent: deque[Buffer] = deque()
-        self._unsent_bytes = 0
-        self._slow = 0
-        self.last_used = monotonic_ns()
+        self._unsent = Unsent(sock)
+        self._slow = self._slow_bytes = self._held = 0
+        self.source: Source | None = None
+        self.allowance: Allowance = FOR_STRANGERS
+        self.began = self.last_used = monotonic_ns()
+        # Since when a record arrives; since when replies wait, and what had been taken then.
+        self._arriving_since = self._owed_since = self._owed_mark = 0
         self._watched = 0  # events that the loop waits for
         self._is_scheduled = self._is_ending = self._is_closed = False
         self._heir: Callable[[socket.socket, bytes], None] | None = None
@@ -92,12 +88,45 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         settle(sock)
-        self._watch()
+        self._reader.resume(begun)
+
+    def belong_to(self, source: Source, allowance: Allowance) -> None:
+        """Read calls from now on, as one of a client's connections, within its allowance."""
+        if self.source is not None:
+            self.source.held -= self._held
+        self.source = source
+        source.held += self._held
+        self.allowance = allowance
+        self._reader.limit = allowance.record
+        self.peer.is_stranger = not self.is_let_in
+        if not self.is_let_in:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, allowance.unsent)
+        self._go_on()
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether it is known that its client is let into an export."""
+        return self.allowance is FOR_CLIENTS
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way: no call, no reply."""
-        return not (self._waiting or self._unsent or self._slow)
+        return not (self._waiting or self._unsent.size or self._slow)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it is our turn and not the client's: a call is under way in a thread."""
+        return self._slow > 0
+
+    @property
+    def waits_since(self) -> int:
+        """When the client last went on, on the monotonic clock."""
+        return self._owed_since or self._arriving_since or self.last_used
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that are counted for it."""
+        return self._held
 
     def finish(self) -> None:
         """Read no more, send what is owed, then close."""
@@ -121,16 +150,48 @@ class Connection:
             self._sock.close()
             self._closed(self)
 
+    def overdue(self, now: int) -> str:
+        """Why it is to be closed now (by time.monotonic_ns), nothing if it is not.
+
+        To be asked again and again: what is looked at is what changed since.
+        """
+        allowance = self.allowance
+        if not self._unsent.size:
+            self._owed_since = 0
+        else:
+            taken = self._unsent.taken - unacknowledged_bytes(self._fd)
+            if not self._owed_since or taken - self._owed_mark >= PROGRESS_BYTES:
+                self._owed_since, self._owed_mark = now, taken
+            elif now - self._owed_since > allowance.progress:
+                return "it does not take replies"
+        if not self._reader.is_within or self._is_full:
+            self._arriving_since = 0
+        elif not self._arriving_since:
+            self._arriving_since = now
+        elif now - self._arriving_since > allowance.progress:
+            return "it does not send the rest of a call"
+        if allowance.silence and self.is_idle and now - self.last_used > allowance.silence:
+            return "it is not let in, and asks nothing"
+        if allowance.life and now - self.began > allowance.life:
+            return "it is not let in, and stays"
+        return ""
+
     def look_for_acknowledgement(self) -> None:
         """Note if the client's machine has acknowledged all that was answered (nfsd.replay)."""
-        is_all_sent = not (self._unsent or self._slow)
+        is_all_sent = not (self._unsent.size or self._slow)
         if self.peer.unacknowledged and is_all_sent and not unacknowledged_bytes(self._fd):
             self._dispatcher.arrived(self.peer)
+
+    def resume(self) -> None:
+        """Go on, if what it had to wait for may be there."""
+        if self.source is not None and not self._is_closed:
+            self._go_on()
 
     def _let_go(self) -> None:
         """Have nothing to do with the socket any more."""
         self.look_for_acknowledgement()
         self._dispatcher.lost(self.peer)
+        self._dispatcher.forget(self.peer)
         self._is_closed = True
         self._watched = 0
         self._loop.forget(self._fd)
@@ -140,6 +201,19 @@ class Connection:
         self._waiting.clear()
         self._reader.close()
         self._unsent.clear()
+        self._account()
+
+    def _account(self) -> None:
+        """Count the memory that it holds now."""
+        held = self._unsent.held + self._reader.held + self._slow_bytes
+        if self._waiting:
+            held += sum(map(len, self._waiting)) + _RECORD_BYTES * len(self._waiting)
+        change = held - self._held
+        if change:
+            self._held = held
+            self._memory.held += change
+            if self.source is not None:
+                self.source.held += change
 
     def _go_on(self) -> None:
         """See to it that what is left to do will be done."""
@@ -147,10 +221,28 @@ class Connection:
             self._end()
         if self._is_closed:
             return
+        self._account()
         self._watch()
-        if self._waiting and not self._is_full and not self._is_scheduled:
+        if self._waiting and not self._is_full:
+            self._answer_later()
+
+    def _answer_later(self) -> None:
+        source = self.source
+        if not self._is_scheduled and source is not None:
             self._is_scheduled = True
-            self._loop.call_soon(self._answer)
+            if source.left > 0:
+                self._loop.call_soon(self._take_turn)
+            else:
+                source.wait(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_scheduled = False
+        if self._is_closed:
+            return
+        if self._waiting:
+            self._answer()
+        elif self._watched & READABLE:
+            self._read(READABLE)
 
     def _end(self) -> None:
         """Close, or let the heir have what there is."""
@@ -165,7 +257,7 @@ class Connection:
     def _watch(self) -> None:
         """Have the loop wait for calls, unless there shall be none, and until more can be sent."""
         events = 0 if self._is_ending or self._is_full else READABLE
-        if self._unsent:
+        if self._unsent.size:
             events |= WRITABLE
         if events == self._watched:
             return
@@ -178,17 +270,28 @@ class Connection:
     def _write(self, events: int) -> None:
         """Send what is unsent; the socket's other end, or an error, is found that way, too."""
         if events & ~READABLE:
-            self._flush()
+            try:
+                self._unsent.flush()
+            except OSError:
+                self.close()  # the client is gone
+                return
             self._answer()
         if events & ~WRITABLE and self._watched & READABLE:
             self._read(events)
 
     def _read(self, _: int) -> None:
         """Take what has come, and answer it."""
-        if self._waiting:
+        source = self.source
+        if self._waiting or self._is_scheduled or source is None:
             return  # their turn comes first
+        if source.left <= 0:
+            self._answer_later()
+            return
+        room = self._reader.buffer()
+        if len(room) > self.allowance.received:
+            room = room[: self.allowance.received]
         try:
-            count = self._receive(self._reader.buffer())
+            count = self._receive(room)
         except BlockingIOError:
             return
         except OSError:
@@ -197,24 +300,46 @@ class Connection:
         if count == 0:
             self.finish()
             return
-        self._waiting += self._reader.received(count)
+        records = self._reader.received(count)
         if self._reader.failure:
-            if ONCE.first("record", self.peer.address):
-                why = self._reader.failure
-                LOGGER.warning("%s: connection closed: %s", self.peer.address, why)
-            self._is_ending = True
+            self._fail()
+        elif not records:
+            self._arrive()
+            return
+        self._arriving_since = 0
+        self._waiting += records
         self._answer()
+
+    def _arrive(self) -> None:
+        """Something of a record has arrived, but not all."""
+        if not self._arriving_since:
+            self._arriving_since = monotonic_ns()
+        self._account()
+        if self._memory.held > self._memory.budget:
+            self._watch()
+
+    def _fail(self) -> None:
+        """What comes can be followed no further."""
+        if ONCE.first("record", self.peer.address):
+            why = self._reader.failure
+            LOGGER.warning("%s: connection closed: %s", self.peer.address, why)
+        self._heir, self._is_ending = self._give_up, True
+
+    def _give_up(self, sock: socket.socket, _: bytes) -> None:
+        self._linger(sock)
 
     def _answer(self) -> None:
         """Answer calls that wait, a batch at most."""
-        self._is_scheduled = False
+        source = self.source
+        assert source is not None
         if len(self.peer.unacknowledged) >= _UNACKNOWLEDGED:
             self.look_for_acknowledgement()
         parts: Parts = []
         size = calls = 0
         self.last_used = begun = monotonic_ns()
-        waiting, is_full = self._waiting, self._is_full
-        while waiting and calls < BATCH_CALLS and size < BATCH_BYTES and not is_full:
+        until, most = begun + source.left, self.allowance.batch
+        waiting, is_full = self._waiting, self._is_full or source.left <= 0
+        while waiting and calls < BATCH_CALLS and size < most and not is_full:
             calls += 1
             record = waiting.popleft()
             try:
@@ -225,27 +350,41 @@ class Connection:
             else:
                 if type(record) is memoryview:
                     self._spare.give_back(record)
+            if calls % _CLOCK_CALLS == 0:
+                is_full = is_full or monotonic_ns() > until
         self._dispatcher.answered(begun)
         if parts:
             self._send(parts, size)
-        if self._watched != READABLE or waiting or self._unsent or self._slow or self._is_ending:
+        source.spend(monotonic_ns() - begun)
+        if self._watched != READABLE or waiting or self._held or self._slow or self._is_ending:
             self._go_on()
 
     @property
     def _is_full(self) -> bool:
-        return self._slow >= SLOW_MAX or self._unsent_bytes >= UNSENT_MAX
+        if self.source is None or self._slow >= self.allowance.slow:
+            return True
+        if self._unsent.held >= self.allowance.unsent:
+            return True
+        memory = self._memory
+        return memory.held > memory.budget and memory.is_used_up(self.source)
 
     def _give(self, record: Buffer, begun: int) -> None:
         """Give a call that would block to a thread."""
         self._slow += 1
-        self._slow_calls.give(record, self.peer, begun, partial(self._slow_done, record))
+        self._slow_bytes += len(record)
+        assert self.source is not None
+        done = partial(self._slow_done, record)
+        self._slow_calls.give(self.source.name, record, self.peer, begun, done)
 
     def _slow_done(self, record: Buffer, future: Future[Parts]) -> None:
         self._slow -= 1
+        self._slow_bytes -= len(record)
         if isinstance(record, memoryview):
             self._spare.give_back(record)
         if self._is_closed:
             self._dispatcher.lost(self.peer)
+            self._dispatcher.forget(self.peer)
+            self._account()
             return
         if not future.cancelled():
             parts = future.result()
@@ -254,63 +393,7 @@ class Connection:
 
     def _send(self, parts: Parts, size: int) -> None:
         """Send now what the socket takes, and the rest when it takes more."""
-        if not self._unsent and size < JOIN_BYTES:  # and so there are no Pages
-            whole = b"".join(parts)
-            try:
-                sent = self._transmit(whole)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self.close()  # the client is gone
-                return
-            if sent == size:
-                return
-            parts = [memoryview(whole)[sent:]]
-            size -= sent
-        self._unsent.extend(parts)
-        self._unsent_bytes += size
-        if not self._watched & WRITABLE:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Send until all is sent or the socket takes no more."""
-        unsent = self._unsent
-        while unsent:
-            try:
-                sent = self._send_unsent()
-            except BlockingIOError:
-                return
-            except OSError:
-                self.close()  # the client is gone
-                return
-            self._unsent_bytes -= sent
-            while unsent and sent >= len(unsent[0]):
-                sent -= len(unsent.popleft())
-            if sent:
-                unsent[0] = memoryview(unsent[0])[sent:]
-
-    def _send_unsent(self) -> int:
-        """Give the socket what it takes with one call."""
-        first = self._unsent[0]
-        pages = _pages(first)
-        if pages is not None:
-            sent = pages.send(self._fd, len(first))
-            if sent:
-                return sent
-            self._unsent[0] = pages.again(len(first))
-        buffers = [*islice(self._unsent, VECTOR_MAX)]
-        if memoryview in map(type, buffers):
-            buffers = [*takewhile(_is_memory, buffers)]
-        more = socket.MSG_MORE if len(buffers) < len(self._unsent) else 0
-        return self._sock.sendmsg(buffers, (), more)
-
-
-def _is_memory(part: Buffer) -> bool:
-    return _pages(part) is None
-
-
-def _pages(part: Buffer) -> Pages | None:
-    """What a part of a reply is sent from, if that is a file."""
-    if isinstance(part, memoryview) and isinstance(part.obj, Pages):
-        return part.obj
-    return None
+        try:
+            self._unsent.send(parts, size)
+        except OSError:
+            self.close()  # the client is gone

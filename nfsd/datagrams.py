@@ -11,7 +11,7 @@ import errno
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from nfsd.calls import Peer, accepted
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, EventLoop
+from nfsd.pool import FairPool
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
 from nfsd.xdr.codec import Parts
@@ -28,6 +29,7 @@ from overlay.errors import WouldBlock
 Address: TypeAlias = tuple[Any, ...]
 Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 
+_CALLER: Final = "datagrams"  # together, as the addresses may be anybody's
 _DATAGRAM_MAX: Final = 1 << 16  # bytes
 _BATCH: Final = 64  # answered before connections have their turn
 _SLOW_MAX: Final = 64  # calls under way in threads
@@ -76,7 +78,7 @@ class Datagrams:
         sock: socket.socket,
         dispatcher: Dispatcher,
         loop: EventLoop,
-        pool: Executor,
+        pool: FairPool,
         answered: Callable[[], None],
     ) -> None:
         """`answered` is called when a thread's call is."""
@@ -123,7 +125,7 @@ class Datagrams:
             if len(self._slow) < _SLOW_MAX:
                 self._slow.add(call)
                 done = partial(self._slow_done, call, source)
-                self._slow_calls.give(datagram, peer, begun, done)
+                self._slow_calls.give(_CALLER, datagram, peer, begun, done)
         else:
             self._send(parts, address, source)
 
@@ -132,6 +134,8 @@ class Datagrams:
         peer = self._peers.get(key)
         if peer is None:
             if len(self._peers) >= _PEERS:
+                for each in self._peers.values():
+                    self._dispatcher.forget(each)
                 self._peers.clear()
             host, port = address[:2]
             peer = self._peers[key] = Peer(host, port, called, is_datagram=True)

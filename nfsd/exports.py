@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, Final, Literal, NoReturn, TypeAlias, TypeVar, overload
 
 from nfsd.access import Access, Standing
 from nfsd.client_overlays import ClientOverlays
@@ -29,6 +29,8 @@ from overlay.descriptor import Fd
 from overlay.errors import Cause, WouldBlock, error
 from overlay.filesystem import Overlay
 from overlay.node import Node
+
+_ANYBODY: Final = Credentials(65534, 65534)  # of a machine, where the user does not matter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,13 @@ class Exports:
         )
         own = [position for position, _ in self._own]
         self.access = Access([export.clients for export in self.all], own)
+
+    def lets_in(self, address: str, port: int) -> bool | None:
+        """Whether a client may do anything in any export; None where names will tell."""
+        standing = self.access.standing(Caller(address, port, b"", _ANYBODY))
+        if any(options is not None for options in standing.options):
+            return True
+        return None if standing.unresolved else False
 
     @overload
     def enter(self, caller: Caller, handle: bytes) -> Entered[Readable]: ...

@@ -13,7 +13,6 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -22,7 +21,7 @@ from nfsd.accepting import PAUSE_SECONDS, Acceptor
 from nfsd.asyncio_loop import AsyncioLoop
 from nfsd.bell import Bell
 from nfsd.callbacks import Callbacks
-from nfsd.connection import Connection, Memory
+from nfsd.connections import Connections
 from nfsd.datagrams import Datagrams
 from nfsd.exports import Exports
 from nfsd.local_locks import LocalLocks
@@ -36,6 +35,7 @@ from nfsd.lock_table import NOBODY, Client
 from nfsd.log import LOGGER
 from nfsd.nlm import LockProgram
 from nfsd.nsm import StatusProgram
+from nfsd.pool import FairPool
 from nfsd.pulse import BEAT_SECONDS
 from nfsd.tally import Tally
 from overlay.blocking import allow_blocking, forbid_blocking
@@ -43,9 +43,8 @@ from overlay.filesystem import Overlay
 
 _CLIENTS: Final = b"lock-clients"  # beside the index
 PROCESS_NAME: Final = b"overlay-locks"
-_CONNECTIONS_MAX: Final = 1000
 _AT_ONCE: Final = 64  # connections, before others have their turn
-_THREADS: Final = 4
+_THREADS: Final = 5  # of which one client has 4 at most (nfsd.pool)
 _LOOK_SECONDS: Final = 1.0
 _DEAF_SECONDS: Final = 1.0  # between two times that an overlay hears: few files are locked
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -110,17 +109,15 @@ class LockServer:
             *(self._callbacks, programs, offer.exports.access.standing, offer.tally)
         )
         self._dispatcher.trace = trace
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="locks")
-        self._memory = Memory()
+        self._pool = FairPool(_THREADS, "locks")
         self._acceptor = Acceptor()
-        self._connections: dict[Connection, None] = {}
 
     def run(self) -> None:
         """Serve; leave what there is to the next process, if it is there to have it."""
         try:
             is_retiring = asyncio.run(self._run())
         finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown()
         if is_retiring:
             self._offer.handover.leave(pickle.dumps((self._messenger.untold, self._manager.save())))
 
@@ -137,6 +134,10 @@ class LockServer:
             self._manager.restore(self._saved)
         for overlay in self._offer.overlays:
             Bell(overlay, AsyncioLoop(), _DEAF_SECONDS).listen()
+        self._connections = Connections(
+            *(self._dispatcher, AsyncioLoop(), self._pool, self._offer.exports.lets_in, _leave)
+        )
+        self._connections.begin()
         for listener in self._offer.sockets.listeners:
             loop.add_reader(listener, self._accept, listener)
         for sock in self._offer.sockets.datagrams:
@@ -149,7 +150,7 @@ class LockServer:
             if looking is not None:
                 looking.cancel()
             allow_blocking()
-            for connection in list(self._connections):
+            for connection in self._connections:
                 connection.close()
 
     def _go_on(self) -> None:
@@ -171,37 +172,19 @@ class LockServer:
                 return
             if accepted is None:
                 return
-            sock, _ = accepted
-            if len(self._connections) >= _CONNECTIONS_MAX:
-                self._close_one()
-            self._connect(sock)
+            self._connections.open(accepted[0])
 
     def _accept_later(self, listener: socket.socket, error: OSError) -> None:
         """After an error that lasts: make room, and try again a little later."""
-        self._close_one()
+        self._connections.close_one()
         self._acceptor.refuse(listener, error)
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener)
         loop.call_later(PAUSE_SECONDS, loop.add_reader, listener, self._accept, listener)
 
-    def _connect(self, sock: socket.socket) -> None:
-        try:
-            connection = Connection(
-                *(sock, self._dispatcher, AsyncioLoop(), self._pool, self._memory),
-                self._disconnected,
-            )
-        except OSError:
-            sock.close()  # the client is gone already
-            return
-        self._connections[connection] = None
 
-    def _close_one(self) -> None:
-        """Close the connection that has been idle for longest; clients connect again."""
-        if self._connections:
-            min(self._connections, key=lambda each: (not each.is_idle, each.last_used)).close()
-
-    def _disconnected(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
+def _leave(place: int) -> None:
+    """Nobody counts these connections."""
 
 
 def _settle(future: asyncio.Future[bool], result: bool) -> None:

@@ -32,6 +32,7 @@ from overlay.node import Node
 
 # In the order of preference, which RFC 1813 section 5.2.1 asks for.
 _AUTH_FLAVORS: Final = (int(AUTH_SYS), int(AUTH_NONE))
+_ROOT_PORT: Final = 1  # any from which only a machine's root calls
 
 
 class MountService:
@@ -93,8 +94,8 @@ class MountService:
         return node
 
     def _dump(self, caller: Caller, arguments: None) -> list[mountbody]:
-        """DUMP, RFC 1813 section 5.2.2."""
-        return self._mounts.all()
+        """DUMP, RFC 1813 section 5.2.2; to a machine that is let in nowhere there is none."""
+        return self._mounts.all() if self._exports.lets_in(caller.address, _ROOT_PORT) else []
 
     def _umnt(self, caller: Caller, path: bytes) -> None:
         """UMNT, RFC 1813 section 5.2.3."""

@@ -45,7 +45,7 @@ def work(offer: Offer, post: Post) -> None:
         offer.replays.join(post.slot)
     server = Server(
         *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
-        *(offer.exports.attend, offer.datagrams),
+        *(offer.exports.lets_in, offer.exports.attend, offer.datagrams),
     )
     try:
         server.run()

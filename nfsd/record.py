@@ -19,6 +19,8 @@ LAST_FRAGMENT: Final = 0x80000000
 # Without a spare buffer a fragment's begins with this many bytes and grows fourfold
 # as they arrive: a length alone, which costs a client nothing, takes no memory.
 _FIRST_BYTES: Final = 64 << 10
+# A large record in fragments of 64 bytes, and more; clients send one, or some KiB in each.
+_FRAGMENTS_MAX: Final = 16384
 _MARK = struct.Struct(">I")
 
 
@@ -72,12 +74,12 @@ class RecordReader:
     """
 
     def __init__(self, limit: int, shared: memoryview, spare: SpareBuffers = NO_BUFFERS) -> None:
-        self._limit = limit
+        self.limit = limit  # it may become another
         self._shared = shared
         self._spare = spare
-        self._whole = LAST_FRAGMENT | limit  # the mark of the largest record in one fragment
-        self._fragments: list[Buffer] = []  # of the record that is arriving
-        self._size = 0  # of those fragments
+        # Of the record that is arriving: the fragments that it has so far, put together.
+        self._joined = bytearray()
+        self._fragments = 0
         self._partial: bytearray | None = None  # the mark or the fragment that is arriving
         self._have = 0
         self._need = 0
@@ -104,7 +106,7 @@ class RecordReader:
                 (word,) = _MARK.unpack_from(self._shared)
                 if word == LAST_FRAGMENT | count - 4:
                     return [self._shared[4:count].tobytes()]
-                if LAST_FRAGMENT | count - 4 < word <= self._whole:
+                if LAST_FRAGMENT | count - 4 < word <= LAST_FRAGMENT | self.limit:
                     self._last = True
                     self._await(word & ~LAST_FRAGMENT, self._shared[4:count])
                     return records
@@ -124,18 +126,18 @@ class RecordReader:
 
     def _split(self, chunk: bytes, records: list[Buffer]) -> None:
         """Take whole fragments from `chunk`, which begins with a mark, and keep what is left."""
-        at, end = 0, len(chunk)
+        at, end, whole = 0, len(chunk), LAST_FRAGMENT | self.limit
         while end - at >= 4:
             (word,) = _MARK.unpack_from(chunk, at)
             at += 4
             size = word & ~LAST_FRAGMENT
-            if LAST_FRAGMENT <= word <= self._whole and at + size <= end and not self._fragments:
+            if LAST_FRAGMENT <= word <= whole and at + size <= end and not self._fragments:
                 records.append(chunk[at : at + size])
                 at += size
                 continue
             self._last = word >= LAST_FRAGMENT
-            if self._size + size > self._limit:
-                self.failure = f"a record of {self._size + size} bytes or more"
+            self._check(len(self._joined) + size)
+            if self.failure:
                 return
             if at + size > end:
                 self._await(size, chunk[at:])
@@ -154,29 +156,44 @@ class RecordReader:
         self._partial[: len(begun)] = begun
         self._have, self._need = len(begun), size
 
+    def _check(self, size: int) -> None:
+        """Note if the record that is arriving goes over a bound, with one more fragment."""
+        if size > self.limit:
+            self.failure = f"a record of {size} bytes or more"
+        elif self._fragments >= _FRAGMENTS_MAX:
+            self.failure = f"a record of more than {_FRAGMENTS_MAX} fragments"
+
     def _complete(self, fragment: Buffer, records: list[Buffer]) -> None:
         if self._last and not self._fragments:
             records.append(fragment)
             return
-        if len(fragment):
-            self._fragments.append(fragment)
-            self._size += len(fragment)
+        self._fragments += 1
+        self._joined += fragment
+        if isinstance(fragment, memoryview):
+            self._spare.give_back(fragment)
         if self._last:
-            records.append(b"".join(self._fragments))
+            records.append(bytes(self._joined))
             self._forget_fragments()
 
     def _forget_fragments(self) -> None:
-        for each in self._fragments:
-            if isinstance(each, memoryview):
-                self._spare.give_back(each)
-        self._fragments.clear()
-        self._size = 0
+        self._joined = bytearray()
+        self._fragments = 0
+
+    @property
+    def is_within(self) -> bool:
+        """Whether a record has arrived in part."""
+        return self._partial is not None or self._fragments > 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that a record takes that has arrived in part."""
+        return len(self._joined) + (0 if self._partial is None else len(self._partial))
 
     def rest(self) -> bytes:
         """What has arrived of a record that is not complete, for another reader to `resume`."""
         parts: list[Buffer] = []
-        for fragment in self._fragments:
-            parts += (_MARK.pack(len(fragment)), fragment)
+        if self._fragments:
+            parts += (_MARK.pack(len(self._joined)), self._joined)
         if self._partial is not None:
             if not self._in_mark:
                 parts.append(_MARK.pack(self._need | (LAST_FRAGMENT if self._last else 0)))

@@ -231,6 +231,10 @@ class Dispatcher:
         if not peer.is_datagram:
             peer.unacknowledged.append(entry)
 
+    def forget(self, peer: Peer) -> None:
+        """The peer calls no more."""
+        self._switchboard.forget(peer)
+
     def arrived(self, peer: Peer) -> None:
         """The machine of the client has acknowledged all answers of a connection."""
         entries, peer.unacknowledged = peer.unacknowledged, []

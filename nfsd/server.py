@@ -13,23 +13,22 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
 from nfsd.bell import Bell
-from nfsd.connection import Connection, Memory
+from nfsd.connections import Connections
 from nfsd.datagrams import NO_DATAGRAMS, Datagrams, DatagramService
 from nfsd.handover import Given, LostError, give, take
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, Loop
+from nfsd.pool import FairPool
 from nfsd.pulse import BEAT_SECONDS
 from nfsd.rpc import Dispatcher
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
 
-CONNECTIONS_MAX: Final = 1000  # of one worker
-THREADS: Final = 16
+THREADS: Final = 20  # of which one client has 16 at most (nfsd.pool)
 _TAKE_AT_ONCE: Final = 64
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 5.0
@@ -51,7 +50,7 @@ class Server:
     come; `closed` is told the place of each that it has no longer.  `beat` is called
     again and again, to show that the event loop goes on, and `attend` is told the
     addresses of the clients that call, and of all that are connected, and says whether
-    they may do something else by now.
+    they may do something else by now; `lets_in`: see Connections.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class Server:
         closed: Callable[[int], None],
         beat: Callable[[], None],
         overlays: Iterable[Overlay],
+        lets_in: Callable[[str, int], bool | None],
         attend: Callable[[Collection[str], Collection[str]], bool],
         datagrams: DatagramService = NO_DATAGRAMS,
     ) -> None:
@@ -72,10 +72,9 @@ class Server:
         self._attend = attend
         self._datagram_service = datagrams
         self._datagrams: list[Datagrams] = []
-        self._connections: dict[Connection, int] = {}  # with their places, the newest last
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="blocking")
-        self._memory = Memory()
+        self._pool = FairPool(THREADS, "blocking")
         self._loop = Loop()
+        self._connections = Connections(*(dispatcher, self._loop, self._pool, lets_in, self._left))
         self._is_stopping = self._is_leaving = False
         self._on_their_way = 0  # connections that the parent has not taken back yet
 
@@ -89,6 +88,7 @@ class Server:
             Bell(overlay, self._loop, _DEAF_SECONDS).listen()
         self._go_on()
         self._look_around()
+        self._connections.begin()
         service = self._datagram_service
         for sock in service.sockets:
             reader = Datagrams(
@@ -100,9 +100,9 @@ class Server:
             self._loop.run()
         finally:
             allow_blocking()
-            for connection in list(self._connections):
+            for connection in self._connections:
                 connection.close()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown()
             self._loop.close()
 
     def stop(self) -> None:
@@ -118,7 +118,7 @@ class Server:
         self._loop.call_later(_STOP_SECONDS, self._loop.stop)
         for datagrams in self._datagrams:
             datagrams.finish()
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.finish()
         self._stop_if_done()
 
@@ -134,7 +134,7 @@ class Server:
         self._loop.forget(self._channel.fileno())
         for datagrams in self._datagrams:
             datagrams.finish()
-        for connection in list(self._connections):
+        for connection in self._connections:
             connection.hand_over(self._give_back)
         self._stop_if_done()
 
@@ -170,42 +170,15 @@ class Server:
                 if ONCE.first("take"):
                     LOGGER.error("cannot take a connection: %s", lost.strerror)
                 self._closed(lost.place)
-                self._close_one()
+                self._connections.close_one()
                 continue
             if given is None:
                 return
-            self._connect(*given)
+            self._connections.open(*given)
 
-    def _connect(self, sock: socket.socket, place: int, begun: bytes) -> None:
-        if len(self._connections) >= CONNECTIONS_MAX and not self._close_one():
-            if ONCE.first("connection refused"):
-                LOGGER.warning("connections are refused: %d are busy", CONNECTIONS_MAX)
-            sock.close()
-            self._closed(place)
-            return
-        try:
-            connection = Connection(
-                *(sock, self._dispatcher, self._loop, self._pool, self._memory),
-                *(self._disconnected, begun),
-            )
-        except OSError:
-            sock.close()  # the client is gone already
-            self._closed(place)
-            return
-        self._connections[connection] = place
-
-    def _close_one(self) -> bool:
-        """Close the connection that has been idle for longest; clients connect again."""
-        idle = [each for each in self._connections if each.is_idle]
-        if not idle:
-            return False
-        if ONCE.first("idle"):
-            LOGGER.warning("more than %d connections: idle ones are closed", CONNECTIONS_MAX)
-        min(idle, key=lambda each: each.last_used).close()
-        return True
-
-    def _disconnected(self, connection: Connection) -> None:
-        self._closed(self._connections.pop(connection))
+    def _left(self, place: int) -> None:
+        """A connection is gone."""
+        self._closed(place)
         self._stop_if_done()
 
     def _look_around(self) -> None:
@@ -219,7 +192,8 @@ class Server:
         connected = {connection.peer.address for connection in self._connections}
         if self._attend(active, connected):
             for connection in self._connections:
-                connection.peer.routes.clear()  # with the numbers of replies that are kept
+                # With the numbers of replies that are kept.
+                self._dispatcher.forget(connection.peer)
         self._loop.call_later(_ATTEND_SECONDS, self._look_around)
 
 

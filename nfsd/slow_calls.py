@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
 
 from nfsd.calls import Peer
 from nfsd.log import LOGGER
 from nfsd.loop import EventLoop
+from nfsd.pool import FairPool
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Buffer, Parts
 
@@ -16,16 +17,24 @@ from nfsd.xdr.codec import Buffer, Parts
 class SlowCalls:
     """Has a dispatcher answer calls on the threads of a pool; used on the loop's thread."""
 
-    def __init__(self, dispatcher: Dispatcher, loop: EventLoop, pool: Executor) -> None:
+    def __init__(self, dispatcher: Dispatcher, loop: EventLoop, pool: FairPool) -> None:
         self._dispatcher = dispatcher
         self._loop = loop
         self._pool = pool
 
     def give(
-        self, record: Buffer, peer: Peer, begun: int, done: Callable[[Future[Parts]], None]
+        self,
+        caller: str,
+        record: Buffer,
+        peer: Peer,
+        begun: int,
+        done: Callable[[Future[Parts]], None],
     ) -> None:
-        """Have a call answered that came at `begun`; then `done` is called on the event loop."""
-        future = self._pool.submit(self._answer, record, peer, begun)
+        """Have a call answered that came at `begun`; then `done` is called on the event loop.
+
+        `caller` is who takes turns with others at the threads.
+        """
+        future = self._pool.submit(caller, partial(self._answer, record, peer, begun))
         future.add_done_callback(partial(self._hand_back, peer, done))
 
     def _answer(self, record: Buffer, peer: Peer, begun: int) -> Parts:

@@ -29,12 +29,12 @@ from typing import Final, NamedTuple, Protocol
 from nfsd.accepting import PAUSE_SECONDS, Acceptor
 from nfsd.agenda import Agenda
 from nfsd.balance import Balance
+from nfsd.connections import CONNECTIONS_MAX
 from nfsd.handover import Given, LostError, channel, give, take
 from nfsd.log import LOGGER
 from nfsd.metrics import Staff
 from nfsd.pacing import prepare
 from nfsd.pulse import Pulse
-from nfsd.server import CONNECTIONS_MAX
 from nfsd.worker import RELOAD, STOPS, Crew, Post, Worker, how_it_ended, start
 
 WORKERS_MAX: Final = 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -115,8 +116,43 @@ def test_a_record_of_the_bound_is_taken() -> None:
 def test_empty_fragments_hold_no_memory() -> None:
     to = reader()
     assert feed(to, struct.pack(">I", 0) * 10000, 256) == []
-    assert to._fragments == []
+    assert to.held == 0
     assert feed(to, mark(1) + b"x", 256) == [b"x"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 61])
+def test_fragments_hold_no_more_than_their_contents(size: int) -> None:
+    """However many they are; and there is an end to them."""
+    to = reader(limit=1 << 20)
+    fragment = struct.pack(">I", size) + b"x" * size
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        assert feed(to, fragment * 16384, 4096) == []
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert to.failure == ""
+    assert size * 16384 <= to.held <= size * 16384 + 4096
+    assert after - before < 1.2 * size * 16384 + 8192
+    assert feed(to, fragment, 4096) == []
+    assert "more than 16384 fragments" in to.failure
+
+
+def test_what_has_arrived_of_a_record_is_counted() -> None:
+    to = reader(limit=1 << 20)
+    assert to.held == 0
+    assert feed(to, mark(100_000) + bytes(70_000), 4096) == []
+    assert (to.is_within, 70_000 <= to.held <= 100_000) == (True, True)
+    assert feed(to, bytes(30_000), 4096) == [bytes(100_000)]
+    assert (to.is_within, to.held) == (False, 0)
+
+
+def test_the_bound_may_become_another() -> None:
+    to = reader(limit=1 << 20)
+    to.limit = 1000
+    assert feed(to, mark(1000) + bytes(1000) + mark(1001), 4096) == [bytes(1000)]
+    assert to.failure
 
 
 def large(to: RecordReader, filled: int, size: int = 100_000) -> memoryview:
@@ -162,9 +198,9 @@ def test_a_reader_that_ends_gives_its_buffers_back() -> None:
     reader = RecordReader(1 << 20, memoryview(bytearray(65536)), spare)
     begun = struct.pack(">I", 70_000) + bytes(70_000) + mark(70_000) + bytes(1000)
     assert feed(reader, begun, 50_000) == []
+    assert spare.take(1 << 20) is not None
     assert spare.take(1 << 20) is None
     reader.close()
-    assert spare.take(1 << 20) is not None
     assert spare.take(1 << 20) is not None
 
 

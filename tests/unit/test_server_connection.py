@@ -7,15 +7,16 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from nfsd.connection import RECORD_MAX, SLOW_MAX, SPARE_BUFFERS
+from nfsd.allowance import RECORD_MAX, SLOW_MAX
+from nfsd.connections import CONNECTIONS_MAX
+from nfsd.memory import SPARE_BUFFERS
 from nfsd.record import mark
-from nfsd.server import CONNECTIONS_MAX
 from nfsd.xdr.codec import encode
 from nfsd.xdr.nfs3 import (
     FILE_SYNC,
@@ -207,20 +208,50 @@ def test_a_promised_record_takes_no_memory(own: Server) -> None:
             client.close()
 
 
-def test_connections_are_bounded(alone: Server) -> None:
-    """One more than a worker's bound: the connection idle for longest makes room."""
-    connected = [Client(alone.port) for _ in range(CONNECTIONS_MAX)]
+def connected(server: Server, addresses: Iterable[str], each: int) -> list[Client]:
+    """So many connections from each address of this machine."""
+    return [Client(server.port, source=(address, 0)) for address in addresses for _ in range(each)]
+
+
+def is_open(client: Client) -> bool:
+    """Whether the server has not closed a connection; it answers."""
     try:
-        for client in connected:
-            client.nfs("NULL")
-        connected.append(Client(alone.port))
-        assert connected[-1].nfs("NULL") is None
-        with pytest.raises((EOFError, OSError)):
-            connected[0].nfs("NULL")
-        assert connected[1].nfs("NULL") is None
+        return client.nfs("NULL") is None
+    except (EOFError, OSError):
+        return False
+
+
+def test_connections_are_bounded(alone: Server) -> None:
+    """One more than a worker's bound: of those who have most the one idle for longest goes."""
+    fewer = CONNECTIONS_MAX // 5 - 1
+    clients = connected(alone, ["127.0.0.2"], CONNECTIONS_MAX - 4 * fewer)
+    clients += connected(alone, [f"127.0.0.{number}" for number in range(3, 7)], fewer)
+    try:
+        assert all(client.nfs("NULL") is None for client in clients)
+        with Client(alone.port) as another:
+            assert another.nfs("NULL") is None
+            expected = [False] + [True] * (CONNECTIONS_MAX - 1)
+            assert [is_open(client) for client in clients] == expected
     finally:
-        for client in connected:
+        for client in clients:
             client.close()
+
+
+def test_the_connections_of_one_client_are_bounded(alone: Server) -> None:
+    """One more than a quarter: its own that was idle for longest goes, and nobody else's."""
+    with Client(alone.port) as other:
+        clients = connected(alone, ["127.0.0.2"], CONNECTIONS_MAX // 4)
+        try:
+            assert all(client.nfs("NULL") is None for client in clients)
+            assert clients[0].nfs("NULL") is None
+            clients += connected(alone, ["127.0.0.2"], 1)
+            assert clients[-1].nfs("NULL") is None
+            expected = [True, False] + [True] * (len(clients) - 2)
+            assert [is_open(client) for client in clients] == expected
+            assert is_open(other)
+        finally:
+            for client in clients:
+                client.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

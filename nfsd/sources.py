@@ -1,0 +1,65 @@
+"""What each client has of one process: connections, memory, and its turns at the event loop.
+
+A client is an address, or a network of those that IPv6 gives to one machine (/64).
+Whoever has more connections than others has no more turns: when a source has used up
+its turn, its calls wait until all others have had theirs.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_network
+from typing import Final
+
+from nfsd.loop import EventLoop
+from nfsd.resolver import address_of
+
+TURN_NANOSECONDS: Final = 2_000_000
+_PREFIX: Final = 64
+
+
+class Source:
+    """One client, or all strangers together; lives on the event loop's thread alone."""
+
+    def __init__(self, name: str, loop: EventLoop) -> None:
+        self.name = name
+        self.connections = 0
+        self.held = 0  # bytes of memory
+        self.left = TURN_NANOSECONDS  # of its turn
+        self._loop = loop
+        self._queue: deque[Callable[[], None]] = deque()
+        self._is_scheduled = False
+
+    def spend(self, nanoseconds: int) -> None:
+        """Take from the turn; when none is left, the next comes after those of others."""
+        self.left -= nanoseconds
+        if self.left <= 0:
+            self._schedule()
+
+    def wait(self, call: Callable[[], None]) -> None:
+        """Have something done in the next turn, as the last one was used up."""
+        self._queue.append(call)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        self._is_scheduled = False
+        self.left = min(self.left + TURN_NANOSECONDS, TURN_NANOSECONDS)
+        queue = self._queue
+        while queue and self.left > 0:
+            queue.popleft()()
+        if queue or self.left <= 0:
+            self._schedule()
+
+
+def source_name(address: str) -> str:
+    """What stands for the client at an address."""
+    found = address_of(address)
+    if isinstance(found, IPv6Address):
+        return str(ip_network((found, _PREFIX), strict=False))
+    return str(found)
