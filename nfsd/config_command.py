@@ -6,11 +6,11 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from nfsd import listeners
 from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.options import Refusal
 from overlay.config import ConfigError
+from overlay.overlap import check_exports
 from overlay.per_client import is_per_client, prepare
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     config = load(options.config)
-    listeners.check(config.listen)
-    if config.metrics is not None:
-        listeners.check((config.metrics,), "--metrics")
     for export in config.exports:
         _check_directories(options.config, export)
+    try:
+        check_exports([(export.path, export.layers) for export in config.exports])
+    except ConfigError as problem:
+        raise Refusal(f"{options.config}: {problem}") from problem
     print(f"{options.config} is in order; exports: {len(config.exports)}")
     return 0
 

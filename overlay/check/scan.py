@@ -41,7 +41,6 @@ _NAMES: Final = (
     xattrs.UPPER,
     xattrs.PATH,
     xattrs.LOWER,
-    xattrs.SHARES,
 )
 Attributes = Mapping[bytes, bytes]
 Stack = tuple[LowerDir, ...]
