@@ -69,6 +69,16 @@ class Workdir:
         """Replace a file in `identity/`, whole or not at all, on stable storage."""
         self._write(self.identity, name, data)
 
+    def append(self, name: bytes, data: bytes) -> None:
+        """Write behind what is in a file in `identity/`, on stable storage.
+
+        Raises OSError, and some of it may be there then.
+        """
+        fd = open_at(self.identity, name, os.O_WRONLY | os.O_APPEND)
+        if os.write(fd, data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(fd)
+
     def _write(self, directory: Fd, name: bytes, data: bytes) -> None:
         temporary = self.new_name()
         fd = open_at(self.staging, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

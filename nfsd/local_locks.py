@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from nfsd.lock_table import END, Client, Lock, Owner
+from nfsd.lock import END, Client, Lock, Owner
 from overlay.descriptor import Fd
 
 _FLOCK: Final = struct.Struct("hhqqi4x")  # type, whence, start, length, process

@@ -2,86 +2,208 @@
 
 A client is written down before it is given its first lock.  With the list goes
 the number that NSM calls our state: it is odd, and another one after each start.
+
+What is stored is the list as it was, and behind it a line for each client that has come
+since: so that one more costs one line, however many there are.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Collection
-from typing import Final
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final, NamedTuple, Protocol
 
-from nfsd.lock_table import Client
+from nfsd.lock import Client
+from nfsd.lock_budget import Budget
 from nfsd.log import LOGGER
 from overlay.blocking import may_block
 
 CLIENTS_MAX: Final = 4096
+# New clients at one address, as behind a translator: so many at once, so many in a second.
+BURST: Final = 64
+_PER_SECOND: Final = 8
+_ADDRESSES_KNOWN: Final = 4096  # that had new clients lately
+_LINES: Final = 512  # behind the list, until it is written anew
 _STATE_MASK: Final = 0x7FFFFFFF  # it is sent as a signed number of 32 bits
 # Names are bytes; in JSON each is a character.
 _BYTES: Final = "latin-1"
 
 
-class LockClients:
-    """The list; `write` replaces its contents, whole or not at all, on stable storage."""
+class Store(Protocol):
+    """Where the list is."""
 
-    def __init__(
-        self, contents: bytes | None, write: Callable[[bytes], None], *, is_new: bool = True
-    ) -> None:
+    def read(self) -> bytes | None:
+        """What is there, None if nothing is."""
+
+    def write(self, contents: bytes) -> None:
+        """Replace it, whole or not at all, on stable storage; raises OSError."""
+
+    def append(self, contents: bytes) -> None:
+        """Have more behind it, on stable storage; raises OSError, and may have written some."""
+
+
+class TooManyError(Exception):
+    """There is no room for another client; `passes` if there is soon."""
+
+    def __init__(self, *, passes: bool) -> None:
+        super().__init__()
+        self.passes = passes
+
+
+class _Stored(NamedTuple):
+    """What the store said at the start."""
+
+    state: int
+    clients: frozenset[Client]
+    late: frozenset[Client]
+
+
+class LockClients:
+    """The list; to be used by any thread."""
+
+    def __init__(self, store: Store, *, is_new: bool = True) -> None:
         """Begin a new state, unless locks are as they were; the list is as it was left."""
-        last, self.before = _parsed(contents)
+        last, self.before, late = _parsed(store.read())
         self.state = (last + 2 | 1) & _STATE_MASK if is_new else last
-        self._write = write
+        self._store = store
         self._writing = threading.Lock()  # who has it may wait for the disk
         self._lock = threading.Lock()  # on what is below; taken after the other, for a moment
-        self._clients = self.before
+        self._clients = set(self.before)
+        # Who has not taken back in time what was lost, and may not have heard of that.
+        self._late = set(late - self.before)
+        self._names = Budget(CLIENTS_MAX)
+        for client in self.before:
+            self._names.take(client.address, 1)
         self._used: set[Client] = set()  # since the last time that others were dropped
+        self._rates: dict[str, tuple[float, float]] = {}  # new ones that may come, and when
+        self._lines = _LINES  # behind the list
+        self._settled = threading.Event()
         if is_new:
-            self._save(self.before)
+            with self._writing:
+                self._save()
 
-    def add(self, client: Client) -> bool:
-        """Have a client on the list; whether there is room for it.  Raises OSError."""
+    def add(self, client: Client) -> None:
+        """Have a client on the list.  Raises OSError, TooManyError."""
         with self._lock:
-            self._used.add(client)
             if client in self._clients:
-                return True
+                self._used.add(client)
+                return
+            if not self._names.has(client.address, 1):
+                raise TooManyError(passes=False)
+            if self._may_come(client.address)[0] < 1:
+                raise TooManyError(passes=True)
         may_block()
         with self._writing:
-            if len(self._clients) >= CLIENTS_MAX:
-                return False
-            clients = self._clients | {client}
-            self._save(clients)
+            self._append(client)
             with self._lock:
-                self._clients = clients
-        return True
+                if client not in self._clients:
+                    self._clients.add(client)
+                    self._late.discard(client)
+                    self._names.take(client.address, 1)
+                    self._came(client.address)
+                self._used.add(client)
+
+    def settle(self, has_locks: Callable[[Client], bool]) -> None:
+        """The grace period is over: who has taken nothing back cannot do so any more.
+
+        To be called before anybody is given what may have been his.
+        """
+        if self._settled.is_set():
+            return
+        may_block()
+        with self._writing:
+            if self._settled.is_set():
+                return
+            with self._lock:
+                late = {each for each in self.before if not has_locks(each)}
+                self._forget(late)
+                self._late |= late
+            if late:
+                self._save()
+            self._settled.set()
 
     def drop(self, idle: Collection[Client]) -> None:
         """Take clients off the list, but for those that were added since the last time."""
         may_block()
         with self._writing:
             with self._lock:
-                gone = self._clients & set(idle) - self._used
+                gone = (self._clients | self._late) & set(idle) - self._used
                 self._used.clear()
-                self._clients -= gone
+                self._forget(gone)
+                self._late -= gone
             if gone:
-                self._save(self._clients)
+                self._save()
 
     def all(self) -> frozenset[Client]:
-        """Who is on the list."""
-        return self._clients
+        """Who is on the list, as one who has locks or as one who is to be told."""
+        with self._lock:
+            return frozenset(self._clients | self._late)
 
-    def _save(self, clients: Collection[Client]) -> None:
-        rows = sorted((address, name.decode(_BYTES)) for address, name in clients)
-        self._write(json.dumps({"state": self.state, "clients": rows}, indent=1).encode())
+    def _forget(self, clients: Iterable[Client]) -> None:
+        for client in clients:
+            if client in self._clients:
+                self._clients.discard(client)
+                self._names.take(client.address, -1)
+
+    def _may_come(self, address: str) -> tuple[float, float]:
+        """How many new clients may come now from an address; and the time."""
+        now = time.monotonic()
+        left, since = self._rates.get(address, (BURST, now))
+        return min(BURST, left + (now - since) * _PER_SECOND), now
+
+    def _came(self, address: str) -> None:
+        left, now = self._may_come(address)
+        self._rates.pop(address, None)
+        if len(self._rates) >= _ADDRESSES_KNOWN:
+            del self._rates[next(iter(self._rates))]
+        self._rates[address] = left - 1, now
+
+    def _append(self, client: Client) -> None:
+        """One more line; the whole list anew where there are many, or one may be damaged."""
+        if self._lines >= _LINES:
+            self._save(client)
+            return
+        self._lines += 1
+        try:
+            self._store.append(json.dumps(_row(client)).encode() + b"\n")
+        except OSError:
+            self._lines = _LINES
+            raise
+
+    def _save(self, *more: Client) -> None:
+        with self._lock:
+            clients, late = [*self._clients, *more], list(self._late)
+        rows, told = sorted(map(_row, clients)), sorted(map(_row, late))
+        contents = {"state": self.state, "clients": rows, "late": told}
+        self._store.write(json.dumps(contents, indent=1).encode() + b"\n")
+        self._lines = 0
 
 
-def _parsed(contents: bytes | None) -> tuple[int, frozenset[Client]]:
-    """State and clients in a file; none in a file that is not there, or was damaged."""
+def _row(client: Client) -> list[str]:
+    return [client.address, client.name.decode(_BYTES)]
+
+
+def _client(row: Any) -> Client:  # noqa: ANN401 - JSON
+    address, name = row
+    return Client(str(address), name.encode(_BYTES))
+
+
+def _parsed(contents: bytes | None) -> _Stored:
+    """What is in a file; nothing in one that is not there, or was damaged.
+
+    The last line may not be whole: the server died, and the client was given no lock.
+    """
     if contents is None:
-        return -1, frozenset()
+        return _Stored(-1, frozenset(), frozenset())
     try:
-        found = json.loads(contents)
-        rows = [Client(str(address), name.encode(_BYTES)) for address, name in found["clients"]]
-        return int(found["state"]), frozenset(rows)
+        text = contents.decode()
+        found, at = json.JSONDecoder().raw_decode(text)
+        lines = text[at:].split("\n")[:-1]
+        rows = [*found["clients"], *(json.loads(line) for line in lines if line)]
+        late = frozenset(map(_client, found.get("late", ())))
+        return _Stored(int(found["state"]), frozenset(map(_client, rows)), late)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         LOGGER.error("the list of clients with locks is damaged, they are not told: %s", problem)
-        return -1, frozenset()
+        return _Stored(-1, frozenset(), frozenset())

@@ -10,14 +10,18 @@ import asyncio
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from nfsd.callbacks import CallbackError, Callbacks
+from nfsd.lock import END, Client
+from nfsd.lock_budget import Budget
 from nfsd.lock_clients import LockClients
-from nfsd.lock_manager import Grant, LockManager
-from nfsd.lock_table import END, Client
+from nfsd.lock_grants import Grant
+from nfsd.lock_manager import LockManager
 from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.nlm import NLM, SIGNATURES
 from nfsd.nsm import NOTIFY, NSM
@@ -31,14 +35,15 @@ from nfsd.xdr.nsm import stat_chge
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
-_TASKS_MAX: Final = 4096  # under way; a result that is more is lost, as a datagram may be
+_RESULTS_MAX: Final = 4096  # under way; one that is more is lost, as a datagram may be
+_GRANTS_MAX: Final = 8  # that one address is told of at a time; it takes more as it answers
 _RESULT_SECONDS: Final = 5.0  # for a result, which is sent once
 # Until an answer comes, a call is made again, each time after twice as long.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
 _GRANT_SECONDS: Final = 300.0  # after which who does not answer is taken for dead
 _NOTIFY_SECONDS: Final = 900.0
-_TEND_SECONDS: Final = 300.0  # between two times that clients without locks are looked for
+_TEND_SECONDS: Final = 60.0  # between two times that clients without locks are looked for
 
 
 class LockMessenger:
@@ -47,9 +52,15 @@ class LockMessenger:
     def __init__(self, callbacks: Callbacks) -> None:
         self._callbacks = callbacks
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_working = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._manager: LockManager | None = None
         self._untold: set[Client] = set()
+        self._results = Budget(_RESULTS_MAX)
+        # By address: the grants under way, until when each is told, and those that wait.
+        self._telling: dict[str, int] = {}
+        self._queues: dict[str, deque[tuple[Grant, float]]] = {}
+        self._closed: dict[bytes, asyncio.Event] = {}  # by cookie, of those under way
 
     def begin(self, manager: LockManager, clients: LockClients, untold: Collection[Client]) -> None:
         """Begin on the running loop: tell these clients that their locks are lost."""
@@ -67,21 +78,60 @@ class LockMessenger:
 
     def grant(self, grant: Grant) -> None:
         """Tell a client of its lock until it says that it knows."""
-        self._spawn(self._start, partial(self._tell, grant))
+        self._spawn(self._queue, grant)
+
+    def closed(self, grant: Grant) -> None:
+        """A client knows of its lock, or has it no more."""
+        self._spawn(self._wake, grant.cookie)
+
+    def has_work(self) -> None:
+        """Have the manager do what calls have left to be done, in turns with all else."""
+        if not self._is_working:
+            self._is_working = True
+            self._spawn(self._work)
+
+    def _work(self) -> None:
+        assert self._manager is not None
+        assert self._loop is not None
+        self._is_working = False
+        if self._manager.work():
+            self._is_working = True
+            self._loop.call_soon(self._work)
 
     def send_result(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
         """Send the result of a message, once."""
-        self._spawn(self._start_if_possible, partial(self._send_result, client, procedure, result))
+        self._spawn(self._send, client, procedure, result)
 
-    def _spawn(self, start: Callable[[Work], None], work: Work) -> None:
+    def _spawn(self, start: Callable[..., None], *what: Any) -> None:  # noqa: ANN401
         assert self._loop is not None, "nobody has called yet"
-        self._loop.call_soon_threadsafe(start, work)
+        self._loop.call_soon_threadsafe(start, *what)
 
-    def _start_if_possible(self, work: Work) -> None:
-        if len(self._tasks) < _TASKS_MAX:
-            self._start(work)
+    def _send(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
+        if self._results.has(client.address, 1):
+            self._results.take(client.address, 1)
+            self._start(partial(self._send_result, client, procedure, result))
         elif ONCE.first("lock messages"):
-            LOGGER.warning("more than %d calls to clients: results are lost", _TASKS_MAX)
+            LOGGER.warning("too many calls to clients are under way: results are lost")
+
+    def _queue(self, grant: Grant) -> None:
+        address = grant.lock.owner.client.address
+        until = time.monotonic() + _GRANT_SECONDS
+        self._queues.setdefault(address, deque()).append((grant, until))
+        self._tell_next(address)
+
+    def _tell_next(self, address: str) -> None:
+        """Tell who is at an address of more, if few are being told."""
+        queue = self._queues.get(address)
+        while queue and self._telling.get(address, 0) < _GRANTS_MAX:
+            self._telling[address] = self._telling.get(address, 0) + 1
+            self._start(partial(self._tell, *queue.popleft()))
+        if not queue:
+            self._queues.pop(address, None)
+
+    def _wake(self, cookie: bytes) -> None:
+        event = self._closed.get(cookie)
+        if event is not None:
+            event.set()
 
     def _start(self, work: Work) -> None:
         task = asyncio.get_running_loop().create_task(work())
@@ -95,33 +145,43 @@ class LockMessenger:
             log_exception_once("a call to a client", error)
 
     async def _send_result(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
-        signature = SIGNATURES[procedure]
-        await self._call(client, NLM, signature, result, _RESULT_SECONDS)
+        try:
+            await self._call(client, NLM, SIGNATURES[procedure], result, _RESULT_SECONDS)
+        finally:
+            self._results.take(client.address, -1)
 
-    async def _tell(self, grant: Grant) -> None:
+    async def _tell(self, grant: Grant, until: float) -> None:
+        """Tell a client of its lock until it knows, then of the next."""
+        event = self._closed[grant.cookie] = asyncio.Event()
+        address = grant.lock.owner.client.address
+        try:
+            await self._tell_until(grant, until, event)
+        finally:
+            del self._closed[grant.cookie]
+            self._telling[address] -= 1
+            if not self._telling[address]:
+                del self._telling[address]
+            self._tell_next(address)
+
+    async def _tell_until(self, grant: Grant, until: float, closed: asyncio.Event) -> None:
         assert self._manager is not None
-        until = time.monotonic() + _GRANT_SECONDS
-        number = NLMPROC4_GRANTED_MSG if grant.by_message else NLMPROC4_GRANTED
+        number = NLMPROC4_GRANTED_MSG if grant.how.by_message else NLMPROC4_GRANTED
+        client = grant.lock.owner.client
         for pause in _pauses():
             if not self._manager.is_open(grant):
                 return
             if time.monotonic() > until:
-                LOGGER.warning("%s does not take its lock: it is freed", grant.lock.owner.client[0])
+                if ONCE.first("not taken", client.address):
+                    LOGGER.warning("%s does not take its lock: it is freed", client.address)
                 self._manager.give_up(grant)
                 return
             grant.told += 1
             begun = time.monotonic()
-            client = grant.lock.owner.client
             answer = await self._call(client, NLM, SIGNATURES[number], _granted(grant), pause)
-            if answer is not None and not grant.by_message:
+            if answer is not None and not grant.how.by_message:
                 self._manager.settle(grant, answer.stat)
-            await self._while_open(grant, begun + pause)
-
-    async def _while_open(self, grant: Grant, until: float) -> None:
-        """Wait until then, or until a client knows of its lock."""
-        assert self._manager is not None
-        while self._manager.is_open(grant) and time.monotonic() < until:
-            await asyncio.sleep(0.1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(closed.wait(), begun + pause - time.monotonic())
 
     async def _notify(self, client: Client, state: int) -> None:
         change = stat_chge(os.fsencode(socket.gethostname()), state)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import pickle
 import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
+from nfsd import interpreter
 from nfsd.accepting import PAUSE_SECONDS, Acceptor
 from nfsd.asyncio_loop import AsyncioLoop
 from nfsd.bell import Bell
@@ -30,8 +31,9 @@ from nfsd.lock_dispatcher import LockDispatcher
 from nfsd.lock_handover import LockHandover
 from nfsd.lock_manager import LockManager
 from nfsd.lock_messenger import LockMessenger
+from nfsd.lock_outside import NOBODY
 from nfsd.lock_sockets import LockSockets
-from nfsd.lock_table import NOBODY, Client
+from nfsd.lock_store import NoStore, OverlayStore
 from nfsd.log import LOGGER
 from nfsd.nlm import LockProgram
 from nfsd.nsm import StatusProgram
@@ -41,7 +43,6 @@ from nfsd.tally import Tally
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
 
-_CLIENTS: Final = b"lock-clients"  # beside the index
 PROCESS_NAME: Final = b"overlay-locks"
 _AT_ONCE: Final = 64  # connections, before others have their turn
 _THREADS: Final = 5  # of which one client has 4 at most (nfsd.pool)
@@ -66,10 +67,8 @@ class LockOffer:
 
     def clients(self, *, is_new: bool) -> LockClients:
         """The list; `is_new` if all locks are lost."""
-        if self.store is None:  # what each client has of its own it need not be told of
-            return LockClients(None, lambda contents: None)
-        write = partial(self.store.write_state, _CLIENTS)
-        return LockClients(self.store.read_state(_CLIENTS), write, is_new=is_new)
+        store = NoStore() if self.store is None else OverlayStore(self.store)
+        return LockClients(store, is_new=is_new)
 
 
 class LockServer:
@@ -84,8 +83,9 @@ class LockServer:
         self._channel = channel
         self._beat = beat
         left = offer.handover.take()
+        gc.disable()  # what comes now will stay: there is nothing to be found among it
         self._clients = offer.clients(is_new=not left)
-        self._untold: frozenset[Client] = self._clients.before
+        self._untold = self._clients.all()
         self._saved = b""
         if left:
             self._untold, self._saved = pickle.loads(left)
@@ -99,7 +99,7 @@ class LockServer:
             )
         outside = LocalLocks(offer.exports.open_upper) if offer.local else NOBODY
         self._manager = LockManager(
-            *(offer.exports, self._clients, self._messenger.grant, grace, outside)
+            *(offer.exports, self._clients, self._messenger, grace, outside)
         )
         programs = (
             LockProgram(self._manager, self._messenger).program(),
@@ -132,6 +132,9 @@ class LockServer:
         self._messenger.begin(self._manager, self._clients, self._untold)
         if self._saved:
             self._manager.restore(self._saved)
+            self._saved = b""
+        interpreter.tune()
+        gc.enable()
         for overlay in self._offer.overlays:
             Bell(overlay, AsyncioLoop(), _DEAF_SECONDS).listen()
         self._connections = Connections(

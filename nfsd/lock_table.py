@@ -4,331 +4,376 @@ The rules are those of fcntl(2): an owner's locks never conflict with each other
 a new one replaces what it covers (so a lock is upgraded, downgraded, split), and
 neighbours of one kind become one.  Who waits is given his lock as soon as nobody's
 lock is in its way, the one who has waited longest first.
+
+Rule: each call costs O(log n), whatever anybody has.  What one call gives up or frees
+beyond a few locks is left for `work`, and is in nobody's way meanwhile.
 """
 
 from __future__ import annotations
 
-import enum
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import Any, Final, NamedTuple, TypeAlias
 
-END: Final = 1 << 64  # behind the last byte that a lock can cover
-LOCKS_MAX: Final = 1 << 18  # held and waited for, of all files
+from nfsd.lock import Client, Lock, Outcome, Owner, TryLaterError
+from nfsd.lock_accounts import Accounts
+from nfsd.lock_budget import Budget
+from nfsd.lock_deadlock import Search
+from nfsd.lock_file import Account, File, Holding, Queue, Waiter
+from nfsd.lock_intervals import Span
+from nfsd.lock_outside import NOBODY, Outside
 
+AT_ONCE: Final = 32  # steps of `work` that a call does itself
+_STEPS: Final = 64  # of each kind, in one go of `work`
 
-class Client(NamedTuple):
-    """A machine, by where it calls from and what it calls itself.
-
-    By both, since addresses are shared behind a translator, and names are often alike.
-    """
-
-    address: str
-    name: bytes
-
-
-class Owner(NamedTuple):
-    """Whose a lock is: a process of a client, in words that only the client understands."""
-
-    client: Client
-    svid: int
-    oh: bytes
+# Told file, lock, and how its owner is to be told, when somebody who waits is given his.
+Granted: TypeAlias = Callable[[bytes, Lock, Any], None]
 
 
-class Lock(NamedTuple):
-    """A lock on the bytes from `begin` up to `end`, not included, which is END if it has none."""
+class FileState(NamedTuple):
+    """The locks on one file, to be had by another table: in few objects, as they may be many."""
 
-    owner: Owner
-    begin: int
-    end: int
-    exclusive: bool
-
-    def conflicts(self, other: Lock) -> bool:
-        """Whether only one of the two can be held."""
-        return (
-            (self.exclusive or other.exclusive)
-            and self.begin < other.end
-            and other.begin < self.end
-            and self.owner != other.owner
-        )
-
-
-class Outcome(enum.Enum):
-    """What becomes of a wish to lock."""
-
-    GRANTED = enum.auto()
-    DENIED = enum.auto()  # somebody else has a lock in its way
-    WAITS = enum.auto()
-    DEADLOCK = enum.auto()  # who has it waits, himself or by others, for the one who asks
-    FULL = enum.auto()
-
-
-class Outside(Protocol):
-    """Others who lock the same files, and see the locks of the table as one owner's."""
-
-    def is_open(self, key: bytes) -> bool:
-        """Whether they see the locks of a file."""
-
-    def take(self, key: bytes, lock: Lock) -> bool:
-        """Lock as the table does; whether none of them is in the way."""
-
-    def give(self, key: bytes, begin: int, end: int) -> None:
-        """Unlock what nobody in the table has any more."""
-
-    def holder(self, key: bytes, wanted: Lock) -> Lock | None:
-        """The lock of one of them that is in the way."""
-
-    def drop(self, key: bytes) -> None:
-        """There are no locks on this file any more."""
-
-
-class _Nobody:
-    """There are no others."""
-
-    def is_open(self, key: bytes) -> bool:
-        return True
-
-    def take(self, key: bytes, lock: Lock) -> bool:
-        return True
-
-    def give(self, key: bytes, begin: int, end: int) -> None:
-        return
-
-    def holder(self, key: bytes, wanted: Lock) -> Lock | None:
-        return None
-
-    def drop(self, key: bytes) -> None:
-        return
-
-
-NOBODY: Final[Outside] = _Nobody()
-
-
-@dataclass(slots=True, eq=False)
-class _File:
-    """The locks on one file: the owners' own do not overlap and are in their order."""
-
-    held: dict[Owner, list[Lock]] = field(default_factory=dict)
-    waiting: list[Lock] = field(default_factory=list)  # the longest first
-
-    def in_the_way_of(self, wanted: Lock) -> Iterable[Lock]:
-        for locks in self.held.values():
-            yield from (lock for lock in locks[_near(locks, wanted)] if lock.conflicts(wanted))
-
-    def put(self, new: Lock, *, holds: bool) -> int:
-        """Have `new` replace what its owner has there, or only take that away.
-
-        Returns how many locks more there are.
-        """
-        locks = self.held.setdefault(new.owner, [])
-        before, near = len(locks), _near(locks, new)
-        after = [part for lock in locks[near] for part in _outside(lock, new)]
-        if holds:
-            after.append(new)
-        locks[near] = _joined(sorted(after, key=lambda lock: lock.begin))
-        if not locks:
-            del self.held[new.owner]
-        return len(locks) - before
-
-    def free_parts(self, lock: Lock) -> Iterable[tuple[int, int]]:
-        """Begin and end of the parts of a lock's bytes that nobody holds."""
-        near = [each for locks in self.held.values() for each in locks[_near(locks, lock)]]
-        at = lock.begin
-        for each in sorted(near, key=lambda each: each.begin):
-            if each.begin > at:
-                yield at, min(each.begin, lock.end)
-            at = max(at, each.end)
-        if at < lock.end:
-            yield at, lock.end
-
-
-def _near(locks: list[Lock], other: Lock) -> slice:
-    """Which of an owner's locks overlap or touch another lock."""
-    first = bisect_left(locks, other.begin, key=lambda lock: lock.end)
-    return slice(first, bisect_right(locks, other.end, key=lambda lock: lock.begin))
-
-
-def _outside(lock: Lock, other: Lock) -> Iterable[Lock]:
-    """What is left of a lock where another one is put."""
-    if lock.end <= other.begin or other.end <= lock.begin:
-        yield lock
-        return
-    if lock.begin < other.begin:
-        yield lock._replace(end=other.begin)
-    if other.end < lock.end:
-        yield lock._replace(begin=other.end)
-
-
-def _joined(locks: Iterable[Lock]) -> list[Lock]:
-    """Locks of one owner in their order, those joined that touch and are alike."""
-    found: list[Lock] = []
-    for lock in locks:
-        if found and found[-1].end == lock.begin and found[-1].exclusive == lock.exclusive:
-            found[-1] = found[-1]._replace(end=lock.end)
-        else:
-            found.append(lock)
-    return found
+    key: bytes
+    held: list[tuple[Client, int, bytes, list[tuple[int, int, bool]]]]  # by owner
+    waiting: list[tuple[Lock, Any]]  # and how each is to be told, in order
 
 
 class LockTable:
-    """The locks of all files, each known by the bytes of its handle.
-
-    `granted` is told file and lock when somebody who waits is given his.
-    """
+    """The locks of all files, each known by the bytes of its handle."""
 
     def __init__(
         self,
-        granted: Callable[[bytes, Lock], None],
-        locks_max: int = LOCKS_MAX,
+        granted: Granted,
         outside: Outside = NOBODY,
+        memory: Budget | None = None,
+        waiters: Budget | None = None,
     ) -> None:
+        """`memory` is what other things than locks are taken of, too."""
         self._granted = granted
         self._outside = outside
-        self._locks_max = locks_max
-        self._files: dict[bytes, _File] = {}
-        self._waits: dict[Owner, list[tuple[_File, Lock]]] = {}  # the same as in the files
-        self._count = 0
+        self._files: dict[bytes, File] = {}
+        self._accounts = Accounts(memory, waiters)
+        # What is left to be done.
+        self._leaving: deque[Account] = deque()
+        self._doomed: deque[tuple[File, Span]] = deque()
+        self._awake: dict[File, None] = {}  # in which there are some to be looked at again
+        self._owed: deque[tuple[File, int, int]] = deque()  # bytes that may be free outside
 
     def test(self, key: bytes, wanted: Lock) -> Lock | None:
-        """A lock that is in the way, if there is one."""
+        """A lock that is in the way, if there is one; raises TryLaterError."""
         file = self._files.get(key)
-        found = None if file is None else next(iter(file.in_the_way_of(wanted)), None)
-        if found is None:
-            found = self._outside.holder(key, wanted)
-            if file is None:
-                self._outside.drop(key)
+        span = None
+        if file is not None:
+            span = self._in_the_way(file, wanted, self._holding(file, wanted.owner))
+            self._drop_if_empty(file)
+        if span is not None:
+            return _lock_of(span)
+        found = self._outside.holder(key, wanted)
+        if key not in self._files:
+            self._outside.drop(key)
         return found
 
-    def lock(self, key: bytes, wanted: Lock, *, wait: bool) -> Outcome:
+    def lock(self, key: bytes, wanted: Lock, *, wait: bool, how: object = None) -> Outcome:
         """Lock, or wait in the queue for it; asked again by who waits, he keeps his place."""
-        if self._count >= self._locks_max:
+        file = self._files.setdefault(key, File(key))
+        try:
+            return self._lock(file, wanted, wait=wait, how=how)
+        except TryLaterError:
+            return Outcome.LATER
+        finally:
+            self._drop_if_empty(file)
+
+    def _lock(self, file: File, wanted: Lock, *, wait: bool, how: object) -> Outcome:
+        holding, waiter = self._holding(file, wanted.owner), self._waiter(file, wanted)
+        span = self._in_the_way(file, wanted, holding)
+        if (
+            waiter is None
+            and (span is None or wait)
+            and not self._accounts.has_room(wanted.owner, wait=span is not None)
+        ):
             return Outcome.FULL
-        file = self._files.setdefault(key, _File())
-        holders = {lock.owner for lock in file.in_the_way_of(wanted)}
-        if not holders and self._outside.take(key, wanted):
-            self._forget_waiting(file, wanted)
-            self._count += file.put(wanted, holds=True)
-            self._wake(key, file)
+        if span is None and self._outside.take(file.key, wanted):
+            if waiter is not None:
+                self._accounts.forget(waiter)
+            self._put(file, wanted.owner, wanted.begin, wanted.end, wanted.exclusive)
+            self._wake(file, AT_ONCE)
             return Outcome.GRANTED
         if not wait:
-            self._drop_if_empty(key, file)
             return Outcome.DENIED
-        if wanted in file.waiting:
+        if waiter is not None:
+            waiter.how = how
             return Outcome.WAITS
-        if self._wait_for(holders, wanted.owner):
+        search = Search(self._accounts.waits, wanted.owner)
+        if span is not None and search.closes_circle(file, wanted):
             return Outcome.DEADLOCK
-        file.waiting.append(wanted)
-        self._waits.setdefault(wanted.owner, []).append((file, wanted))
-        self._count += 1
+        self._accounts.wait(file, wanted, how).wait_in(_queue_of(file, span))
         return Outcome.WAITS
 
     def holds(self, key: bytes, lock: Lock) -> bool:
         """Whether an owner has a lock, of this kind on all of these bytes."""
         file = self._files.get(key)
-        held = [] if file is None else file.held.get(lock.owner, [])
-        return any(
-            each.begin <= lock.begin and lock.end <= each.end and each.exclusive == lock.exclusive
-            for each in held[_near(held, lock)]
-        )
+        holding = None if file is None else self._holding(file, lock.owner)
+        return holding is not None and holding.has(lock.begin, lock.end, exclusive=lock.exclusive)
 
     def unlock(self, key: bytes, lock: Lock) -> None:
         """Take away what its owner has on these bytes, of whichever kind."""
         file = self._files.get(key)
-        if file is not None:
-            self._count += file.put(lock, holds=False)
-            self._give(key, file, (lock,))
-            self._wake(key, file)
+        if file is not None and self._holding(file, lock.owner) is not None:
+            self._put(file, lock.owner, lock.begin, lock.end, None)
+            self._wake(file, AT_ONCE)
+            self._settle(AT_ONCE)
+            self._drop_if_empty(file)
 
     def cancel(self, key: bytes, wanted: Lock) -> bool:
         """Wait no more; whether somebody did wait for exactly this."""
         file = self._files.get(key)
-        if file is None or not self._forget_waiting(file, wanted):
+        waiter = None if file is None else self._waiter(file, wanted)
+        if waiter is None:
             return False
-        self._drop_if_empty(key, file)
+        self._accounts.forget(waiter)
+        self._drop_if_empty(waiter.file)
         return True
 
     def free(self, client: Client) -> None:
         """Take away all that a client's processes have and wait for."""
-        for key, file in list(self._files.items()):
-            for lock in [each for each in file.waiting if each.owner.client == client]:
-                self._forget_waiting(file, lock)
-            gone: list[Lock] = []
-            for owner in [each for each in file.held if each.client == client]:
-                gone += file.held.pop(owner)
-            self._count -= len(gone)
-            self._give(key, file, gone)
-            self._wake(key, file)
+        account = self._accounts.of(client)
+        if account is not None:
+            self._accounts.close(account)
+            if self._let_go_of(account, AT_ONCE):
+                self._leaving.append(account)
+            self._settle(AT_ONCE)
+
+    def work(self) -> bool:
+        """Do some of what calls have left to be done; whether there is more."""
+        steps = _STEPS
+        while self._leaving and steps > 0:
+            if not self._let_go_of(self._leaving[0], AT_ONCE):
+                self._leaving.popleft()
+            steps -= AT_ONCE
+        for _ in range(min(_STEPS, len(self._doomed))):
+            file, span = self._doomed.popleft()
+            self._take_out(file, span)
+            self._drop_if_empty(file)
+        steps = _STEPS
+        while self._awake and steps > 0:
+            file = next(iter(self._awake))
+            del self._awake[file]  # behind all others, if it is not done with
+            steps -= self._wake(file, AT_ONCE)
+            self._drop_if_empty(file)
+        self._settle(_STEPS)
+        return self.has_work
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `work` is to be called."""
+        return bool(self._leaving or self._doomed or self._awake or self._owed)
 
     def look_outside(self) -> None:
         """Have others see what they did not, and give who waits for them what they have let go."""
-        for key, file in list(self._files.items()):
-            if not self._outside.is_open(key):
-                for lock in [each for locks in file.held.values() for each in locks]:
-                    self._outside.take(key, lock)
-            if file.waiting:
-                self._wake(key, file)
+        for file in list(self._files.values()):
+            if not self._outside.is_open(file.key):
+                for holding in file.holdings.values():
+                    for span in holding.spans:
+                        self._outside.take(file.key, _lock_of(span))
+            if file.stuck:
+                queue, file.stuck = file.stuck, {}
+                self._look_again(file, queue)
+                self._wake(file, AT_ONCE)
+            self._drop_if_empty(file)
 
-    def all(self) -> Iterator[tuple[bytes, Lock]]:
-        """Every lock with its file: those of a file that are held, then who waits, in order."""
-        for key, file in self._files.items():
-            for held in file.held.values():
-                yield from ((key, lock) for lock in held)
-            yield from ((key, lock) for lock in file.waiting)
+    def all(self) -> Iterator[FileState]:
+        """Every file that there are locks on."""
+        for file in self._files.values():
+            held = [
+                (*holding.owner, [(each.begin, each.end, each.exclusive) for each in holding.spans])
+                for holding in file.holdings.values()
+                if not holding.account.is_gone
+            ]
+            waiting = [each for each in file.waiting.values() if not each.account.is_gone]
+            yield FileState(file.key, held, [(each.lock, each.how) for each in waiting])
 
-    def clients(self) -> set[Client]:
-        """Whoever has a lock or waits for one."""
-        found = {owner.client for file in self._files.values() for owner in file.held}
-        return found | {lock.owner.client for file in self._files.values() for lock in file.waiting}
+    def restore(self, state: FileState) -> None:
+        """Have of a file what `all` has said of it; in time that is linear."""
+        file = self._files[state.key] = File(state.key)
+        spans = []
+        for client, svid, oh, pieces in state.held:
+            owner = Owner(client, svid, oh)
+            holding = self._accounts.hold(file, owner)
+            holding.spans = [Span(holding, *piece) for piece in pieces]
+            spans += holding.spans
+            self._accounts.count(holding, len(pieces))
+            if self._outside is not NOBODY:
+                for piece in pieces:
+                    self._outside.take(file.key, Lock(owner, *piece))
+        file.have(spans)
+        queue: Queue = {}
+        for lock, how in state.waiting:
+            self._accounts.wait(file, lock, how).wait_in(queue)
+        self._look_again(file, queue)
+        self._drop_if_empty(file)
+
+    def clients(self, address: str) -> set[Client]:
+        """Whoever has a lock or waits for one, of those at an address."""
+        return self._accounts.at(address)
+
+    def has(self, client: Client) -> bool:
+        """Whether a client has a lock or waits for one."""
+        return self._accounts.of(client) is not None
 
     def __len__(self) -> int:
         """How many locks there are, held and waited for."""
-        return self._count
+        return len(self._accounts)
 
-    def _forget_waiting(self, file: _File, wanted: Lock) -> bool:
-        if wanted not in file.waiting:
-            return False
-        file.waiting.remove(wanted)
-        others = [each for each in self._waits.pop(wanted.owner) if each != (file, wanted)]
-        if others:
-            self._waits[wanted.owner] = others
-        self._count -= 1
-        return True
+    def _in_the_way(self, file: File, wanted: Lock, holding: Holding | None) -> Span | None:
+        """A span that is in the way of a lock; raises TryLaterError."""
+        for _ in range(AT_ONCE):
+            span = file.conflicting(wanted, holding)
+            if span is None or not _is_gone(span):
+                return span
+            self._take_out(file, span)
+        raise TryLaterError
 
-    def _give(self, key: bytes, file: _File, gone: Iterable[Lock]) -> None:
-        for lock in gone:
-            for begin, end in file.free_parts(lock):
-                self._outside.give(key, begin, end)
+    def _holding(self, file: File, owner: Owner) -> Holding | None:
+        """What an owner has of a file; of who has begun anew since, it is given up."""
+        found = file.holdings.get(owner)
+        if found is not None and found.account.is_gone:
+            self._let_go(found)
+            return None
+        return found
 
-    def _is_free(self, key: bytes, file: _File, lock: Lock) -> bool:
-        return not any(file.in_the_way_of(lock)) and self._outside.take(key, lock)
+    def _waiter(self, file: File, wanted: Lock) -> Waiter | None:
+        """Who waits for exactly this."""
+        found = file.waiting.get(wanted)
+        if found is not None and found.account.is_gone:
+            self._accounts.forget(found)
+            return None
+        return found
 
-    def _wake(self, key: bytes, file: _File) -> None:
-        """Give their locks to those who need not wait any longer."""
-        while True:
-            free = (lock for lock in file.waiting if self._is_free(key, file, lock))
-            lock = next(free, None)
-            if lock is None:
+    def _put(self, file: File, owner: Owner, begin: int, end: int, exclusive: bool | None) -> None:
+        """Have an owner hold bytes in this way, or not at all (None)."""
+        holding = file.holdings.get(owner) or self._accounts.hold(file, owner)
+        came, went = holding.replace(begin, end, exclusive)
+        for span in came:
+            file.kind(span).add(span)
+        self._accounts.count(holding, len(came))
+        if not holding.spans:
+            self._accounts.release(holding)
+        self._doom(file, went)
+
+    def _let_go(self, holding: Holding) -> int:
+        """Take away all that an owner has of a file; returns how many steps that took."""
+        self._accounts.release(holding)
+        self._doom(holding.file, holding.spans)
+        return min(len(holding.spans), AT_ONCE)
+
+    def _let_go_of(self, account: Account, steps: int) -> bool:
+        """Take away some of what a client has that is gone; whether there is more."""
+        files: dict[File, None] = {}
+        while steps > 0 and not account.is_empty:
+            if account.waiters:
+                waiter = next(iter(account.waiters.values()))
+                files[waiter.file] = None
+                self._accounts.forget(waiter)
+                steps -= 1
+            else:
+                holding = next(iter(account.holdings))
+                files[holding.file] = None
+                steps -= self._let_go(holding)
+        for file in files:  # who has waited longest for any of it comes first
+            self._wake(file, AT_ONCE)
+            self._drop_if_empty(file)
+        return not account.is_empty
+
+    def _doom(self, file: File, spans: list[Span]) -> None:
+        """Take spans out of the tree that were given up, a few of them at once."""
+        for span in spans:
+            span.is_doomed = True
+        for span in spans[:AT_ONCE]:
+            self._take_out(file, span)
+        self._doomed.extend(zip(repeat(file), spans[AT_ONCE:], strict=False))
+
+    def _take_out(self, file: File, span: Span) -> None:
+        """Take a span out of the tree, if it was not; who waits for it is looked at again."""
+        if span.holder is None:
+            return
+        file.kind(span).remove(span)
+        self._accounts.count(span.holder, -1)
+        span.holder = None
+        if span.queue:
+            self._look_again(file, span.queue)
+            span.queue = None
+        if self._outside is not NOBODY:
+            self._owed.append((file, span.begin, span.end))
+
+    def _look_again(self, file: File, queue: Queue) -> None:
+        if queue:
+            file.look_again(queue)
+            self._awake[file] = None
+
+    def _wake(self, file: File, steps: int) -> int:
+        """Give their locks to those who need not wait any longer; returns the steps taken."""
+        taken = 0
+        while file.ready and taken < steps:
+            taken += 1
+            waiter = file.next_ready()
+            if waiter.is_done:
+                continue
+            if waiter.account.is_gone:
+                self._accounts.forget(waiter)
+                continue
+            try:
+                span = self._in_the_way(file, waiter.lock, self._holding(file, waiter.lock.owner))
+            except TryLaterError:
+                file.look_again({waiter.order: waiter})
                 break
-            self._forget_waiting(file, lock)
-            self._count += file.put(lock, holds=True)
-            self._granted(key, lock)
-        self._drop_if_empty(key, file)
+            if span is None and self._outside.take(file.key, waiter.lock):
+                self._accounts.forget(waiter)
+                self._put(file, *waiter.lock)
+                self._granted(file.key, waiter.lock, waiter.how)
+            else:
+                waiter.wait_in(_queue_of(file, span))
+        if file.ready:
+            self._awake[file] = None
+        else:
+            self._awake.pop(file, None)
+        return taken
 
-    def _drop_if_empty(self, key: bytes, file: _File) -> None:
-        if not file.held and not file.waiting:
-            del self._files[key]
-            self._outside.drop(key)
+    def _settle(self, steps: int) -> None:
+        """Have others be given what nobody holds any more."""
+        while self._owed and steps > 0:
+            file, at, end = self._owed.popleft()
+            if self._files.get(file.key) is not file:
+                continue  # all of it was let go of
+            while at < end and steps > 0:
+                steps -= 1
+                begin, behind = file.gap(at, end)
+                if begin < behind:
+                    self._outside.give(file.key, begin, behind)
+                at = behind
+            if at < end:
+                self._owed.appendleft((file, at, end))
 
-    def _wait_for(self, holders: set[Owner], owner: Owner) -> bool:
-        """Whether one of the holders waits for something that `owner` has, or others who do."""
-        seen: set[Owner] = set()
-        unseen = set(holders)
-        while unseen:
-            holder = unseen.pop()
-            if holder == owner:
-                return True
-            seen.add(holder)
-            for file, lock in self._waits.get(holder, ()):
-                unseen |= {each.owner for each in file.in_the_way_of(lock)} - seen
-        return False
+    def _drop_if_empty(self, file: File) -> None:
+        if file.is_empty and self._files.get(file.key) is file:
+            del self._files[file.key]
+            self._awake.pop(file, None)
+            self._outside.drop(file.key)
+
+
+def _is_gone(span: Span) -> bool:
+    """Whether a span was given up, and is still to be taken out of its tree."""
+    return span.is_doomed or span.holder.account.is_gone
+
+
+def _queue_of(file: File, span: Span | None) -> Queue:
+    """Where one waits for a span, or for somebody outside."""
+    if span is None:
+        return file.stuck
+    if span.queue is None:
+        span.queue = {}
+    return span.queue
+
+
+def _lock_of(span: Span) -> Lock:
+    return Lock(span.holder.owner, span.begin, span.end, span.exclusive)

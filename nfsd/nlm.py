@@ -9,11 +9,13 @@ whose result is a call in the other direction (`_RES`).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, Protocol
 
+from nfsd.lock import END, Client, Lock, Owner
+from nfsd.lock_grants import How
 from nfsd.lock_manager import LockManager
 from nfsd.lock_shares import Share, Sharer
-from nfsd.lock_table import END, Client, Lock, Owner
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.xdr import nlm4 as xdr
 from nfsd.xdr.nlm4 import NLM4_DENIED, NLM4_PROGRAM, NLM4_V4, NLM4_V4_SIGNATURES
@@ -40,7 +42,7 @@ class LockProgram:
         """NLM version 4."""
         answered: dict[int, Handler] = {
             xdr.NLMPROC4_TEST: self._test,
-            xdr.NLMPROC4_LOCK: self._lock,
+            xdr.NLMPROC4_LOCK: partial(self._lock, How(NLM4_V4, by_message=False)),
             xdr.NLMPROC4_CANCEL: self._cancel,
             xdr.NLMPROC4_UNLOCK: self._unlock,
             xdr.NLMPROC4_GRANTED: self._granted,
@@ -54,7 +56,9 @@ class LockProgram:
             xdr.NLMPROC4_NM_LOCK: self._nm_lock,
             xdr.NLMPROC4_FREE_ALL: self._free_all,
         }
-        for number, handler in answered.items():
+        sent = dict(answered)
+        sent[xdr.NLMPROC4_LOCK] = partial(self._lock, How(NLM4_V4, by_message=True))
+        for number, handler in sent.items():
             handlers[number + _TO_MSG] = self._by_message(number + _TO_RES, handler)
             handlers.setdefault(number + _TO_RES, null)  # the result of what we never send
         rows = [Procedure.of(each, handlers[each.number]) for each in NLM4_V4_SIGNATURES]
@@ -67,7 +71,6 @@ class LockProgram:
             if not self._manager.may_speak(caller):
                 return  # nobody who calls himself another is to have that one called
             client = Client(caller.address, arguments.alock.caller_name)
-            self._manager.speaks_by_messages(client)
             self._messenger.send_result(client, result_procedure, handler(caller, arguments))
 
         return run
@@ -84,13 +87,14 @@ class LockProgram:
             )
         return xdr.nlm4_testres(arguments.cookie, xdr.nlm4_testrply(status, holder))
 
-    def _lock(self, caller: Caller, arguments: xdr.nlm4_lockargs) -> xdr.nlm4_res:
-        """LOCK."""
+    def _lock(self, how: How, caller: Caller, arguments: xdr.nlm4_lockargs) -> xdr.nlm4_res:
+        """LOCK; who waits is told as `how` says."""
         wanted = _lock_of(caller, arguments.alock, arguments.exclusive)
         status = self._manager.lock(
             caller,
             arguments.alock.fh,
             wanted,
+            how,
             wait=arguments.block,
             reclaim=arguments.reclaim,
             monitored=True,
@@ -100,8 +104,9 @@ class LockProgram:
     def _nm_lock(self, caller: Caller, arguments: xdr.nlm4_lockargs) -> xdr.nlm4_res:
         """NM_LOCK: LOCK for a client that has no status monitor; it never waits."""
         wanted = _lock_of(caller, arguments.alock, arguments.exclusive)
+        how = How(NLM4_V4, by_message=False)
         status = self._manager.lock(
-            caller, arguments.alock.fh, wanted, wait=False, reclaim=False, monitored=False
+            caller, arguments.alock.fh, wanted, how, wait=False, reclaim=False, monitored=False
         )
         return xdr.nlm4_res(arguments.cookie, status)
 

@@ -7,15 +7,14 @@ the worker.
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final
 
+from nfsd import interpreter
 from nfsd.bell import Bell
 from nfsd.connections import Connections
 from nfsd.datagrams import NO_DATAGRAMS, Datagrams, DatagramService
@@ -35,12 +34,6 @@ _STOP_SECONDS: Final = 5.0
 _ATTEND_SECONDS: Final = 5.0
 _MOMENT_SECONDS: Final = 0.01  # while the parent has as many connections as can wait
 _DEAF_SECONDS: Final = 0.01  # between two times that the overlay's bell is listened for
-# A thread that computes must soon let the event loop go on.
-_SWITCH_SECONDS: Final = 0.0005
-# The collector looks at some thousand new objects in a fraction of a millisecond, and all wait for
-# it; again at 20,000 that have stayed once, in some 3 ms; and at those that have
-# stayed twice, as there may be a million, hardly ever.
-_GC_THRESHOLDS: Final = 2_000, 10, 250
 
 
 class Server:
@@ -80,7 +73,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        _tune()
+        interpreter.tune()
         for number in _STOPS:
             self._loop.on_signal(number, self.stop)
         self._loop.watch(self._channel.fileno(), READABLE, self._take)
@@ -195,11 +188,3 @@ class Server:
                 # With the numbers of replies that are kept.
                 self._dispatcher.forget(connection.peer)
         self._loop.call_later(_ATTEND_SECONDS, self._look_around)
-
-
-def _tune() -> None:
-    """Set up this process for a server: the interpreter's switching, its collector."""
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)

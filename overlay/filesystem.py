@@ -161,6 +161,10 @@ class Overlay:
         """Replace such a file, whole or not at all, on stable storage."""
         self._tree.workdir.write(name, contents)
 
+    def append_state(self, name: bytes, contents: bytes) -> None:
+        """Have more behind such a file, on stable storage; raises OSError, perhaps half way."""
+        self._tree.workdir.append(name, contents)
+
     def resolve(self, handle: bytes) -> Node:
         """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
         return self._tree.cached(handle) or resolve(self._tree, handle)

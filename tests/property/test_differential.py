@@ -40,7 +40,7 @@ def _run(
     copies: bool = False,
 ) -> None:
     place = disk / f"sequence{next(_counter)}"
-    place.mkdir(0o755)
+    place.mkdir()
     try:
         for number, layer in enumerate(stack):
             note(f"lower {number}: {layer}")

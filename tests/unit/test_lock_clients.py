@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 
 import pytest
 
 from nfsd import lock_clients
-from nfsd.lock_clients import LockClients
-from nfsd.lock_table import Client
+from nfsd.lock import Client
+from nfsd.lock_clients import LockClients, TooManyError
 
 ALPHA, BETA = Client("192.0.2.1", b"alpha"), Client("2001:db8::1", b"\xffbeta")
 
@@ -19,14 +20,28 @@ class Disk:
     def __init__(self) -> None:
         self.contents: bytes | None = None
         self.is_full = False
+        self.written = self.appended = 0
+
+    def read(self) -> bytes | None:
+        return self.contents
 
     def write(self, contents: bytes) -> None:
         if self.is_full:
             raise OSError(errno.ENOSPC, "full")
         self.contents = contents
+        self.written += len(contents)
+
+    def append(self, contents: bytes) -> None:
+        assert self.contents is not None, "there is nothing to write behind"
+        self.appended += 1
+        if self.is_full:
+            self.contents += contents[: len(contents) // 2]
+            raise OSError(errno.ENOSPC, "full")
+        self.contents += contents
+        self.written += len(contents)
 
     def start(self, *, is_new: bool = True) -> LockClients:
-        return LockClients(self.contents, self.write, is_new=is_new)
+        return LockClients(self, is_new=is_new)
 
 
 @pytest.fixture
@@ -38,8 +53,8 @@ def test_the_list_is_there_after_a_restart(disk: Disk) -> None:
     first = disk.start()
     assert first.before == set()
     assert first.state % 2 == 1
-    assert first.add(ALPHA)
-    assert first.add(BETA)
+    first.add(ALPHA)
+    first.add(BETA)
     second = disk.start()
     assert second.before == second.all() == {ALPHA, BETA}
     assert second.state == first.state + 2
@@ -59,7 +74,7 @@ def test_who_was_not_written_down_is_not_on_the_list(disk: Disk) -> None:
         with pytest.raises(OSError, match="full"):
             clients.add(ALPHA)
     disk.is_full = False
-    assert clients.add(ALPHA)
+    clients.add(ALPHA)
     assert disk.start().before == {ALPHA}
 
 
@@ -76,20 +91,105 @@ def test_who_has_just_come_is_not_dropped(disk: Disk) -> None:
     assert disk.start().before == set()
 
 
-def test_the_list_is_bounded(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock_clients, "CLIENTS_MAX", 1)
+def named(number: int, address: str = "192.0.2.9") -> Client:
+    return Client(address, b"%d" % number)
+
+
+def test_one_address_leaves_room_for_others(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_clients, "CLIENTS_MAX", 16)
     clients = disk.start()
-    assert clients.add(ALPHA)
-    assert not clients.add(BETA)
-    assert clients.add(ALPHA)
+    for number in range(8):
+        clients.add(named(number))
+    with pytest.raises(TooManyError) as full:
+        clients.add(named(8))
+    assert not full.value.passes
+    clients.add(named(3))
+    for number in range(4):
+        clients.add(named(number, "192.0.2.10"))
+    clients.add(ALPHA)
+    for _ in range(2):
+        clients.drop([named(number) for number in range(4)])
+    clients.add(named(9))
+    assert disk.start().before >= {ALPHA, named(9), named(7), named(0, "192.0.2.10")}
+
+
+def test_one_address_has_not_many_new_names_at_once(disk: Disk) -> None:
+    """So others need not wait for the disk as long as those all take."""
+    clients = disk.start()
+    for number in range(lock_clients.BURST):
+        clients.add(named(number))
+    lines = disk.appended
+    for number in range(1000, 1000 + 2000):
+        with contextlib.suppress(TooManyError):
+            clients.add(named(number))
+    assert disk.appended - lines < 200
+    clients.add(ALPHA)
+
+
+def test_one_more_costs_one_line(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = disk.start()
+    expected = set()
+    for number in range(1500):
+        client = named(number, f"192.0.{number % 100}.1")
+        clients.add(client)
+        expected.add(client)
+    assert disk.written < 60 * 1500 + 3 * 60 * 1500, "a line each, and the list now and then"
+    assert disk.start().before == expected
+
+
+@pytest.mark.parametrize("length", range(1, 19))
+def test_a_line_that_is_not_whole_is_none(disk: Disk, length: int) -> None:
+    clients = disk.start()
+    clients.add(ALPHA)
+    whole = disk.contents
+    assert whole is not None
+    clients.add(named(1))
+    assert disk.contents is not None
+    disk.contents = disk.contents[: len(whole) + length]
+    again = disk.start()
+    assert again.before == {ALPHA}
+    again.add(BETA)
+    assert disk.start().before == {ALPHA, BETA}
+
+
+def test_what_was_written_before_there_were_lines(disk: Disk) -> None:
+    disk.contents = b'{\n "state": 7,\n "clients": [\n  [\n   "192.0.2.1",\n   "alpha"\n  ]\n ]\n}'
+    clients = disk.start()
+    assert clients.before == {ALPHA}
+    assert clients.state == 9
+    clients.add(BETA)
+    assert disk.start().before == {ALPHA, BETA}
+
+
+def test_who_took_nothing_back_cannot_later(disk: Disk) -> None:
+    """Else it could take what was given to others after that grace period."""
+    first = disk.start()
+    first.add(ALPHA)
+    first.add(BETA)
+    second = disk.start()
+    second.settle(lambda client: client == ALPHA)
+    assert second.all() == {ALPHA, BETA}, "it may still have to be told"
+    third = disk.start()
+    assert third.before == {ALPHA}
+    assert third.all() == {ALPHA, BETA}
+    third.settle(lambda client: client == ALPHA)
+    third.add(BETA)
+    fourth = disk.start()
+    assert fourth.before == {ALPHA, BETA}
+    fourth.drop({BETA})
+    assert disk.start().all() == {ALPHA}
 
 
 @pytest.mark.parametrize(
     "contents",
-    [b"", b"[]", b"{", b'{"state": 3}', b'{"state": 3, "clients": [1]}', b"\xff", b"7"],
+    [
+        *(b"", b"[]", b"{", b'{"state": 3}', b'{"state": 3, "clients": [1]}', b"\xff", b"7"),
+        b'{"state": 3, "clients": []}\n["192.0.2.1"]\n',
+        b'{"state": 3, "clients": []}\n7\n',
+    ],
 )
 def test_a_damaged_list_is_none(disk: Disk, contents: bytes) -> None:
     disk.contents = contents
     clients = disk.start()
     assert clients.before == set()
-    assert clients.add(ALPHA)
+    clients.add(ALPHA)

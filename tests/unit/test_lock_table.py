@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import pickle
 import struct
+import sys
 import tempfile
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -15,9 +20,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from index.fd import Fd
+from nfsd import lock_table
 from nfsd.local_locks import LocalLocks
+from nfsd.lock import END, Client, Lock, Outcome, Owner, TryLaterError
+from nfsd.lock_budget import Budget
+from nfsd.lock_intervals import Intervals, Span
 from nfsd.lock_shares import Share, Sharer, Shares
-from nfsd.lock_table import END, Client, Lock, LockTable, Outcome, Owner
+from nfsd.lock_table import LockTable
 
 FILE, OTHER = b"file", b"other"
 ALPHA, BETA = Client("192.0.2.1", b"alpha"), Client("192.0.2.2", b"beta")
@@ -37,9 +46,9 @@ def write(owner: Owner, begin: int = 0, end: int = END) -> Lock:
 class Scene:
     """A table, and the locks that it gave to those who waited."""
 
-    def __init__(self, locks_max: int = 1000) -> None:
+    def __init__(self, memory: Budget | None = None) -> None:
         self.granted: list[tuple[bytes, Lock]] = []
-        self.table = LockTable(lambda key, lock: self.granted.append((key, lock)), locks_max)
+        self.table = LockTable(lambda key, lock, _: self.granted.append((key, lock)), memory=memory)
 
     def get(self, lock: Lock, key: bytes = FILE) -> Outcome:
         return self.table.lock(key, lock, wait=False)
@@ -189,7 +198,78 @@ def check(table: LockTable, model: Model) -> None:
     )
     assert len(table) == runs + len(model.waiting)
     holders = {owner.client for byte in model.bytes for owner in byte}
-    assert table.clients() == holders | {lock.owner.client for lock in model.waiting}
+    holders |= {lock.owner.client for lock in model.waiting}
+    for client in (ALPHA, BETA):
+        assert table.has(client) is (client in holders)
+        assert table.clients(client.address) == holders & {client}
+
+
+class Follower(Model):
+    """The model, that gives locks to who waits only as the table does, which may be later."""
+
+    def wake(self) -> None:
+        return
+
+    def give(self, lock: Lock) -> None:
+        assert lock in self.waiting
+        assert not self.in_the_way(lock), "somebody has what was given"
+        self.waiting.remove(lock)
+        self.put(lock)
+
+    def free_waiters(self) -> list[Lock]:
+        return [lock for lock in self.waiting if not self.in_the_way(lock)]
+
+
+later_steps = st.one_of(
+    steps, st.tuples(st.just("work"), st.none()), st.tuples(st.just("test"), locks)
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(later_steps, max_size=60))
+def test_what_is_left_for_later_is_in_nobodys_way(sequence: list[tuple[str, Any]]) -> None:
+    """As the model, also where next to nothing of the work is done at once."""
+    model = Follower()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lock_table, "AT_ONCE", 1)
+        patch.setattr(lock_table, "_STEPS", 1)
+        table = LockTable(lambda _, lock, __: model.give(lock))
+        for verb, what in sequence:
+            follow(table, model, verb, what)
+        for _ in range(2000):
+            if not table.work():
+                break
+        assert not table.has_work
+        assert model.free_waiters() == []
+        patch.undo()
+        check(table, model)
+
+
+def follow(table: LockTable, model: Follower, verb: str, what: Any) -> None:  # noqa: ANN401
+    match verb:
+        case "lock" | "wait":
+            before = [dict(byte) for byte in model.bytes], list(model.waiting)
+            expected = model.lock(what, verb == "wait")
+            outcome = table.lock(FILE, what, wait=verb == "wait")
+            assert outcome in (expected, Outcome.LATER)
+            if outcome is Outcome.LATER:
+                model.bytes, model.waiting = before
+        case "unlock":
+            model.unlock(what)
+            table.unlock(FILE, what)
+        case "cancel":
+            was = what in model.waiting
+            model.waiting = [lock for lock in model.waiting if lock != what]
+            assert table.cancel(FILE, what) is was
+        case "free":
+            model.free(what)
+            table.free(what)
+        case "work":
+            table.work()
+        case "test":
+            with contextlib.suppress(TryLaterError):
+                found = table.test(FILE, what)
+                assert (found is None) is not bool(model.in_the_way(what))
 
 
 class KernelLocks:
@@ -253,6 +333,228 @@ def test_equal_to_the_kernels_locks(kernel: KernelLocks, sequence: list[tuple[st
             for byte in range(BYTES):
                 asked = write(owner, byte, byte + 1)
                 assert (scene.table.test(FILE, asked) is None) is kernel.is_free(asked)
+
+
+def many(number: int) -> tuple[LockTable, list[Lock]]:
+    """A table with so many owners, each with a byte of one file and with a file of its own."""
+    table = LockTable(lambda *_: None)
+    found = []
+    for place in range(number):
+        owner = Owner(Client(f"192.0.{place % 8}.1", b"alpha"), place, b"%d" % place)
+        found.append(read(owner, 10 * place, 10 * place + 1))
+        assert table.lock(FILE, found[-1], wait=False) is Outcome.GRANTED
+        assert table.lock(b"%d" % place, write(owner), wait=False) is Outcome.GRANTED
+    return table, found
+
+
+def steps_of(call: Callable[[], object]) -> int:
+    """How many functions are called by a call: a measure of its cost that no machine changes."""
+    count = 0
+
+    def note(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+OTHERS = 3000
+STEPS = 1500  # of one call, beside however many
+
+
+@pytest.fixture(scope="module")
+def crowd() -> tuple[LockTable, list[Lock]]:
+    return many(OTHERS)
+
+
+def test_a_call_costs_little_beside_many_owners(crowd: tuple[LockTable, list[Lock]]) -> None:
+    table, _ = crowd
+    middle = 10 * (OTHERS // 2) + 5
+    mine = write(C, middle, middle + 1)
+    calls: list[Callable[[], object]] = [
+        lambda: table.test(FILE, write(C)),
+        lambda: table.test(FILE, mine),
+        lambda: table.lock(FILE, mine, wait=False),
+        lambda: table.lock(FILE, write(C), wait=False),
+        lambda: table.lock(FILE, write(C), wait=True),
+        lambda: table.lock(FILE, write(C), wait=True),
+        lambda: table.unlock(FILE, write(C)),
+        lambda: table.cancel(FILE, write(C)),
+        lambda: table.lock(b"1", write(C), wait=True),
+        lambda: table.lock(FILE, read(C), wait=False),
+        lambda: table.unlock(FILE, read(C)),
+        lambda: table.free(Client("192.0.2.200", b"nobody")),
+        lambda: table.free(BETA),
+        lambda: table.clients(ALPHA.address),
+        lambda: table.has(ALPHA),
+    ]
+    counts = [steps_of(call) for call in calls]
+    assert max(counts) < STEPS, counts
+    assert len(table) == 2 * OTHERS
+
+
+def test_a_call_costs_little_beside_many_who_wait() -> None:
+    table = LockTable(lambda *_: None)
+    table.lock(FILE, write(A), wait=False)
+    for place in range(OTHERS):
+        owner = Owner(BETA, place, b"%d" % place)
+        wanted = read(owner, place % 7) if place % 2 else write(owner, place % 5, 100 + place % 9)
+        assert steps_of(lambda: table.lock(FILE, wanted, wait=True)) < STEPS  # noqa: B023
+    assert steps_of(lambda: table.unlock(FILE, write(A))) < STEPS
+    most, rounds = 0, 0
+    while table.has_work:
+        most = max(most, steps_of(table.work))
+        rounds += 1
+    assert most < 5 * STEPS
+    assert rounds > OTHERS / 100
+    calls: list[Callable[[], object]] = [
+        lambda: table.lock(OTHER, write(A), wait=False),
+        lambda: table.lock(FILE, write(A), wait=True),
+        lambda: table.cancel(FILE, write(A)),
+        lambda: table.free(BETA),
+        lambda: table.lock(FILE, write(A), wait=True),
+        lambda: table.test(FILE, write(C)),
+    ]
+    counts = [steps_of(call) for call in calls]
+    assert max(counts) < 5 * STEPS, counts
+    finish(table)
+    assert table.test(FILE, write(C)) == write(A)
+    assert len(table) == 2
+
+
+def test_an_owner_gives_up_many_locks_at_once() -> None:
+    """It costs that call little, and they are in nobody's way."""
+    table = LockTable(lambda *_: None)
+    for place in range(OTHERS):
+        table.lock(FILE, write(A, 2 * place, 2 * place + 1), wait=False)
+        table.lock(OTHER, write(A, 2 * place, 2 * place + 1), wait=False)
+    assert table.lock(FILE, write(C, 4), wait=True) is Outcome.WAITS
+    assert steps_of(lambda: table.unlock(FILE, write(A))) < 5 * STEPS
+    assert table.test(FILE, write(B, OTHERS, OTHERS + 1)) is None
+    assert table.lock(FILE, write(B, OTHERS, OTHERS + 9), wait=False) is Outcome.GRANTED
+    assert table.lock(FILE, write(B), wait=False) is Outcome.LATER
+    assert steps_of(lambda: table.free(ALPHA)) < 5 * STEPS
+    assert table.lock(OTHER, write(A, 7, 8), wait=False) is Outcome.GRANTED, "it has begun anew"
+    assert table.test(OTHER, write(C, 100, 120)) is None
+    finish(table)
+    assert table.holds(OTHER, write(A, 7, 8))
+    assert table.holds(FILE, write(C, 4))
+    assert len(table) == 2
+
+
+def finish(table: LockTable) -> None:
+    while table.work():
+        pass
+
+
+def test_one_address_leaves_room_for_others() -> None:
+    memory = Budget(100_000)
+    scene = Scene(memory)
+    place = 0
+    while scene.get(write(Owner(ALPHA, place, b""), place, place + 1)) is Outcome.GRANTED:
+        place += 1
+    assert place > 10
+    assert len(memory) < 100_000 * 0.55
+    assert scene.get(write(Owner(ALPHA, place, b""), place, place + 1)) is Outcome.FULL
+    assert scene.wait(write(Owner(ALPHA, place, b""), 0, 1)) is Outcome.FULL
+    assert scene.table.test(FILE, write(C, 3, 4)) is not None
+    assert scene.get(write(Owner(ALPHA, 0, b""), 3, 4)) is Outcome.DENIED
+    assert scene.get(write(C, place, END)) is Outcome.GRANTED
+    assert scene.wait(write(C, 0, 1)) is Outcome.WAITS
+    for number in range(5, 10):
+        scene.table.unlock(FILE, write(Owner(ALPHA, number, b"")))
+    assert scene.get(write(Owner(ALPHA, 5, b""), 5, 6)) is Outcome.GRANTED
+    for client in (ALPHA, BETA):
+        scene.table.free(client)
+        finish(scene.table)
+    assert len(memory) == 0
+
+
+def test_many_addresses_leave_room_for_one_more() -> None:
+    memory = Budget(1 << 20)
+    for number in range(200):
+        while memory.has(f"192.0.2.{number}", 64):
+            memory.take(f"192.0.2.{number}", 64)
+    assert memory.has("192.0.2.200", 64)
+    assert len(memory) < 3 << 19
+
+
+def test_what_is_counted_is_what_is_taken() -> None:
+    """The budget is of memory, so it must be near what the locks really take."""
+    memory = Budget(1 << 40)
+    table = LockTable(lambda *_: None, memory=memory)
+    tracemalloc.start()
+    try:
+        for place in range(4000):
+            owner = Owner(Client("192.0.2.1", b"alpha"), 1 << 20 | place, b"%020d" % place)
+            table.lock(bytes(60) + b"%d" % (place % 100), write(owner, place, place + 1), wait=True)
+        size = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * len(memory) < size < 1.2 * len(memory)
+
+
+saved_locks = st.lists(st.tuples(st.sampled_from((FILE, OTHER)), locks, st.booleans()), max_size=20)
+
+
+@settings(max_examples=100, deadline=None)
+@given(saved_locks)
+def test_another_table_goes_on(sequence: list[tuple[bytes, Lock, bool]]) -> None:
+    first, second = Scene(), Scene()
+    for key, lock, wait in sequence:
+        first.table.lock(key, lock, wait=wait, how=str(lock))
+    for state in pickle.loads(pickle.dumps(list(first.table.all()))):
+        second.table.restore(state)
+    finish(second.table)
+    assert second.granted == [], "who waits, waits on"
+    assert list(second.table.all()) == list(first.table.all())
+    first.granted.clear()
+    for owner in OWNERS:
+        for key in (FILE, OTHER):
+            for scene in (first, second):
+                scene.table.unlock(key, write(owner, 0, 5))
+    assert second.granted == first.granted
+    for client in (ALPHA, BETA):
+        first.table.free(client)
+        second.table.free(client)
+    for file in (FILE, OTHER):
+        given = [[lock for key, lock in scene.granted if key == file] for scene in (first, second)]
+        assert given[0] == given[1]
+    assert len(second.table) == len(first.table) == 0
+
+
+spans = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(1, 12), st.booleans()), max_size=60
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(spans, st.integers(0, 40), st.integers(1, 10), st.integers(0, 4))
+def test_intervals_are_equal_to_a_list(
+    what: list[tuple[int, int, int, bool]], begin: int, length: int, who: int
+) -> None:
+    holders = [object() for _ in range(5)]
+    tree, model = Intervals(), list[Span]()
+    for holder, first, size, is_taken_out in what:
+        span = Span(holders[holder], first, first + size, False)
+        tree.add(span)
+        model.append(span)
+        if is_taken_out:
+            tree.remove(model.pop(len(model) // 2))
+    for each in (tree, Intervals([Span(s.holder, s.begin, s.end, False) for s in model])):
+        end, asking = begin + length, holders[who]
+        found = each.of_another(begin, end, asking)
+        expected = [s for s in model if s.begin < end and begin < s.end and s.holder is not asking]
+        assert (found is None) is not bool(expected)
+        assert found is None or found.begin == min(s.begin for s in expected)
+        assert each.reach(begin) == max((s.end for s in model if s.begin <= begin), default=0)
+        behind = [s.begin for s in model if s.begin > begin]
+        assert each.next_after(begin, end) == min([*behind, end])
 
 
 def test_the_last_byte_of_64_bits(scene: Scene) -> None:
@@ -323,36 +625,62 @@ def test_freeing_a_client_serves_others(scene: Scene) -> None:
     scene.wait(write(C))
     scene.table.free(ALPHA)
     assert scene.taken() == [write(C)]
-    assert scene.table.clients() == {BETA}
+    assert not scene.table.has(ALPHA)
+    assert scene.table.has(BETA)
     assert len(scene.table) == 1
 
 
-def test_the_table_is_bounded() -> None:
-    scene = Scene(locks_max=2)
-    scene.get(write(A, 0, 1))
-    scene.wait(write(B, 0, 1))
-    assert scene.get(write(C, 5, 6)) is Outcome.FULL
-    assert scene.wait(write(C, 0, 1)) is Outcome.FULL
-    scene.table.unlock(FILE, write(A))
-    assert scene.get(write(C, 5, 6)) is Outcome.GRANTED
-
-
 def test_shares() -> None:
-    shares = Shares(shares_max=3)
+    shares = Shares(Budget(1 << 20))
     first, second = Sharer(ALPHA, b"1"), Sharer(BETA, b"1")
     assert shares.share(FILE, first, Share(1, 2))
     assert not shares.share(FILE, second, Share(2, 0))
     assert not shares.share(FILE, second, Share(1, 1))
     assert shares.share(FILE, second, Share(1, 0))
     assert shares.share(OTHER, second, Share(2, 0))
-    assert shares.is_full
     shares.unshare(FILE, second)
     shares.unshare(FILE, second)
     assert shares.share(b"third", second, Share(2, 0))
-    assert shares.is_full, "what is given up twice is counted once"
+    assert shares.clients(BETA.address) == {BETA}
     assert shares.share(FILE, first, Share(3, 3)), "in place of its own"
     shares.free(ALPHA)
+    assert not shares.has(ALPHA)
     assert shares.share(FILE, second, Share(3, 3))
+
+
+share_steps = st.tuples(
+    st.sampled_from(("share", "share", "unshare", "free")),
+    st.sampled_from([Sharer(client, oh) for client in (ALPHA, BETA) for oh in (b"1", b"2")]),
+    st.sampled_from((FILE, OTHER)),
+    st.builds(Share, st.integers(0, 3), st.integers(0, 3)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(share_steps, max_size=30))
+def test_shares_are_equal_to_a_list(sequence: list[tuple[str, Sharer, bytes, Share]]) -> None:
+    memory = Budget(1 << 20)
+    shares, model = Shares(memory), dict[tuple[bytes, Sharer], Share]()
+    for verb, sharer, key, share in sequence:
+        if verb == "share":
+            is_free = not any(
+                share.access & each.deny or share.deny & each.access
+                for (file, other), each in model.items()
+                if file == key and other != sharer
+            )
+            assert shares.share(key, sharer, share) is is_free
+            if is_free:
+                model[key, sharer] = share
+        elif verb == "unshare":
+            shares.unshare(key, sharer)
+            model.pop((key, sharer), None)
+        else:
+            shares.free(sharer.client)
+            model = {at: each for at, each in model.items() if at[1].client != sharer.client}
+        assert {(key, who): each for key, who, each in shares.all()} == model
+    for client in (ALPHA, BETA):
+        shares.free(client)
+    assert len(memory) == 0
 
 
 class Pair:
@@ -365,7 +693,7 @@ class Pair:
         self.is_upper = True
         self.granted: list[Lock] = []
         self.local = LocalLocks(self.opened)
-        self.table = LockTable(lambda _, lock: self.granted.append(lock), outside=self.local)
+        self.table = LockTable(lambda _, lock, __: self.granted.append(lock), self.local)
 
     def opened(self, key: bytes) -> Fd | None:
         return Fd(os.open(self.path, os.O_RDWR)) if self.is_upper else None

@@ -1,0 +1,197 @@
+"""The locks on one file and who waits for them, as the table (nfsd.lock_table) keeps them.
+
+Rules: the spans of one holding do not overlap, are in their order, and those that touch
+are of different kinds.  Who waits is in the queue of one span that is in his way, or among
+those that are to be looked at again, the longest waiting first.  A span that was given up
+is doomed: until it is taken out of the tree it is in nobody's way.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from nfsd.lock import Client, Lock, Owner
+from nfsd.lock_intervals import Intervals, Span
+
+Queue: TypeAlias = dict[int, Any]  # Waiters, by the order of coming
+Piece: TypeAlias = tuple[int, int, bool]  # begin, end, exclusive
+
+
+class Account:
+    """What one client has and waits for."""
+
+    __slots__ = ("client", "holdings", "is_gone", "waiters")
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.holdings: dict[Holding, None] = {}
+        self.waiters: dict[int, Waiter] = {}
+        self.is_gone = False  # all of it was given up
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.holdings and not self.waiters
+
+
+class Holding:
+    """What one owner has of one file."""
+
+    __slots__ = ("account", "file", "owner", "spans")
+
+    def __init__(self, account: Account, file: File, owner: Owner) -> None:
+        self.account = account
+        self.file = file
+        self.owner = owner
+        self.spans: list[Span] = []
+
+    def near(self, begin: int, end: int) -> slice:
+        """Which of its spans overlap or touch these bytes."""
+        first = bisect_left(self.spans, begin, key=lambda span: span.end)
+        return slice(first, bisect_right(self.spans, end, key=lambda span: span.begin))
+
+    def has(self, begin: int, end: int, *, exclusive: bool) -> bool:
+        """Whether all these bytes are held in this way."""
+        return any(
+            each.begin <= begin and end <= each.end and each.exclusive == exclusive
+            for each in self.spans[self.near(begin, end)]
+        )
+
+    def replace(
+        self, begin: int, end: int, exclusive: bool | None
+    ) -> tuple[list[Span], list[Span]]:
+        """Hold these bytes in this way, or not at all (None); the spans that came and that went."""
+        near = self.near(begin, end)
+        old = self.spans[near]
+        pieces: list[Piece] = []
+        if old and old[0].begin < begin:
+            pieces.append((old[0].begin, min(old[0].end, begin), old[0].exclusive))
+        if exclusive is not None:
+            pieces.append((begin, end, exclusive))
+        if old and old[-1].end > end:
+            pieces.append((max(old[-1].begin, end), old[-1].end, old[-1].exclusive))
+        found = [self._span(piece, old) for piece in _joined(pieces)]
+        self.spans[near] = found
+        ends = old if len(old) < 2 else [old[0], old[-1]]
+        went = [span for span in ends if span not in found] + old[1:-1]
+        came = [span for span in found if span not in ends]
+        for span in went:
+            if span.queue:
+                _pass_on(span, came)
+        return came, went
+
+    def _span(self, piece: Piece, old: list[Span]) -> Span:
+        """The span for a piece: the one that is there, if it is the same."""
+        for span in (*old[:1], *old[-1:]):
+            if (span.begin, span.end, span.exclusive) == piece:
+                return span
+        return Span(self, *piece)
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Pieces in their order, those joined that touch and are alike."""
+    found: list[Piece] = []
+    for begin, end, exclusive in pieces:
+        if found and found[-1][1] == begin and found[-1][2] == exclusive:
+            begin = found.pop()[0]
+        found.append((begin, end, exclusive))
+    return found
+
+
+def _pass_on(old: Span, spans: list[Span]) -> None:
+    """Have who waits for a span wait for the one that is in its place and larger."""
+    for new in spans:
+        if new.begin <= old.begin and old.end <= new.end and new.exclusive == old.exclusive:
+            less, more = old.queue or {}, new.queue or {}
+            if len(less) > len(more):
+                less, more = more, less
+            for waiter in less.values():
+                waiter.queue = more
+            more.update(less)
+            old.queue, new.queue = None, more
+            return
+
+
+class Waiter:
+    """Somebody who waits for a lock; `how` says how he is to be told."""
+
+    __slots__ = ("account", "file", "how", "is_done", "lock", "order", "queue")
+
+    def __init__(self, account: Account, file: File, lock: Lock, order: int, how: object) -> None:
+        self.account = account
+        self.file = file
+        self.lock = lock
+        self.order = order
+        self.how = how
+        self.queue: Queue = {}
+        self.is_done = False
+
+    def wait_in(self, queue: Queue) -> None:
+        """Be looked at again when that queue is."""
+        self.queue = queue
+        queue[self.order] = self
+
+
+class File:
+    """All locks on one file."""
+
+    __slots__ = ("exclusive", "holdings", "key", "ready", "shared", "stuck", "waiting")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.shared = Intervals()
+        self.exclusive = Intervals()
+        self.holdings: dict[Owner, Holding] = {}
+        self.waiting: dict[Lock, Waiter] = {}
+        self.stuck: Queue = {}  # who waits for somebody outside
+        # To be looked at again: runs of waiters, each the longest waiting last, as a heap.
+        self.ready: list[tuple[int, list[tuple[int, Waiter]]]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.holdings or self.waiting or self.shared or self.exclusive)
+
+    def kind(self, span: Span) -> Intervals:
+        """The tree that a span is in."""
+        return self.exclusive if span.exclusive else self.shared
+
+    def conflicting(self, lock: Lock, holding: Holding | None) -> Span | None:
+        """A span that is in the way of a lock of the owner who has `holding`."""
+        _, begin, end, exclusive = lock
+        found = self.exclusive.of_another(begin, end, holding)
+        if found is None and exclusive:
+            found = self.shared.of_another(begin, end, holding)
+        return found
+
+    def gap(self, at: int, end: int) -> tuple[int, int]:
+        """Begin and end of the next bytes that nobody holds; both are `end` if there are none.
+
+        One step of the search: what begins before its end is to be searched again.
+        """
+        reach = max(self.shared.reach(at), self.exclusive.reach(at))
+        if reach > at:
+            return min(reach, end), min(reach, end)
+        return at, self.exclusive.next_after(at, self.shared.next_after(at, end))
+
+    def have(self, spans: Sequence[Span]) -> None:
+        """Hold these spans, and no others."""
+        self.shared = Intervals([each for each in spans if not each.exclusive])
+        self.exclusive = Intervals([each for each in spans if each.exclusive])
+
+    def look_again(self, queue: Queue) -> None:
+        """Have all who are in a queue be looked at again."""
+        if queue:
+            run = sorted(queue.items(), reverse=True)
+            heapq.heappush(self.ready, (run[-1][0], run))
+
+    def next_ready(self) -> Waiter:
+        """Who has waited longest of those that are to be looked at; there is somebody."""
+        _, run = self.ready[0]
+        _, waiter = run.pop()
+        if run:
+            heapq.heapreplace(self.ready, (run[-1][0], run))
+        else:
+            heapq.heappop(self.ready)
+        return waiter
