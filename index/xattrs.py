@@ -31,6 +31,7 @@ CAPABILITY: Final = b"security.capability"
 # The index's.
 FH: Final = PREFIX + b"fh"
 UPPER: Final = PREFIX + b"upper"
+SHARES: Final = PREFIX + b"shares"  # an upper directory whose lower ones are another's
 LINKS: Final = PREFIX + b"links"  # of the lower inode, when they were last counted
 PATH: Final = PREFIX + b"path"
 LOWER: Final = PREFIX + b"lower"

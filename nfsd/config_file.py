@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ _PLACEHOLDER: Final = os.fsdecode(PLACEHOLDER)
 _TOML: Final = (
     'write name = value, each name once, texts in quotes, like workers = 2 or path = "/x"'
 )
+_FILE_MAX: Final = 4 << 20  # bytes
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
 
@@ -71,14 +73,8 @@ class Config:
 
 
 def load(path: str) -> Config:
-    """Read a configuration file; raises ConfigFileError."""
-    try:
-        with open(path, "rb") as file:
-            text = file.read().decode()
-    except OSError as problem:
-        raise ConfigFileError(f"{path}: {problem.strerror}: write one, or name another") from None
-    except UnicodeDecodeError as problem:
-        raise ConfigFileError(f"{path}: {problem}: save it as UTF-8") from None
+    """Read a configuration file; raises ConfigFileError, whatever the file is."""
+    text = _text(path)
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
@@ -87,7 +83,29 @@ def load(path: str) -> Config:
         raise ConfigFileError(
             f"{path}:{line}: not TOML: {found[1] if found else problem}: {_TOML}"
         ) from None
+    except (ValueError, RecursionError) as problem:  # a number, or tables within tables
+        raise ConfigFileError(f"{path}: not TOML: {problem}: {_TOML}") from None
     return _Reader(path, text).config(tables)
+
+
+def _text(path: str) -> str:
+    """The text of a file, which may be no file at all."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise ConfigFileError(f"{path}: not a regular file: write one, or name another")
+            content = file.read(_FILE_MAX + 1)
+    except OSError as problem:
+        raise ConfigFileError(f"{path}: {problem.strerror}: write one, or name another") from None
+    except ValueError as problem:  # a path with a zero byte
+        raise ConfigFileError(f"{path}: {problem}: name another file") from None
+    if len(content) > _FILE_MAX:
+        raise ConfigFileError(f"{path}: more than {_FILE_MAX >> 20} MiB: name another file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise ConfigFileError(f"{path}: {problem}: save it as UTF-8") from None
 
 
 class _Reader:

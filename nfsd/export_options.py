@@ -41,6 +41,9 @@ _VERSION_4: Final = ("refer", "replicas")
 _UUID: Final = re.compile(r"[^\w]*(?:[0-9a-fA-F][^\w]*){32}")
 
 
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
+
+
 class OptionError(ValueError):
     """An option that cannot be meant; the text says why and what to write instead."""
 
@@ -102,7 +105,7 @@ class ExportOptions:
 
 
 def _number(name: str, value: str, largest: int) -> int:
-    if not value.isdigit() or int(value) > largest:
+    if not _DIGITS.fullmatch(value) or int(value) > largest:
         raise OptionError(f"{name}={value}: give a number from 0 to {largest}")
     return int(value)
 

@@ -30,12 +30,26 @@ def listen(texts: Iterable[str], before: Listeners, option: str = "--listen") ->
             found[text] = before[text] if text in before else stream_socket(family, address, before)
     except OSError as error:
         close_others(found, before)
-        raise Refusal(
-            f"cannot listen on {text}: {error.strerror}: "
-            f"stop what listens there, or choose another with {option} ADDR:PORT "
-            "(port 0: any)"
-        ) from error
+        raise _refusal(text, option, error) from error
     return found
+
+
+def check(texts: Iterable[str], option: str = "--listen") -> None:
+    """Raise Refusal unless these are addresses of this machine; they may be in use."""
+    for text in texts:
+        family, address = listen_address(text, option)
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as sock:
+                sock.bind((address[0], 0, *address[2:]))
+        except OSError as error:
+            raise _refusal(text, option, error) from error
+
+
+def _refusal(text: str, option: str, error: OSError) -> Refusal:
+    return Refusal(
+        f"cannot listen on {text}: {error.strerror}: stop what listens there, or choose another "
+        f"with {option} ADDR:PORT (port 0: any)"
+    )
 
 
 def close_others(listeners: Mapping[Any, socket.socket], kept: Mapping[Any, socket.socket]) -> None:

@@ -107,9 +107,8 @@ def listen_address(
     host = match["v6"] or match["host"]
     try:
         found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise Refusal(f"{option} {text}: {error.strerror}: give an address of this machine") from (
-            error
-        )
+    except (socket.gaierror, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no name of a host"
+        raise Refusal(f"{option} {text}: {why}: give an address of this machine") from error
     family, _, _, _, address = found[0]
     return family, address

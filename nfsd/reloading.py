@@ -32,6 +32,9 @@ class Reloading:
         except (Refusal, ConfigError, ConfigFileError) as problem:
             self._refused = f"reload refused: {problem}; "
             LOGGER.error("reload refused, all stays as it was: %s", problem)
+        except Exception as problem:  # whatever a file says, who is served goes on to be
+            self._refused = f"reload failed: {type(problem).__name__}: {problem}; "
+            LOGGER.critical("reload failed, all stays as it was", exc_info=problem)
         else:
             self._refused = ""
             LOGGER.info("reloaded: %s", self._service.serving())

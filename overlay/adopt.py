@@ -20,6 +20,7 @@ from index.identity import Identity
 from index.layers import HASHED, Layer
 from index.origin import Origin
 from overlay import nlink
+from overlay.copies import is_elsewhere, share
 from overlay.node import LowerDir
 from overlay.tree import Tree
 
@@ -130,7 +131,12 @@ def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
         if tree.index.find(identity) == GONE:
             # What it seems to merge with was removed: it is on its own.
             return own_identity(tree, fd, os.fstat(fd))
+        if is_elsewhere(tree, fd, identity):
+            own = own_identity(tree, fd, os.fstat(fd))
+            share(tree, fd, own)
+            return own
         enter_dir(tree, identity, fd, lowers[-1], tree.upper_path(fd))
+        xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
         xattrs.put(fd, xattrs.FH, identity.pack())  # last: without it, this is done again
     return identity
 

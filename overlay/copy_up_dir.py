@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from index import xattrs
+from index.entries import pack_real
 from index.fd import Fd, open_dir
+from index.handles import handle_of
 from index.syscalls import RENAME_NOREPLACE, rename
 from overlay.adopt import enter_dir, mark_impure
 from overlay.counts import Kind, copying
@@ -82,6 +84,7 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
             tree.kernel.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)
         copy_protection(tree, node, copy)
+        xattrs.put(copy, xattrs.UPPER, pack_real(handle_of(copy)))
         xattrs.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
         path = tree.upper_path_in(parent.upper, node.place.name)
         enter_dir(tree, node.identity, copy, node.lowers[-1], path)

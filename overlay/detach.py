@@ -30,7 +30,15 @@ from overlay.progress import Progress, silent
 from overlay.recovery import recover
 from overlay.tree import Tree
 
-_OURS = (xattrs.FH, xattrs.UPPER, xattrs.PATH, xattrs.LINKS, xattrs.LOWER, xattrs.LONG_REDIRECT)
+_OURS = (
+    xattrs.FH,
+    xattrs.UPPER,
+    xattrs.PATH,
+    xattrs.LINKS,
+    xattrs.SHARES,
+    xattrs.LOWER,
+    xattrs.LONG_REDIRECT,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from index.syscalls import open_rare_name
 from overlay import nlink
 from overlay.adopt import adopt_dir, adopt_file, is_copy, mark_if_impure, own_identity
 from overlay.caches import Known
+from overlay.copies import disown, is_directory_of, is_file_of, set_apart
 from overlay.generations import NEVER, last_change
 from overlay.metacopy import data_of, data_of_lower
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
@@ -89,13 +90,16 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
         return _plain_file(tree, fd, st, place)
     mark = xattrs.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
+    is_indexed = identity is not None and (not identity.is_upper or is_copy(fd, identity))
+    if identity is not None and is_indexed and not is_file_of(tree, fd, st, identity):
+        disown(tree, fd)
+        identity, is_indexed = None, False
     if identity is None:
         identity = adopt_file(tree, fd, st)
-        if identity is not None:
-            st = os.fstat(fd)
+        is_indexed = identity is not None
     if identity is None:
         identity = own_identity(tree, fd, st)
-    elif not identity.is_upper or is_copy(fd, identity):
+    elif is_indexed:
         return indexed_file(tree, identity, UpperInode(fd, st), place)
     generation = tree.objects.of(identity.fileid)
     data = _data(tree, fd, st, identity, place)
@@ -161,10 +165,17 @@ def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
     lowers = _below_upper_dir(tree, parent, name, fd)
     mark = xattrs.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
+    was_copied = identity is not None and is_copy(fd, identity)
+    is_indexed = was_copied or (identity is not None and not identity.is_upper)
+    if identity is not None and is_indexed and not is_directory_of(tree, fd, identity):
+        disown(tree, fd)
+        identity, was_copied = None, False
     if identity is None:
         identity = adopt_dir(tree, fd, lowers)
+    if lowers and identity.is_upper and xattrs.get(fd, xattrs.SHARES) is not None:
+        set_apart(tree, fd, lowers)
+        lowers = ()
     generation = tree.objects.of(identity.fileid)
-    was_copied = is_copy(fd, identity)
     return tree.add_dir(identity, generation, fd, lowers, None, was_copied=was_copied)
 
 

@@ -138,7 +138,7 @@ class _Directories:
         elif xattrs.FH in record.attributes:
             mend = partial(repair.renew_mark, self._tree, self._found, record.path, record.bottom)
             yield Finding(Kind.FH_MALFORMED, record.path, mend)
-        elif record.bottom is not None:
+        elif record.bottom is not None and xattrs.SHARES not in record.attributes:
             mend = partial(repair.enter_dir, self._tree, record, record.bottom)
             yield Finding(Kind.DIRECTORY_NOT_ADOPTED, record.path, mend)
 

@@ -41,6 +41,7 @@ _NAMES: Final = (
     xattrs.UPPER,
     xattrs.PATH,
     xattrs.LOWER,
+    xattrs.SHARES,
 )
 Attributes = Mapping[bytes, bytes]
 Stack = tuple[LowerDir, ...]

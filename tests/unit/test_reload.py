@@ -320,6 +320,24 @@ def free_port() -> int:
         return port
 
 
+def test_whatever_the_file_is_the_server_goes_on(tmp_path: Path, exports: list[Export]) -> None:
+    configured = Configured(tmp_path, exports[:1], listen=[f"127.0.0.1:{free_port()}"], workers=2)
+    good, odd = configured.file.read_text().replace("127.0.0.1", "HOST"), "z = " + "[" * 100_000
+    try:
+        for host in ("127..0.1", "a" * 64, "é..x", "192.0.2.1"):
+            configured.file.write_text(good.replace("HOST", host))
+            configured.reload("all stays as it was")
+        for line in ("workers = " + "1" * 5000, odd):
+            configured.file.write_text(good.replace("workers = 2", line))
+            configured.reload("all stays as it was")
+        configured.file.unlink()
+        os.mkfifo(configured.file)
+        configured.reload("not a regular file")
+        configured.server.stop()
+    finally:
+        configured.server.kill()
+
+
 def test_listening_changes(tmp_path: Path, exports: list[Export]) -> None:
     first, second = (f"127.0.0.1:{free_port()}" for _ in range(2))
     port = int(first.split(":")[1])
