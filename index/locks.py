@@ -31,10 +31,19 @@ def hold(directory: Fd, patience: float = _DYING_SECONDS) -> None:
 
     Raises EBUSY when another server has it, and still has it after `patience` seconds.
     """
+    _take(directory, fcntl.LOCK_EX, patience)
+
+
+def hold_shared(directory: Fd, patience: float = _DYING_SECONDS) -> None:
+    """Keep a directory from those that want it for themselves; raises EBUSY as `hold`."""
+    _take(directory, fcntl.LOCK_SH, patience)
+
+
+def _take(directory: Fd, how: int, patience: float) -> None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(directory, how | fcntl.LOCK_NB)
         except BlockingIOError as problem:
             if time.monotonic() > deadline:
                 raise OSError(errno.EBUSY, os.strerror(errno.EBUSY)) from problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from index.fd import Fd, open_name
@@ -17,6 +17,11 @@ RENAME_EXCHANGE: Final = 2
 RENAME_WHITEOUT: Final = 4
 
 _OPEN_TREE: Final = 428  # the same number on every architecture, as all calls since Linux 5.0
+_FSOPEN: Final = 430
+_FSCONFIG: Final = 431
+_FSOPEN_CLOEXEC: Final = 1
+_FSCONFIG_SET_STRING: Final = 1
+_FSCONFIG_CMD_CREATE: Final = 6
 _MOUNT_SETATTR: Final = 442
 _OPEN_TREE_CLONE: Final = 1
 _MOUNT_ATTR_RDONLY: Final = 1
@@ -125,6 +130,15 @@ def clone_mount(path: bytes, *, read_only: bool) -> Fd:
     size = ctypes.sizeof(attributes)
     _check(_libc.syscall(_MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH, ctypes.byref(attributes), size))
     return Fd(os.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=tree))
+
+
+def create_filesystem(kind: bytes, options: Mapping[bytes, bytes]) -> None:
+    """Have the kernel make a superblock with these options, and let go of it at once."""
+    context = Fd(_check(_libc.syscall(_FSOPEN, ctypes.c_char_p(kind), _FSOPEN_CLOEXEC)))
+    for option, value in options.items():
+        words = ctypes.c_char_p(option), ctypes.c_char_p(value)
+        _check(_libc.syscall(_FSCONFIG, context, _FSCONFIG_SET_STRING, *words, 0))
+    _check(_libc.syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0))
 
 
 def filesystem_magic(fd: Fd) -> int:

@@ -11,6 +11,7 @@ from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.options import Refusal
 from overlay.config import ConfigError
+from overlay.overlap import check_exports
 from overlay.per_client import is_per_client, prepare
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ def _check(options: argparse.Namespace) -> int:
         listeners.check((config.metrics,), "--metrics")
     for export in config.exports:
         _check_directories(options.config, export)
+    try:
+        check_exports([(export.path, export.layers) for export in config.exports])
+    except ConfigError as problem:
+        raise Refusal(f"{options.config}: {problem}") from problem
     print(f"{options.config} is in order; exports: {len(config.exports)}")
     return 0
 

@@ -20,8 +20,8 @@ from nfsd.lock_options import GRACE_MAX, LOCKS, PORT_MAX, LockConfig
 from nfsd.mount_path import components
 from nfsd.settings import EXPORT, SERVER
 from nfsd.size import SizeError, size_of
-from overlay.config import OverlayConfig
-from overlay.per_client import PLACEHOLDER, is_per_client
+from overlay.config import PLACEHOLDER, OverlayConfig
+from overlay.per_client import is_per_client
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 # How clients learn our ports: from the machine's rpcbind, from us on port 111, or not at all.

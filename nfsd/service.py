@@ -36,7 +36,7 @@ from nfsd.scrape import Scrape
 from nfsd.tally import Tally
 from nfsd.workers import SLOTS, WORKERS_MAX, Workers
 from nfsd.xdr.rpcbind import RPCBPROG
-from overlay import per_client
+from overlay import overlap, per_client
 from overlay.cache import Room
 from overlay.caches import Caches
 from overlay.config import ConfigError
@@ -96,6 +96,7 @@ class Service:
         self.listeners, self._reach = self._listen(config, {}, NOTHING)
         try:
             self.locking.listen(host for host, _ in bound_to(self.listeners))
+            _check_apart(config)
             self._opened = self._open(config.exports)
         except BaseException:
             close_others(self.listeners, {})
@@ -110,6 +111,7 @@ class Service:
         Only where an upper layer or workdir goes from one export to another, or gets
         other lower layers, do clients wait until all that is under way is done.
         """
+        _check_apart(config)
         listeners, reached = self._listen(config, self.listeners, self._reach)
         try:
             self._change_exports(config.exports)
@@ -132,8 +134,7 @@ class Service:
                 new.append(config)
             else:
                 gone.remove(known)
-        held = frozenset[bytes]().union(*(each.config.layers.own for each in gone))
-        if any(config.layers.own & held for config in new):
+        if any(_clash(config, each.config) for config in new for each in gone):
             self._exchange(gone, new)
         else:
             self._opened += self._open(new)
@@ -300,6 +301,16 @@ class Service:
                 overlay.died(pid)
         if self._replays is not None:
             self._replays.died(slot)
+
+
+def _check_apart(config: Config) -> None:
+    """Have no directory of an export lie where another writes; raises ConfigError."""
+    overlap.check_exports([(export.path, export.layers) for export in config.exports])
+
+
+def _clash(new: ExportConfig, gone: ExportConfig) -> bool:
+    """Whether the overlay of one cannot be opened before that of the other is closed."""
+    return bool(new.layers.own & gone.layers.own) or overlap.clash(new.layers, gone.layers)
 
 
 def _is_of(config: ExportConfig) -> tuple[object, ...]:

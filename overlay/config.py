@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Final
+
+PLACEHOLDER: Final = b"{client}"  # in upperdir and workdir: a name of each client's own
 
 
 class ConfigError(Exception):

@@ -33,9 +33,12 @@ from index.syscalls import (
     keep_capabilities,
 )
 from index.workdir import Workdir
+from overlay import umask
 from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
+from overlay.in_use import is_mounted, share_lower
 from overlay.moved import mend_copied
+from overlay.overlap import check_layers
 from overlay.progress import Progress, silent
 from overlay.state_directory import check_workdir, open_private, state_directory
 from overlay.tree import Layers, Tree
@@ -70,6 +73,23 @@ def open_tree(
     how to mend it.
     """
     prepare_process()
+    try:
+        tree, copied, changed = _opened_tree(config, caches or Caches(), mend=mend)
+    except BaseException:
+        umask.restore()
+        raise
+    # Nothing is known of data-only layers but paths, which stay.
+    if copied:
+        _mend(tree, copied, progress)
+    if changed is not None:
+        save_record(tree.workdir, changed)
+    return tree
+
+
+def _opened_tree(
+    config: OverlayConfig, caches: Caches, *, mend: bool
+) -> tuple[Tree, Mapping[Layer, tuple[int, ...]], Record | None]:
+    """The tree; the layers that were copied, and of which ones; what is to be recorded now."""
     _check_names(config)
     opened, workdir = _open_directories(config)
     first_data = len(opened) - len(config.datadirs)
@@ -88,14 +108,9 @@ def open_tree(
     top = 0 if config.upperdir is None else 1
     upper, lowers, data = layers[:top], layers[top:first_data], layers[first_data:]
     stack = Layers(upper[0] if upper else None, tuple(lowers), tuple(data), seal)
-    tree = _make_tree(config, stack, workdir, index, record, caches or Caches())
-    # Nothing is known of data-only layers but paths, which stay.
     copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
-    if copied:
-        _mend(tree, copied, progress)
-    if record != known:
-        save_record(workdir, record)
-    return tree
+    tree = _make_tree(config, stack, workdir, index, record, caches)
+    return tree, copied, None if record == known else record
 
 
 def _check_names(config: OverlayConfig) -> None:
@@ -109,6 +124,7 @@ def _check_names(config: OverlayConfig) -> None:
 
 def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
     """The layers from the upper down, and the work directory, for this process alone."""
+    check_layers(config)
     opened = []
     if config.upperdir is not None and config.workdir is not None:
         top, work = _open_upper(config.upperdir, config.workdir)
@@ -128,7 +144,7 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
 def prepare_process() -> None:
     """Set this process up to serve overlays, before it has threads; raises ConfigError."""
     take_rights()
-    os.umask(0)  # the client has applied its own
+    umask.clear()
 
 
 def _make_tree(
@@ -187,6 +203,7 @@ def _clone(option: str, path: bytes, *, read_only: bool) -> Fd:
 def _open_lower(path: bytes) -> Opened:
     real = _real("lower layer", path)
     root = _clone("lower layer", real, read_only=True)
+    share_lower(root, real)
     return Opened(root, real, has_handles=_has_handles(root))
 
 
@@ -209,8 +226,6 @@ def _has_handles(root: Fd) -> bool:
 def _open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
     """Both directories below one private mount, so that names can be linked across."""
     upper, work = _real("--upperdir", upperdir), _real("--workdir", workdir)
-    if os.path.commonpath([upper, work]) in (upper, work):
-        raise ConfigError("--upperdir and --workdir must not lie one in the other")
     common = os.path.commonpath([upper, work])
     mount = _clone("--upperdir", common, read_only=False)
     names = os.path.relpath(upper, common), os.path.relpath(work, common)
@@ -267,8 +282,9 @@ def _check_upper(upper: Opened, workdir: Workdir) -> None:
         if problem.errno != errno.EBUSY:
             raise
         raise ConfigError(f"{where} is in use by another server: stop that one first") from problem
-    if _kernel_mounts(upper.path):
-        raise ConfigError(f"{where} is mounted by the kernel's overlayfs: unmount it first")
+    for fd, name in ((upper.root, where), (workdir.root, "the workdir")):
+        if is_mounted(fd):
+            raise ConfigError(f"{name} is mounted by the kernel's overlayfs: unmount it first")
     try:
         xattrs.put(workdir.staging, xattrs.OPAQUE, b"n")
         xattrs.drop(workdir.staging, xattrs.OPAQUE)
@@ -282,12 +298,3 @@ def _check_upper(upper: Opened, workdir: Workdir) -> None:
             f"{where}: its filesystem keeps no trusted.* extended attributes "
             f"({problem.strerror}); use ext4, xfs, btrfs or tmpfs"
         ) from problem
-
-
-def _kernel_mounts(upper: bytes) -> bool:
-    """Whether an overlay mount that this process sees has the upper directory."""
-    with open("/proc/self/mountinfo", "rb") as mounts:
-        return any(
-            b" - overlay " in line and b"upperdir=" + upper in line.rstrip().split(b",")
-            for line in mounts
-        )

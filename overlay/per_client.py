@@ -27,16 +27,17 @@ from index.locks import hold
 from index.removing import remove_tree
 from index.signing import signing
 from index.workdir import Workdir
+from overlay import umask
 from overlay.caches import Caches
-from overlay.config import ConfigError, OverlayConfig
+from overlay.config import PLACEHOLDER, ConfigError, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
 from overlay.opening import prepare_process
+from overlay.overlap import check_layers
 from overlay.state_directory import state_directory
 from overlay.transfer import copy_metadata
 from overlay.verifier import boot_id
 
-PLACEHOLDER: Final = b"{client}"
 LAST_USE: Final = b"last-use"  # in the work directory's identity/: its mtime says it
 _MAKING: Final = b".making"
 _REMOVING: Final = b".removing"
@@ -86,6 +87,8 @@ def prepare(config: OverlayConfig) -> None:
     for lower in (*config.lowerdirs, *config.datadirs):
         if not os.path.isdir(lower):
             raise ConfigError(f"lower layer {os.fsdecode(lower)} is not a directory: make it")
+    check_layers(config)
+    umask.restore()  # each that is opened clears it
 
 
 def open_state(config: OverlayConfig, name: bytes) -> Fd:

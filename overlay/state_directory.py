@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import stat
 from typing import Final
 
-from index.fd import Fd, components, open_at, open_dir, open_path
+from index.fd import DIR_FLAGS, Fd, components, open_at, open_dir, open_path
 from overlay.config import ConfigError
 
 # Where an export without an upper layer keeps its key and its layers' ids.
 STATE_DIRECTORY: Final = b"/var/lib/overlay-nfsd"
 KEY: Final = b"key"
+_LOGGER: Final = logging.getLogger("overlay-nfsd.start")
 _LINKS_MAX: Final = 40  # symbolic links in a path, as the kernel has it
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -31,16 +33,23 @@ def state_directory(path: bytes) -> Fd:
     Raises ConfigError if it cannot be made, or if others may change what is in it.
     """
     bottom = os.path.realpath(path)
-    base = os.fsencode(os.environ.get("STATE_DIRECTORY", "")) or STATE_DIRECTORY
+    base = state_base()
     name = hashlib.blake2b(bottom, digest_size=8).hexdigest().encode()
     cure = "set STATE_DIRECTORY to a directory that root alone can write to"
     try:
+        if base == STATE_DIRECTORY:
+            _close_left_open(base)
         return open_private(os.path.join(base, name), cure, make=True)
     except OSError as problem:
         raise ConfigError(
             f"cannot make {os.fsdecode(os.path.join(base, name))}, where the server keeps its own: "
             f"{problem.strerror}; set STATE_DIRECTORY to a directory that can be written"
         ) from problem
+
+
+def state_base() -> bytes:
+    """The directory that holds them all."""
+    return os.fsencode(os.environ.get("STATE_DIRECTORY", "")) or STATE_DIRECTORY
 
 
 def open_private(path: bytes, cure: str, *, make: bool = False) -> Fd:
@@ -104,6 +113,18 @@ def _check_key(identity: Fd, where: str) -> None:
             "nobody else may read: remove it, which makes all handles void, or, if nobody "
             "can have read it, run overlay-nfsd check --repair"
         )
+
+
+def _close_left_open(base: bytes) -> None:
+    """Close the directory that earlier versions made for everybody, if nobody has been there."""
+    try:
+        fd = Fd(os.open(base, DIR_FLAGS))
+    except (FileNotFoundError, NotADirectoryError):
+        return  # a symbolic link is followed with more care
+    found = [os.fstat(fd), *(os.lstat(os.path.join(base, name)) for name in os.listdir(base))]
+    if found[0].st_mode & _OTHERS_WRITE and all(st.st_uid in _owners() for st in found):
+        os.chmod(fd, 0o700)  # what is planted after the look is not ours, and refused
+        _LOGGER.warning("%s could be written to by others: closed", os.fsdecode(base))
 
 
 def _make(directory: Fd, name: bytes) -> None:

@@ -28,6 +28,7 @@ from index.paths import short_path
 from index.seal import Seal
 from index.syscalls import EXT4_MAGIC, TMPFS_MAGIC, XFS_MAGIC, filesystem_magic, syncfs
 from index.workdir import Workdir
+from overlay import umask
 from overlay.attributes import Attributes
 from overlay.cache import Room
 from overlay.caches import Caches, Known
@@ -142,7 +143,10 @@ class Tree:
         self.finish()
         if self.layers.upper is not None:
             let_go(self.layers.upper.root)
+        for layer in (*self.layers.lowers, *self.layers.data):
+            let_go(layer.root)
         let_go(self.workdir.root)
+        umask.restore()
 
     def _root_of(self, layer: Layer) -> LowerDir:
         opaque = self.kernel.get(layer.root, xattrs.OPAQUE)

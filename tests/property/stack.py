@@ -27,7 +27,7 @@ class Stack:
             place / "work",
         )
         for directory in (place, *stack.lowers, stack.upper, stack.work):
-            directory.mkdir()
+            directory.mkdir(0o755)  # whatever the umask is now
         return stack
 
     @property

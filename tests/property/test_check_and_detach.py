@@ -42,7 +42,7 @@ _NEWS = {Kind.HIDDEN}
 @given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24))
 def test_short_sequences(ext4: Path, stack: tuple[Layer, ...], todo: list[Step]) -> None:
     place = ext4 / f"check{next(_counter)}"
-    place.mkdir()
+    place.mkdir(0o755)
     try:
         for number, layer in enumerate(stack):
             note(f"lower {number}: {layer}")

@@ -40,7 +40,7 @@ def _run(
     copies: bool = False,
 ) -> None:
     place = disk / f"sequence{next(_counter)}"
-    place.mkdir()
+    place.mkdir(0o755)
     try:
         for number, layer in enumerate(stack):
             note(f"lower {number}: {layer}")

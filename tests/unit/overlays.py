@@ -54,7 +54,7 @@ def make_dirs(place: Path) -> Dirs:
     dirs = Dirs(place)
     os.umask(0o022)  # a workdir that others may write to is refused
     for path in (dirs.lower, dirs.upper, dirs.work):
-        path.mkdir()
+        path.mkdir(0o755)
     for name in ("d", "d/sub", "e", "gone", "gone/in", "opened"):
         (dirs.lower / name).mkdir()
     for name in ("a", "b", "c", "d/f", "d/sub/g", "e/h", "gone/x", "gone/in/y", "opened/o"):
@@ -169,6 +169,7 @@ def mounted(dirs: Dirs, options: bytes = KERNEL_OPTIONS) -> Iterator[Path]:
     """Let the kernel mount the directories for a while."""
     target = dirs.place / "mnt"
     target.mkdir(exist_ok=True)
+    syscalls.private_mounts()  # or another namespace could be made meanwhile, and keep it
     lower, upper, work = map(os.fsencode, (dirs.lower, dirs.upper, dirs.work))
     layers = b"lowerdir=%s,upperdir=%s,workdir=%s," % (lower, upper, work)
     syscalls.mount(b"test", os.fsencode(target), b"overlay", layers + options)

@@ -116,7 +116,7 @@ def _problems(config: OverlayConfig) -> list[str]:
 @pytest.fixture
 def dirs(tmp_path: Path) -> Dirs:
     place = tmp_path / "first"
-    place.mkdir()
+    place.mkdir(0o755)
     return make_dirs(place)
 
 
@@ -203,7 +203,7 @@ def test_new_objects_have_numbers_of_their_own(
     dirs: Dirs, before: Before, what: str, tmp_path: Path
 ) -> None:
     """On the same filesystem, where the inode numbers of the old layers are used again."""
-    (tmp_path / "there").mkdir()
+    (tmp_path / "there").mkdir(0o755)
     with _opened(_moved_in_part(dirs, what, tmp_path / "there")) as tree:
         for number in range(100):
             tree.create(f"more{number}")
@@ -218,7 +218,7 @@ def test_new_objects_have_numbers_of_their_own(
 def test_what_is_removed_afterwards_is_stale(
     dirs: Dirs, before: Before, what: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "there").mkdir()
+    (tmp_path / "there").mkdir(0o755)
     config = _moved_in_part(dirs, what, tmp_path / "there")
     with _opened(config) as tree:
         for path in sorted(tree.paths()[1:], reverse=True):
@@ -262,7 +262,7 @@ def test_hard_links_that_the_copy_lost_are_made_again(
 ) -> None:
     """The index, and the names of one file, copied each by itself."""
     moved = Dirs(tmp_path / "second")
-    moved.place.mkdir()
+    moved.place.mkdir(0o755)
     _copy(dirs.lower, moved.lower)
     _copy(dirs.work, moved.work)
     copy = ["cp", "-R", "--preserve=mode,ownership,timestamps,xattr", "--"]
@@ -429,7 +429,7 @@ class TestImages:
         both = OverlayConfig(config.lowerdirs)
         squashed = tmp_path / "merged"
         target = tmp_path / "mnt"
-        target.mkdir()
+        target.mkdir(0o755)
         layers = b"lowerdir=" + b":".join(both.lowerdirs)
         syscalls.mount(b"test", os.fsencode(target), b"overlay", layers)
         try:

@@ -87,7 +87,7 @@ def user_thread() -> Iterator[ThreadPoolExecutor]:
 
 def prepared(place: Path) -> tuple[Dirs, Path]:
     """A lower layer that belongs to several users, and a local copy of it."""
-    place.mkdir()
+    place.mkdir(0o755)
     dirs = make_dirs(place)
     for name, cred in (("d", ALICE), ("d/f", ALICE), ("d/sub", BOB), ("d/sub/g", BOB)):
         os.chown(dirs.lower / name, cred.uid, cred.gid)

@@ -224,8 +224,7 @@ def test_every_altered_byte_is_noticed(tree: Served) -> None:
 def test_another_export_does_not_take_the_handle(tree: Served, tmp_path: Path) -> None:
     handle = tree.node("d/f").handle
     place = tmp_path / "another"
-    place.mkdir(0o700)
-    place.chmod(0o700)
+    place.mkdir(0o755)
     with served(make_dirs(place)) as another:
         assert _errno(another, handle) == errno.EBADF
 

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from overlay import state_directory
 from overlay.config import ConfigError, OverlayConfig
 from overlay.filesystem import Overlay
 from overlay.state_directory import open_private
+from tests.property.syscalls import plain_root_rules
 from tests.unit.overlays import Dirs, make_dirs, served
 
 _EVE = 1000
@@ -38,6 +40,7 @@ def attacked(way: list[Path]) -> bool:
     if pid == 0:
         done = True
         try:
+            plain_root_rules()  # which an overlay in this process has changed
             os.setgroups([])
             os.setresgid(_EVE, _EVE, _EVE)
             os.setresuid(_EVE, _EVE, _EVE)
@@ -159,6 +162,42 @@ def test_what_others_may_have_planted_is_refused(
     state.chmod(0o777)
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
     with pytest.raises(ConfigError, match=r"state can be written to by others .* chmod go-w"):
+        Overlay.open(read_only(tmp_path))
+
+
+def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory as earlier versions made it where nobody named another."""
+    default = tmp_path / "overlay-nfsd"
+    default.mkdir()
+    default.chmod(0o777)
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setattr(state_directory, "STATE_DIRECTORY", os.fsencode(default))
+    return default
+
+
+def test_what_earlier_versions_left_open_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = earlier(tmp_path, monkeypatch)
+    (default / "of another export").mkdir()
+    Overlay.open(read_only(tmp_path)).close()
+    assert stat.S_IMODE(default.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("kind", ["directory", "link", "file"])
+def test_unless_somebody_has_been_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    default = earlier(tmp_path, monkeypatch)
+    planted = default / "planted"
+    if kind == "directory":
+        planted.mkdir()
+    elif kind == "link":
+        planted.symlink_to("/tmp")
+    else:
+        planted.touch()
+    os.chown(planted, _EVE, _EVE, follow_symlinks=False)
+    with pytest.raises(ConfigError, match="can be written to by others"):
         Overlay.open(read_only(tmp_path))
 
 
