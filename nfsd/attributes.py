@@ -26,6 +26,7 @@ from overlay.node import Node
 
 SECOND: Final = 1_000_000_000  # in nanoseconds
 _PACK_HAD: Final = struct.Struct(">IQ5I").pack  # a pre_op_attr, and that a post_op_attr follows
+_NOT_HAD: Final = struct.pack(">II", 0, 1)  # the same where that is not known
 _U32: Final = 0xFFFFFFFF
 # ftype3 by the file type bits of a mode: FIFO, CHR, DIR, BLK, REG, LNK, SOCK.
 _FTYPE3: Final = (0, 7, 4, 0, 2, 0, 3, 0, 1, 0, 5, 0, 6, 0, 0, 0)
@@ -94,6 +95,8 @@ def failed_wcc(exports: Exports, caller: Caller, handle: bytes) -> wcc_data:
 def wcc_of(change: Change, fsid: int) -> bytes:
     """Packed wcc_data of a change the overlay made (RFC 1813 section 2.6)."""
     before = change.before
+    if before is None:
+        return _NOT_HAD + pack_attributes(change.after, fsid)
     had = _PACK_HAD(
         1,
         before.size,

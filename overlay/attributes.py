@@ -117,11 +117,14 @@ class Changes:
 
 @dataclass(slots=True, init=False)
 class Change:
-    """Attributes of an object just before and just after one operation on it."""
+    """Attributes of an object just before and just after one operation on it.
 
-    before: Final[Attributes]
+    `before` is None where others changed it at the same time.
+    """
+
+    before: Final[Attributes | None]
     after: Final[Attributes]
 
-    def __init__(self, before: Attributes, after: Attributes) -> None:
+    def __init__(self, before: Attributes | None, after: Attributes) -> None:
         self.before = before
         self.after = after

@@ -25,6 +25,7 @@ from overlay.node import FileNode, Node
 from overlay.page_cache import resident
 from overlay.protection import require_changeable
 from overlay.setattr import mode_after_write
+from overlay.sole import Sole
 from overlay.tree import Tree
 
 Buffer = bytes | bytearray | memoryview
@@ -119,7 +120,7 @@ def write(
     Raises EFBIG beyond what a file can hold, ENOSPC or EDQUOT when full.
     """
     file = regular(node)
-    before = permission.require_data(tree, file, cred, permission.WRITE)
+    permission.require_data(tree, file, cred, permission.WRITE)
     require_changeable(tree, file)
     if offset + len(data) > _MAX_OFFSET:
         raise error(errno.EFBIG)
@@ -127,17 +128,16 @@ def write(
     if stable is not Stable.UNSTABLE:
         may_block()
     fd = file.writer()
-    mode = mode_after_write(before, cred)
-    if mode is not None:
-        os.fchmod(fd, mode)
-    try:
+    with Sole(tree, file) as sole:
+        mode = mode_after_write(sole.before, cred)
+        if mode is not None:
+            os.fchmod(fd, mode)
         with tree.reserve.left_by(cred):
             _write(fd, memoryview(data), offset)
-    finally:
-        tree.changed_attributes(file.fileid)
+        change = sole.change()
     if stable is not Stable.UNSTABLE:
         sync(tree, fd)
-    return Change(before, tree.attributes(file))
+    return change
 
 
 def _write(fd: Fd, rest: memoryview, offset: int) -> None:
@@ -149,11 +149,11 @@ def _write(fd: Fd, rest: memoryview, offset: int) -> None:
 def commit(tree: Tree, node: Node) -> Change:
     """Bring what was written to a file to stable storage; returns the file's change."""
     file = regular(node)
-    before = tree.attributes(file)
     if file.is_upper and file.data is None:
         may_block()
         sync(tree, file.writer())
-    return Change(before, tree.attributes(file))
+    attributes = tree.attributes(file)
+    return Change(attributes, attributes)  # which it does not change
 
 
 def sync(tree: Tree, fd: Fd) -> None:

@@ -38,6 +38,7 @@ def join(tree: Tree, slot: int, number: int) -> None:
     generations.join(number)
     if tree.departures is not None:
         tree.departures.join(slot)
+    tree.writers.join(number)
     tree.namespace.join(number, partial(take_over, tree))
 
 

@@ -21,6 +21,7 @@ from overlay.decode import current
 from overlay.errors import error
 from overlay.node import DirNode, FileNode, Node
 from overlay.protection import require_settable
+from overlay.sole import Sole
 from overlay.tree import Tree
 
 
@@ -32,26 +33,25 @@ def setattr(
     Raises EPERM or EACCES where `cred` may not, EISDIR or EINVAL for the size
     of what has none, EROFS without an upper layer.
     """
+    is_cut = False
     if changes and not _is_ready(node, changes):
         node = current(tree, node)
         _check(tree, node, cred, changes, guard)
         guard = None  # it held; copying up changes the ctime
         if changes.size is not None and isinstance(node, FileNode):
             node = copy_up_data(tree, node, size=changes.size)
+            is_cut = True
         else:
             node = copy_up(tree, node)
     with tree.changing():
         node = current(tree, node)
-        before = _check(tree, node, cred, changes, guard)
-        if not changes:
-            return Change(before, before)
-        changes = _without_privilege(before, cred, changes)
-        try:
-            _change(node, before.mode, changes)
-        except OSError:
-            tree.changed_attributes(node.fileid)  # some of them
-            raise
-        return Change(before, tree.changed(node))
+        with Sole(tree, node) as sole:
+            before = _check(tree, node, cred, changes, guard)
+            if not changes:
+                return Change(before, before)
+            _change(node, before.mode, _without_privilege(before, cred, changes))
+            change = sole.change()
+    return Change(None, change.after) if is_cut else change
 
 
 def _change(node: Node, mode: int, changes: Changes) -> None:

@@ -40,6 +40,7 @@ from overlay.namespace import Namespace
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.reserve import Reserve
 from overlay.verifier import WriteVerifier
+from overlay.writers import Writers
 
 _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
 
@@ -114,6 +115,7 @@ class Tree:
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
+        self.writers = Writers()
         self.reserve = Reserve(self.root.real)
         self._keeps_order = filesystem_magic(self.root.real) in _ORDERED
         self.data_roots = tuple(self._root_of(layer) for layer in layers.data)
@@ -238,7 +240,7 @@ class Tree:
 
     def changed(self, node: Node) -> Attributes:
         """The same, and what they are now."""
-        return self._ask(node, self.stats.bump(node.identity.fileid))
+        return self.ask(node, self.stats.bump(node.identity.fileid))
 
     def changed_name(self, directory: DirNode, name: bytes, now: Node | None) -> None:
         """A name in a directory is another object's now, or nobody's; `changed_listing` follows."""
@@ -249,7 +251,7 @@ class Tree:
     def changed_listing(self, directory: DirNode) -> Attributes:
         """What a directory's listing shows has changed; returns its attributes now."""
         generation = self.stats.bump_with(self.listings, directory.identity.fileid)
-        return self._ask(directory, generation)
+        return self.ask(directory, generation)
 
     def forget_facts(self) -> None:
         """Nothing that any process has learnt so far counts any more."""
@@ -352,9 +354,9 @@ class Tree:
         kept = node.kept
         if kept is not None and kept[0] == generation:
             return kept[1]
-        return self._ask(node, generation)
+        return self.ask(node, generation)
 
-    def _ask(self, node: Node, generation: int) -> Attributes:
+    def ask(self, node: Node, generation: int) -> Attributes:
         """What fstat(2) says, to be kept while the counter stands so."""
         attributes = node.attributes(os.fstat(node.real))
         if attributes.nlink <= 0:

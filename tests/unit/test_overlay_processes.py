@@ -34,6 +34,7 @@ from overlay import (
 from overlay.attributes import Changes
 from overlay.credentials import ROOT
 from overlay.errors import WouldBlock
+from overlay.sole import Sole
 from overlay.tree import Tree
 from tests.compiled import only_interpreted
 from tests.unit.overlays import Dirs, Served, make_dirs, served
@@ -583,7 +584,7 @@ def test_what_a_dead_process_removed_is_open_nowhere(dirs: Dirs, gate: Gates) ->
 
 
 def test_what_a_dead_process_wrote_is_seen(dirs: Dirs, gate: Gates) -> None:
-    stop = gate(Tree, "changed_attributes")
+    stop = gate(Sole, "change")
     with processes(dirs) as (overlay, (one, other)):
         one(Served.write, "a", "first")
         size = other(size_of, "a")

@@ -1,0 +1,49 @@
+"""A change of an object's attributes, with what they were just before (RFC 1813 section 2.6).
+
+A client that is told what was before takes all that is new for its own work, and keeps
+what it has cached.  Data is written under no lock, so what was before is told only where
+nobody else changed the object from before that was read until what is after was.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from overlay.attributes import Attributes, Change
+from overlay.node import Node
+from overlay.tree import Tree
+
+
+class Sole:
+    """To be entered before the attributes are read that count as those before."""
+
+    __slots__ = ("_node", "_place", "_stood", "_tree", "before")
+
+    def __init__(self, tree: Tree, node: Node) -> None:
+        self._tree: Final = tree
+        self._node: Final = node
+
+    def __enter__(self) -> Sole:
+        number = self._node.fileid
+        self._place = self._tree.writers.enter(number)
+        try:
+            self._stood = self._tree.stats.of(number)
+            self.before: Attributes = self._tree.attributes(self._node)
+        except BaseException:
+            self._tree.writers.leave(self._place)
+            raise
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._tree.changed_attributes(self._node.fileid)  # some of them, perhaps
+        self._tree.writers.leave(self._place)
+
+    def change(self) -> Change:
+        """What came of it, when it was made."""
+        tree, number = self._tree, self._node.fileid
+        was_sole = tree.stats.of(number) == self._stood
+        stands = tree.stats.bump(number)
+        after = tree.ask(self._node, stands)
+        is_sole = tree.stats.of(number) == stands and tree.writers.is_alone(number)
+        return Change(self.before if was_sole and is_sole else None, after)

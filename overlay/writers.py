@@ -1,0 +1,60 @@
+"""Which objects are being changed, by whichever process: a word for each, in shared memory.
+
+It excludes nobody.  Who has made a change asks whether he was alone (overlay.sole).
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from typing import Final
+
+_PROCESSES: Final = 256  # whose places are told apart
+_PLACES: Final = 8  # of one process
+_WORD: Final = 8  # bytes
+_ANY: Final = (1 << 64) - 1  # of a process that has no place left: it may be at any object
+_ANY_BYTES: Final = _ANY.to_bytes(_WORD, sys.byteorder)
+_HEAD: Final = 1  # words: how many processes' places are in use
+
+
+class Writers:
+    """The objects that are being changed, by their numbers, by all processes of one overlay."""
+
+    def __init__(self) -> None:
+        words = _HEAD + _PROCESSES * _PLACES
+        self._map: Final = mmap.mmap(-1, words * _WORD)
+        self._words: Final = memoryview(self._map).cast("Q")
+        self._crowd = 0  # changes of this process without a place of their own
+        self.join(0)
+
+    def join(self, process: int) -> None:
+        """Be the process of this number, which is another for each ever forked."""
+        place = process % _PROCESSES
+        self._first = _HEAD + place * _PLACES
+        for each in range(self._first, self._first + _PLACES):
+            self._words[each] = 0
+        self._words[0] = max(self._words[0], place + 1)
+
+    def enter(self, number: int) -> int:
+        """Say that an object is being changed; returns the place to `leave`."""
+        for place in range(self._first, self._first + _PLACES - 1):
+            if not self._words[place]:
+                self._words[place] = number
+                return place
+        self._crowd += 1
+        place = self._first + _PLACES - 1
+        self._words[place] = _ANY
+        return place
+
+    def leave(self, place: int) -> None:
+        """Say that it is done."""
+        if place == self._first + _PLACES - 1:
+            self._crowd -= 1
+            if self._crowd:
+                return
+        self._words[place] = 0
+
+    def is_alone(self, number: int) -> bool:
+        """Whether the caller, who has entered, is the only one at an object."""
+        used = self._map[_WORD : (_HEAD + self._words[0] * _PLACES) * _WORD]
+        return used.count(number.to_bytes(_WORD, sys.byteorder)) == 1 and _ANY_BYTES not in used
