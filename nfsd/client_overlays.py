@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 
 from nfsd.log import LOGGER, ONCE
@@ -156,11 +155,3 @@ class ClientOverlays:
         """Those that are open."""
         for each in list(self._open.values()):
             yield each.overlay
-
-
-def is_client(name: str) -> bool:
-    """Whether this is how the address of a client is written in a directory's name."""
-    try:
-        return str(ip_address(name)) == name
-    except ValueError:
-        return False

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from nfsd import descriptors
-from nfsd.client_overlays import is_client
 from nfsd.config_command import add_config_option
 from nfsd.config_file import ExportConfig, load
 from nfsd.options import Refusal
@@ -86,7 +85,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _usage(exports: list[ExportConfig]) -> Iterator[tuple[str, Usage]]:
     for export in exports:
-        names = filter(is_client, per_client.clients(export.layers))
+        names = per_client.clients(export.layers)
         for name in sorted(names, key=lambda name: (":" in name, int(ip_address(name)))):
             yield os.fsdecode(export.path), per_client.usage(export.layers, name)
 

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Final
 
 from index.fd import DIR_FLAGS, Fd, open_dir, open_path
@@ -102,14 +103,22 @@ def epoch() -> bytes:
     return hashlib.blake2b(boot_id(), digest_size=8).digest()
 
 
+def is_client(name: str) -> bool:
+    """Return whether this is how the address of a client is written in a directory's name."""
+    try:
+        return str(ip_address(name)) == name
+    except ValueError:
+        return False
+
+
 def clients(config: OverlayConfig) -> list[str]:
-    """Whatever stands for `{client}` in the upper directories that are there."""
+    """Return the clients that have an upper directory; whatever else is beside them is none."""
     base, (before, after), rest = _split(config)
     found = []
     with contextlib.suppress(FileNotFoundError):
         for name in map(os.fsencode, os.listdir(base or b"/")):
             middle = name[len(before) : len(name) - len(after)]
-            if name != before + middle + after or not middle:
+            if name != before + middle + after or not is_client(os.fsdecode(middle)):
                 continue
             if os.path.isdir(os.path.join(base, name, rest) if rest else base + b"/" + name):
                 found.append(os.fsdecode(middle))

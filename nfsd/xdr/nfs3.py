@@ -1788,8 +1788,6 @@ def unpack_MKNOD3args(buffer: Buffer, at: int) -> tuple[MKNOD3args, int]:
     at += (where_name_length + 3) & -4
     (what_type,) = U_I(buffer, at)
     at += 4
-    if what_type not in FTYPE3_VALUES:
-        raise XdrError(f"ftype3 of {what_type}")
     if what_type in (4, 3):
         what_device_dev_attributes, at = unpack_sattr3(buffer, at)
         (what_device_spec_specdata1, what_device_spec_specdata2) = U_2I(buffer, at)

@@ -12,7 +12,7 @@ import pytest
 
 from nfsd import descriptors
 from nfsd.balance import Balance
-from nfsd.client_overlays import IDLE_SECONDS, ClientOverlays, is_client
+from nfsd.client_overlays import IDLE_SECONDS, ClientOverlays
 from overlay import per_client
 from overlay.attributes import Changes
 from overlay.blocking import allow_blocking, forbid_blocking
@@ -120,13 +120,16 @@ def test_the_event_loop_does_not_wait_for_it(layers: OverlayConfig) -> None:
 
 
 def test_a_client_is_made_once_and_not_beyond_the_limit(layers: OverlayConfig) -> None:
-    assert per_client.make(layers, "a", 2)
-    assert not per_client.make(layers, "a", 2)
-    assert per_client.make(layers, "b", 2)
+    first, second = "10.0.0.1", "10.0.0.2"
+    assert per_client.make(layers, first, 2)
+    assert not per_client.make(layers, first, 2)
+    for stray in ("lost+found", "10.0.0.01", "old.10.0.0.1"):  # count for nobody
+        assert per_client.make(layers, stray, 2)
+    assert per_client.make(layers, second, 2)
     with pytest.raises(OSError, match=os.strerror(errno.EUSERS)):
-        per_client.make(layers, "c", 2)
-    assert not per_client.make(layers, "b", 1)
-    assert per_client.clients(layers) == ["a", "b"]
+        per_client.make(layers, "10.0.0.3", 2)
+    assert not per_client.make(layers, second, 1)
+    assert per_client.clients(layers) == [first, second]
 
 
 class Killed(BaseException):
@@ -226,8 +229,10 @@ def test_deep_trees_are_counted_and_removed(layers: OverlayConfig) -> None:
 
 
 def test_what_a_directory_is_called_for_a_client() -> None:
-    assert all(map(is_client, ("10.0.0.1", "::1", "2001:db8::5")))
-    assert not any(map(is_client, ("10.0.0.01", "::0001", "2001:DB8::5", "a", "", "10.0.0.1.old")))
+    assert all(map(per_client.is_client, ("10.0.0.1", "::1", "2001:db8::5")))
+    assert not any(
+        map(per_client.is_client, ("10.0.0.01", "::0001", "2001:DB8::5", "a", "", "10.0.0.1.old"))
+    )
 
 
 def test_a_place_for_clients_must_be_there(layers: OverlayConfig, tmp_path: Path) -> None:
