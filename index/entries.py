@@ -4,7 +4,8 @@
 
     a hard link to the upper inode    a non-directory that was copied up
     a directory with xattrs           a directory that was copied up (`upper`, `path`), or
-                                      one that a redirect of a lower layer leads to (`lower`)
+                                      one that a redirect of a lower layer leads to (`lower`),
+                                      or a lower metacopy (`data`)
     a whiteout                        an object that had the number is gone
     nothing                           the object still is the lower inode
 
@@ -68,10 +69,10 @@ class UpperInode:
 class DirectoryEntry:
     """A directory that was copied up, or a lower object that the index must help to find.
 
-    `path` is None also where it is long.  `lower` is the directory whose redirect
-    leads to it, until it was copied up; an
-    object of a layer without file handles has nothing but its path in the layer
-    (`Index.lower_path`).
+    `path` is None also where it is long.  `lower` is the topmost of the lower
+    directories that merge with it, where a redirect among them leads to it; an object
+    of a layer without file handles has nothing but its path in the layer
+    (`Index.lower_path`), a lower metacopy where it was found (`Index.data_place`).
     """
 
     upper: RealHandle | None
@@ -221,6 +222,11 @@ class Index:
         else:
             xattrs.put(fd, xattrs.LONG_REDIRECT, self._long_paths.put(path))
 
+    def data_place(self, identity: Identity) -> bytes | None:
+        """Where a lower metacopy was found (overlay.metacopy), if that is recorded."""
+        found = self._open(identity)
+        return None if found is None else xattrs.get(found.fd, xattrs.DATA)
+
     def put_directory(
         self,
         identity: Identity,
@@ -229,6 +235,7 @@ class Index:
         path: bytes | None = None,
         redirect: bytes | None = None,
         lower: Identity | None = None,
+        data: bytes | None = None,
     ) -> None:
         """Record where the directory with this origin is, replacing what was recorded before."""
         values = {
@@ -236,6 +243,7 @@ class Index:
             xattrs.UPPER: None if upper is None else pack_real(upper),
             xattrs.PATH: noted_path(path),
             xattrs.LOWER: None if lower is None else lower.pack(),
+            xattrs.DATA: data,
         }
         name = self._workdir.new_name()
         os.mkdir(name, 0o700, dir_fd=self._workdir.staging)

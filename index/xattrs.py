@@ -35,6 +35,7 @@ SHARES: Final = PREFIX + b"shares"  # an upper directory whose lower ones are an
 LINKS: Final = PREFIX + b"links"  # of the lower inode, when they were last counted
 PATH: Final = PREFIX + b"path"
 LOWER: Final = PREFIX + b"lower"
+DATA: Final = PREFIX + b"data"
 LONG_REDIRECT: Final = PREFIX + b"redirect.long"  # a path in `paths/`, in place of `redirect`
 
 

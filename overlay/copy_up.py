@@ -32,6 +32,7 @@ from overlay.counts import Kind, copying
 from overlay.decode import resolve
 from overlay.errors import error
 from overlay.lookup import indexed_file, is_entry_of
+from overlay.metacopy import place_of
 from overlay.node import DirNode, FileNode, Node, Place, directory
 from overlay.place import find_place
 from overlay.redirect import lower_path
@@ -75,7 +76,7 @@ def copy_up_file(tree: Tree, node: FileNode) -> FileNode:
 def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> FileNode:
     """As `copy_up_file`, with the data; only so much of it as truncating to `size` leaves."""
     for _ in range(_TRIES):
-        if node.is_upper and node.data is None:
+        if node.is_upper and not node.is_metacopy:
             return node
         if node.is_upper:
             may_block()
@@ -121,13 +122,16 @@ def _copy_file(
     with tree.changing():  # or a directory on the way might be moved meanwhile
         path = None if where is None else lower_path(tree, where.parent, where.name)
     is_regular = stat.S_ISREG(node.mode)
-    # The kernel finds the data of a metacopy by path alone.
-    if not data and is_regular and tree.kernel.has_redirects and path is not None:
+    lower = None
+    if not data and is_regular and tree.kernel.has_redirects and where is not None:
+        # The kernel finds the data of a metacopy by path alone.
+        lower = _lower_file(tree, node, where)
+    if lower is not None:
         with copying(Kind.METADATA), suppress(NoRoomError):
-            _make_copy(tree, node, where, path, metacopy=True, size=size)
+            _make_copy(tree, node, where, path, data_place=place_of(lower), size=size)
             return
     with copying(Kind.DATA, _length(node.fd, size) if is_regular else 0):
-        _make_copy(tree, node, where, path, metacopy=False, size=size)
+        _make_copy(tree, node, where, path, data_place=None, size=size)
 
 
 def _length(fd: Fd, size: int | None) -> int:
@@ -142,22 +146,22 @@ def _make_copy(
     where: _Name | None,
     path: bytes | None,
     *,
-    metacopy: bool,
+    data_place: bytes | None,
     size: int | None,
 ) -> None:
-    """Make the copy that is to be called `where`; its data is at `path` in the lower layers."""
+    """Make the copy, to be called `where`; by `data_place` its data stays at `path` below."""
     name, copy = _make_aside(tree, node)
     try:
-        if metacopy:
+        if data_place is not None:
             os.truncate(copy, os.fstat(node.fd).st_size)
-        elif stat.S_ISREG(node.mode):
+        elif stat.S_ISREG(node.mode) and size != 0:
             with tree.reserve.left():
                 copy_data(node.reader(), copy, size)
-        origin = _mark_copy(tree, node, copy, path, metacopy=metacopy)
+        origin = _mark_copy(tree, node, copy, path, data_place)
         had = copy_metadata(node.fd, copy)
         if size is not None and size < had.st_size:
             os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
-        if stat.S_ISREG(node.mode) and not metacopy:
+        if stat.S_ISREG(node.mode) and data_place is None:
             with tree.copy_ups.waiting():
                 os.fsync(copy)
         _commit(tree, node, copy, origin, where, name)
@@ -168,7 +172,7 @@ def _make_copy(
 
 
 def _mark_copy(
-    tree: Tree, node: FileNode, copy: Fd, path: bytes | None, *, metacopy: bool
+    tree: Tree, node: FileNode, copy: Fd, path: bytes | None, data_place: bytes | None
 ) -> bytes | None:
     """Write on a copy what it is, for the index and for the kernel; returns its `origin`."""
     values = {
@@ -177,13 +181,14 @@ def _mark_copy(
         xattrs.NLINK: nlink.INITIAL,
         xattrs.LINKS: b"%d" % os.fstat(node.fd).st_nlink,
         xattrs.ORIGIN: node.layer.origin(node.fd),
-        xattrs.REDIRECT: path if metacopy else None,
-        xattrs.METACOPY: b"" if metacopy else None,
+        xattrs.REDIRECT: None if data_place is None else path,
+        xattrs.METACOPY: None if data_place is None else b"",
+        xattrs.DATA: data_place,
     }
     for key, value in values.items():
         if value is not None:
             tree.kernel.put(copy, key, value)
-    if path is not None and not metacopy:
+    if path is not None and data_place is None:
         tree.index.put_lower_path(copy, path)
     return values[xattrs.ORIGIN]
 
@@ -222,14 +227,14 @@ def _commit(
         finally:
             tree.changed_object(node.fileid)
         made = indexed_file(tree, node.identity, UpperInode(copy, os.fstat(copy)), node.place)
-        if made is not None and stat.S_ISREG(made.mode) and made.data is None:
+        if made is not None and stat.S_ISREG(made.mode) and not made.is_metacopy:
             made.opened_for_both(copy)
 
 
 def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
     """Give a metacopy its data.  Until its mark goes, the lower data is what counts."""
     node = _file(resolve(tree, handle))
-    if node.data is not None:
+    if node.is_metacopy:
         with copying(Kind.DATA, _length(node.fd, size)):
             _add_data(tree, node, size)
 
@@ -249,6 +254,7 @@ def _add_data(tree: Tree, node: FileNode, size: int | None) -> None:
         tree.sync(writer)
     with tree.changing():
         xattrs.drop(node.fd, xattrs.METACOPY)
+        xattrs.drop(node.fd, xattrs.DATA)
         tree.changed_object(node.fileid)
 
 
@@ -295,10 +301,13 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
 
 def _is_name_of(tree: Tree, node: FileNode, where: _Name) -> bool:
     """Whether the lower layers have the file under a name, in a directory that is still there."""
+    return _lower_file(tree, node, where) is not None and not _is_removed(where.parent)
+
+
+def _lower_file(tree: Tree, node: FileNode, where: _Name) -> LowerFile | None:
+    """The file as the lower layers have it under a name, if they do."""
     below = find_lower(tree, where.parent.lowers, where.name)
-    if not isinstance(below, LowerFile) or not is_same_lower(node, below):
-        return False
-    return not _is_removed(where.parent)
+    return below if isinstance(below, LowerFile) and is_same_lower(node, below) else None
 
 
 def _link_name(tree: Tree, fd: Fd, where: _Name) -> None:

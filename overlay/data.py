@@ -149,7 +149,7 @@ def _write(fd: Fd, rest: memoryview, offset: int) -> None:
 def commit(tree: Tree, node: Node) -> Change:
     """Bring what was written to a file to stable storage; returns the file's change."""
     file = regular(node)
-    if file.is_upper and file.data is None:
+    if file.is_upper and not file.is_metacopy:
         may_block()
         sync(tree, file.writer())
     attributes = tree.attributes(file)

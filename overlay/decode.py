@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from index import xattrs
-from index.entries import GONE, DirectoryEntry, UpperInode
+from index.entries import GONE, DirectoryEntry, Entry, UpperInode
 from index.fd import DIR_FLAGS, Fd, components
 from index.handles import RealHandle
 from index.identity import Identity
@@ -72,7 +72,7 @@ def _pure_upper_file(tree: Tree, identity: Identity) -> FileNode | None:
     if fd is None:
         return None
     st = os.fstat(fd)
-    node = upper_file(tree, fd, st, None) if st.st_nlink else None
+    node = upper_file(tree, fd, st, None, b"") if st.st_nlink else None
     if node is not None and node.real is fd:
         tree.learn(node, st, last)
     return node
@@ -230,38 +230,40 @@ def _walk(tree: Tree, start: DirNode, names: Iterable[bytes]) -> DirNode | None:
 
 
 class _Step(NamedTuple):
-    """A directory of a lower layer on the way down to another: its name and what it is part of.
+    """A directory of a lower layer on the way down to another.
 
     It is not kept open: a way may have more of them than a process may have descriptors.
     """
 
     name: bytes
     real: os.stat_result
-    origin: Identity  # of the merged directory that the lower layers alone would show
+    own: Identity  # of the directory itself
+    origin: Identity  # of a merged directory that it is in: of what is at the bottom below it
 
 
 def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
     """The merged directory whose stack has this directory of a lower layer.
 
-    From the nearest ancestor that is indexed, or else from the root, down by
-    names: an ancestor may have been renamed, or removed after what is below it
-    was moved away.
+    From the nearest ancestor that is known, or else from the root, down by names: an
+    ancestor may have been renamed, by the upper layer or by a lower one, or removed
+    after what is below it was moved away.
     """
     names = components(layer.path_of(fd))
     found = _below_known(tree, layer, fd, names[-1]) if len(names) > _DEEP else None
     if found is not None:
         return found
-    start, steps = _way_down(tree, layer, names)
+    steps = _way_down(tree, layer, names)
+    if steps is None:
+        return None
+    start: DirNode = tree.root
     for position in reversed(range(len(steps))):
         entry = tree.index.find(steps[position].origin)
         if entry == GONE:
             return None
-        # A note of a redirect only says that this very path leads there.
-        if isinstance(entry, DirectoryEntry) and entry.upper is not None:
-            indexed = _from_entry(tree, entry)
-            if indexed is not None:
-                start, steps = indexed, steps[position + 1 :]
-                break
+        known = _known(tree, steps[position], entry)
+        if known is not None:
+            start, steps = known, steps[position + 1 :]
+            break
     node: Node | None = start
     for step in steps:
         node = lookup(tree, node, step.name) if isinstance(node, DirNode) else None
@@ -280,34 +282,40 @@ def _below_known(tree: Tree, layer: Layer, fd: Fd, name: bytes) -> DirNode | Non
     return found if isinstance(found, DirNode) and _has(found.lowers, os.fstat(fd)) else None
 
 
-def _way_down(tree: Tree, layer: Layer, names: list[bytes]) -> tuple[DirNode | None, list[_Step]]:
-    """The steps by `names` as the lower layers alone have them, and where they start from.
+def _way_down(tree: Tree, layer: Layer, names: list[bytes]) -> list[_Step] | None:
+    """The steps by `names` in a layer; None where it has them no more.
 
-    That is the root, or the directory of a higher layer whose redirect leads to
-    one on the way; None when there is no such way any more.
+    What merges with a directory from its layer down depends on its path there alone.
     """
-    real, stack = layer.root, tree.root.lowers
-    start: DirNode = tree.root
+    roots = tree.root.lowers
+    stack = roots[[one.layer for one in roots].index(layer) :]
     steps: list[_Step] = []
     for name in names:
-        real = Fd(os.open(name, DIR_FLAGS, dir_fd=real))
-        here = os.fstat(real)
         below = find_lower(tree, stack, name)
-        if isinstance(below, LowerFile) or not _has(below, here):
-            redirected = _from_note(tree, LowerDir(layer, real))
-            if redirected is None:
-                return None, []
-            start, stack, steps = redirected, redirected.lowers, []
-        else:
-            stack = below
-            steps.append(_Step(name, here, below[-1].identity()))
-    return start, steps
+        if isinstance(below, LowerFile) or not below or below[0].layer is not layer:
+            return None
+        stack = below
+        own = stack[0].identity()
+        origin = own if len(stack) == 1 else stack[-1].identity()
+        steps.append(_Step(name, os.fstat(stack[0].fd), own, origin))
+    return steps
 
 
-def _from_note(tree: Tree, real: LowerDir) -> DirNode | None:
-    entry = tree.index.find(real.identity())
-    node = _from_entry(tree, entry) if isinstance(entry, DirectoryEntry) else None
-    return node if node is not None and _has(node.lowers, os.fstat(real.fd)) else None
+def _known(tree: Tree, step: _Step, entry: Entry | None) -> DirNode | None:
+    """The merged directory that the index leads to from one on the way."""
+    if not _is_lead(entry, step.own) and step.own != step.origin:
+        entry = tree.index.find(step.own)
+    if not isinstance(entry, DirectoryEntry) or not _is_lead(entry, step.own):
+        return None
+    node = _from_entry(tree, entry)
+    return node if node is not None and _has(node.lowers, step.real) else None
+
+
+def _is_lead(entry: Entry | None, own: Identity) -> bool:
+    """Whether an entry leads to another directory than the one that names lead to anyway."""
+    if not isinstance(entry, DirectoryEntry):
+        return False
+    return entry.upper is not None or entry.lower not in (None, own)
 
 
 def _has(stack: tuple[LowerDir, ...], st: os.stat_result) -> bool:

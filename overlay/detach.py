@@ -38,6 +38,7 @@ _OURS = (
     xattrs.SHARES,
     xattrs.LOWER,
     xattrs.LONG_REDIRECT,
+    xattrs.DATA,
 )
 
 

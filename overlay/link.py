@@ -8,7 +8,7 @@ from index.syscalls import link_fd, rename
 from overlay import nlink
 from overlay.adopt import mark_if_impure
 from overlay.attributes import Change
-from overlay.copy_up import copy_up_file
+from overlay.copy_up import copy_up_data, copy_up_file
 from overlay.copy_up_dir import copy_up_dir
 from overlay.credentials import Credentials
 from overlay.decode import resolve
@@ -25,6 +25,7 @@ from overlay.names import (
 )
 from overlay.node import DirNode, FileNode, Node
 from overlay.protection import require_changeable
+from overlay.redirect import has_redirect
 from overlay.tree import Tree
 
 
@@ -46,13 +47,20 @@ def link(tree: Tree, node: Node, parent: DirNode, name: bytes, cred: Credentials
             assert isinstance(now, FileNode)
             tree.attributes(now)  # raises ESTALE if the last name went meanwhile
             require_changeable(tree, now)
-            if parent.upper is not None and now.is_upper:
+            if parent.upper is not None and _is_ready(now):
                 _link(tree, now, parent, name)
                 tree.changed_attributes(now.fileid)
                 return renamed(tree, parent, name, before, now)
         parent = copy_up_dir(tree, parent)
-        copy_up_file(tree, now)
+        copied = copy_up_file(tree, now)
+        if not _is_ready(copied):
+            copy_up_data(tree, copied)
     raise Overtaken
+
+
+def _is_ready(node: FileNode) -> bool:
+    """Whether a further name leads to the object with all that it has, wherever that is."""
+    return node.is_upper and (not node.is_metacopy or has_redirect(node))
 
 
 def _link(tree: Tree, node: FileNode, parent: DirNode, name: bytes) -> None:

@@ -12,16 +12,23 @@ import os
 import stat
 
 from index import xattrs
-from index.entries import GONE, Entry, UpperInode
+from index.entries import GONE, DirectoryEntry, Entry, UpperInode
 from index.fd import Fd, components, is_whiteout, open_name
 from index.identity import Identity
 from index.syscalls import open_rare_name
 from overlay import nlink
-from overlay.adopt import adopt_dir, adopt_file, is_copy, mark_if_impure, own_identity
+from overlay.adopt import (
+    adopt_dir,
+    adopt_file,
+    is_copy,
+    kernel_origin,
+    mark_if_impure,
+    own_identity,
+)
 from overlay.caches import Known
 from overlay.copies import disown, is_directory_of, is_file_of, set_apart
 from overlay.generations import NEVER, last_change
-from overlay.metacopy import data_of, data_of_lower
+from overlay.metacopy import Data, data_of, data_of_lower, is_metacopy, leads_to
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.search import LowerFile, find_lower, is_opaque, redirect_of, search
 from overlay.tree import Tree
@@ -75,16 +82,22 @@ def _in_upper(tree: Tree, parent: DirNode, name: bytes, fd: Fd, st: os.stat_resu
     if stat.S_ISDIR(st.st_mode):
         node = upper_dir(tree, parent, name, fd)
     else:
-        node = upper_file(tree, fd, st, Place(parent.handle, name))
+        node = upper_file(tree, fd, st, parent, name)
     # Where nobody has come by yet: of what has an origin the directory is impure already.
     if node is not None and node.identity.is_upper and parent.upper is not None:
         mark_if_impure(tree, parent.upper, node.identity)
     return node
 
 
-def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode | None:
-    """The node of a non-directory of the upper layer; None when it has no name left."""
+def upper_file(
+    tree: Tree, fd: Fd, st: os.stat_result, parent: DirNode | None, name: bytes
+) -> FileNode | None:
+    """The node of a non-directory of the upper layer; None when it has no name left.
+
+    `parent` is None where it was opened by its handle.
+    """
     assert tree.layers.upper is not None
+    place = None if parent is None else Place(parent.handle, name)
     marks = xattrs.names(fd)
     if not marks:
         return _plain_file(tree, fd, st, place)
@@ -94,18 +107,39 @@ def upper_file(tree: Tree, fd: Fd, st: os.stat_result, place: Place | None) -> F
     if identity is not None and is_indexed and not is_file_of(tree, fd, st, identity):
         disown(tree, fd)
         identity, is_indexed = None, False
-    if identity is None:
+    if identity is None and not _is_astray(tree, fd, st, parent, name):
         identity = adopt_file(tree, fd, st)
         is_indexed = identity is not None
     if identity is None:
         identity = own_identity(tree, fd, st)
     elif is_indexed:
-        return indexed_file(tree, identity, UpperInode(fd, st), place)
+        return indexed_file(tree, identity, UpperInode(fd, st), place, parent)
     generation = tree.objects.of(identity.fileid)
-    data = _data(tree, fd, st, identity, place)
+    data = _data(tree, fd, st, identity, parent, name)
     return tree.add_file(
-        identity, generation, tree.layers.upper, fd, st.st_mode, place=place, data=data
+        identity,
+        generation,
+        tree.layers.upper,
+        fd,
+        st.st_mode,
+        place=place,
+        data=data.fd,
+        lacks_data=data.is_missing,
     )
+
+
+def _is_astray(tree: Tree, fd: Fd, st: os.stat_result, parent: DirNode | None, name: bytes) -> bool:
+    """Whether the data of a metacopy of the kernel's is another file's than its origin's.
+
+    So it is where layers were replaced by copies of them.  Then the file is on its own.
+    """
+    if parent is None or not stat.S_ISREG(st.st_mode) or not is_metacopy(tree, fd):
+        return False
+    origin = kernel_origin(tree, fd, st)
+    if origin is None or leads_to(tree, fd, parent, name, origin[0]) is not None:
+        return False
+    xattrs.put(fd, xattrs.FH, own_identity(tree, fd, st).pack())
+    return True
 
 
 def new_file(tree: Tree, parent: Fd, fd: Fd, st: os.stat_result, place: Place | None) -> FileNode:
@@ -132,15 +166,24 @@ def new_dir(tree: Tree, parent: Fd, fd: Fd, st: os.stat_result) -> DirNode:
 
 
 def indexed_file(
-    tree: Tree, identity: Identity, inode: UpperInode, place: Place | None
+    tree: Tree,
+    identity: Identity,
+    inode: UpperInode,
+    place: Place | None,
+    way: DirNode | LowerFile | None = None,
 ) -> FileNode | None:
-    """The node of a copied-up non-directory; None when it has no name left."""
+    """The node of a copied-up non-directory; None when it has no name left.
+
+    `way`: what it was found by, as for `data_of`.
+    """
     assert tree.layers.upper is not None
     generation = tree.objects.of(identity.fileid)
     st = os.fstat(inode.fd)  # what `inode` knows may be older than the counter
     visible = nlink.count(tree, identity, inode.fd, st)
     if visible <= 0:
         return None
+    name = b"" if place is None else place.name
+    data = _data(tree, inode.fd, st, identity, way, name)
     return tree.add_file(
         identity,
         generation,
@@ -149,15 +192,21 @@ def indexed_file(
         st.st_mode,
         nlink_adjust=visible - st.st_nlink,
         place=place,
-        data=_data(tree, inode.fd, st, identity, place),
+        data=data.fd,
+        lacks_data=data.is_missing,
         was_copied=identity.is_upper,
     )
 
 
 def _data(
-    tree: Tree, fd: Fd, st: os.stat_result, identity: Identity, place: Place | None
-) -> Fd | None:
-    return data_of(tree, fd, identity, place) if stat.S_ISREG(st.st_mode) else None
+    tree: Tree,
+    fd: Fd,
+    st: os.stat_result,
+    identity: Identity,
+    way: DirNode | LowerFile | None,
+    name: bytes,
+) -> Data:
+    return data_of(tree, fd, identity, way, name) if stat.S_ISREG(st.st_mode) else Data()
 
 
 def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
@@ -212,11 +261,12 @@ def identified_file(
     if isinstance(entry, UpperInode) and is_entry_of(tree, entry, identity):
         if found.st.st_nlink > 1 and not identity.is_by_path:
             nlink.recount(tree, identity, entry.fd, found.st.st_nlink)
-        return indexed_file(tree, identity, entry, place)
+        return indexed_file(tree, identity, entry, place, found)
     if entry == GONE:
         return None
     tree.remember(identity, found.layer, found.fd)
-    data = data_of_lower(tree, found, place) if stat.S_ISREG(found.st.st_mode) else None
+    is_regular = stat.S_ISREG(found.st.st_mode)
+    data = data_of_lower(tree, found, identity, entry) if is_regular else Data()
     return tree.add_file(
         identity,
         generation,
@@ -226,7 +276,8 @@ def identified_file(
         # Known by its path, each name of an inode is an object of its own.
         nlink_adjust=1 - found.st.st_nlink if identity.is_by_path else 0,
         place=place,
-        data=data,
+        data=data.fd,
+        lacks_data=data.is_missing,
     )
 
 
@@ -257,4 +308,24 @@ def _lower_dir(
             return _in_upper(tree, parent, name, *found)
     if not tree.is_true(parent):
         generation = NEVER
+    if stack[-1].is_redirected:
+        _record_top(tree, identity, stack)
     return tree.add_dir(identity, generation, None, stack, Place(parent.handle, name))
+
+
+def _record_top(tree: Tree, identity: Identity, stack: tuple[LowerDir, ...]) -> None:
+    """Record which lower directory a redirected one is found by: names do not lead to the others.
+
+    The topmost has its visible name, in a directory that its parent is merged in.
+    """
+    top, bottom = stack[0].identity(), stack[-1]
+    if top == identity:
+        return
+    entry = tree.index.find(identity)
+    if isinstance(entry, DirectoryEntry) and entry.lower == top:
+        return
+    with tree.changing():
+        entry = tree.index.find(identity)
+        if entry is None or (isinstance(entry, DirectoryEntry) and entry.upper is None):
+            path = bottom.layer.path_of(bottom.fd)
+            tree.index.put_directory(identity, lower=top, redirect=path)

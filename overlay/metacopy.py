@@ -2,41 +2,35 @@
 
 `overlay.metacopy` marks such a file, in the upper layer or in a lower one.  Its
 data is the next lower file's, found by `overlay.redirect` or under the same
-name; that one may be a metacopy too.
+name; that one may be a metacopy too.  Where it is depends on where the file was
+found, which its handle does not say.  So before a handle is given out the place
+is recorded, unless the file itself says enough: on an upper file, and of a
+lower one in the index, as the directory of a lower layer that has the file from
+which the search goes on, and its name there.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
+from typing import NamedTuple
 
 from index import xattrs
-from index.fd import Fd, components
+from index.entries import DirectoryEntry, Entry
+from index.fd import DIR_FLAGS, Fd, components
 from index.identity import Identity
-from overlay.errors import error
-from overlay.node import DirNode, LowerDir, Place
-from overlay.search import LowerFile, redirect_of, search
+from index.layers import Layer
+from overlay.node import DirNode, LowerDir
+from overlay.search import LowerFile, redirect_of, roots_below, search
 from overlay.tree import Tree
 
 
-def data_of(tree: Tree, fd: Fd, identity: Identity, place: Place | None) -> Fd | None:
-    """The inode with the data of an upper file; None if that is its own.
+class Data(NamedTuple):
+    """Where a file's data is: in another inode, in no layer, or else in its own inode."""
 
-    Raises EIO when the layer with the data is missing.
-    """
-    if not is_metacopy(tree, fd):
-        return None
-    origin = _origin(tree, identity)
-    if origin is not None and not is_metacopy(tree, origin):
-        return origin
-    return _follow(tree, fd, tree.root.lowers, place)
-
-
-def data_of_lower(tree: Tree, found: LowerFile, place: Place | None) -> Fd | None:
-    """The inode with the data of a lower file; None if that is its own."""
-    if not is_metacopy(tree, found.fd):
-        return None
-    return _follow(tree, found.fd, _below(tree, found), place)
+    fd: Fd | None = None
+    is_missing: bool = False
 
 
 def is_metacopy(tree: Tree, fd: Fd) -> bool:
@@ -44,45 +38,208 @@ def is_metacopy(tree: Tree, fd: Fd) -> bool:
     return tree.kernel.has_redirects and xattrs.has(fd, xattrs.METACOPY)
 
 
-def _origin(tree: Tree, identity: Identity) -> Fd | None:
+def data_of_lower(tree: Tree, found: LowerFile, identity: Identity, entry: Entry | None) -> Data:
+    """Where the data of a lower file is, which has this identity and index entry.
+
+    One that was found by name is found by its handle from then on.
+    """
+    if not is_metacopy(tree, found.fd):
+        return Data()
+    there = found
+    if found.below is None or (found.st.st_nlink > 1 and isinstance(entry, DirectoryEntry)):
+        # What several names lead to has the data that the first of them was found to have.
+        there = _where_recorded(tree, found, identity) or found
+    if there is found and found.below is not None and not _says_enough(tree, found, identity):
+        _record(tree, found, identity)
+    return _searched(tree, there)
+
+
+def data_of(
+    tree: Tree,
+    fd: Fd,
+    identity: Identity,
+    way: DirNode | LowerFile | None = None,
+    name: bytes = b"",
+) -> Data:
+    """Where the data of an upper file is.
+
+    `way`: how it was found: by `name` in a directory, by its lower file, or by its handle.
+    """
+    if not is_metacopy(tree, fd):
+        return Data()
     opened = tree.open_origin(identity, os.O_PATH)
-    return None if opened is None else opened[1]
+    if opened is not None and not is_metacopy(tree, opened[1]):
+        return Data(opened[1])
+    found: LowerFile | None
+    if isinstance(way, LowerFile) and way.below is not None:
+        found = way
+    elif isinstance(way, DirNode):
+        found = _first(tree, fd, way.lowers, name)
+    else:
+        found = _recorded(tree, xattrs.get(fd, xattrs.DATA)) or _first(tree, fd, (), None)
+    mine = found if identity.is_upper else _origin_on_path(tree, found, identity)
+    if mine is None and opened is None and found is not None and _is_plausible(tree, fd, found):
+        mine = found  # the layers were copied, and nothing contradicts it
+    if mine is None:
+        return Data(is_missing=True)
+    if way is not None:
+        _record_on(fd, place_of(mine))
+    if not is_metacopy(tree, mine.fd):
+        return Data(mine.fd)
+    return _searched(tree, mine)
 
 
-def _follow(tree: Tree, fd: Fd, bases: tuple[LowerDir, ...], place: Place | None) -> Fd:
+def leads_to(
+    tree: Tree, fd: Fd, parent: DirNode, name: bytes, identity: Identity
+) -> LowerFile | None:
+    """The lower file with this identity, if an upper metacopy leads there or to one above it."""
+    return _origin_on_path(tree, _first(tree, fd, parent.lowers, name), identity)
+
+
+def place_of(found: LowerFile) -> bytes:
+    """A lower file's directory in its layer and its name there, to be recorded."""
+    assert found.parent is not None
+    assert found.below is not None
+    directory = LowerDir(found.layer, found.parent).identity().pack()
+    return bytes((len(directory),)) + directory + found.below.path[-1]
+
+
+def _searched(tree: Tree, metacopy: LowerFile) -> Data:
     """Go down from one metacopy to the next until there is data."""
     while True:
-        redirect = redirect_of(tree, fd)
+        redirect, below = _redirect_of(tree, metacopy.fd), metacopy.below
+        found: LowerFile | None = None
         if redirect is not None and redirect.startswith(b"/"):
-            found = search(tree, bases + tree.data_roots, components(redirect))
-        else:
-            found = search(tree, _same_directory(tree, bases, place), [redirect or _name(place)])
-        if not isinstance(found, LowerFile):
-            raise error(errno.EIO)
+            bases = roots_below(tree, metacopy.layer)
+            found = _regular(search(tree, bases, components(redirect)))
+            if found is None:
+                data = _in_data_layers(tree, redirect)
+                return Data(data, data is None)
+        elif below is not None:
+            path = below.path if redirect is None else [*below.path[:-1], redirect]
+            found = _regular(search(tree, below.bases, path))
+        if found is None:
+            return Data(is_missing=True)
         if not is_metacopy(tree, found.fd):
-            return found.fd
-        fd, bases = found.fd, _below(tree, found)
+            return Data(found.fd)
+        metacopy = found
 
 
-def _below(tree: Tree, found: LowerFile) -> tuple[LowerDir, ...]:
-    layers = [lower.layer for lower in tree.root.lowers]
-    if found.layer not in layers:
-        return ()
-    return tree.root.lowers[layers.index(found.layer) + 1 :]
+def _redirect_of(tree: Tree, fd: Fd) -> bytes | None:
+    try:
+        return redirect_of(tree, fd)
+    except OSError as problem:
+        if problem.errno != errno.EIO:
+            raise
+        return b"/"  # nonsense: there is nothing
 
 
-def _same_directory(
-    tree: Tree, bases: tuple[LowerDir, ...], place: Place | None
-) -> tuple[LowerDir, ...]:
-    """The directories of the layers in `bases` that the file's own directory merges."""
-    parent = None if place is None else tree.cached(place.parent)
-    if not isinstance(parent, DirNode):
-        return ()
-    layers = [base.layer for base in bases]
-    return tuple(lower for lower in parent.lowers if lower.layer in layers)
+def _regular(found: LowerFile | tuple[LowerDir, ...]) -> LowerFile | None:
+    is_file = isinstance(found, LowerFile) and stat.S_ISREG(found.st.st_mode)
+    return found if isinstance(found, LowerFile) and is_file else None
 
 
-def _name(place: Place | None) -> bytes:
-    if place is None:
-        raise error(errno.EIO)
-    return place.name
+def _in_data_layers(tree: Tree, redirect: bytes) -> Fd | None:
+    """The data at a path of a data-only layer, which has no marks of its own."""
+    for layer in tree.layers.data:
+        fd = layer.open_path(redirect, os.O_PATH)
+        if fd is not None and stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+    return None
+
+
+def _first(
+    tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...], name: bytes | None
+) -> LowerFile | None:
+    """The topmost lower file that an upper metacopy leads to, as the kernel looks for it."""
+    redirect = _redirect_of(tree, fd)
+    if redirect is not None and redirect.startswith(b"/"):
+        return _regular(search(tree, tree.root.lowers, components(redirect)))
+    wanted = redirect or name
+    return None if wanted is None else _regular(search(tree, lowers, [wanted]))
+
+
+def _origin_on_path(tree: Tree, found: LowerFile | None, identity: Identity) -> LowerFile | None:
+    """The file with this identity among those under one path; a layer above may have another."""
+    while found is not None:
+        if found.layer.identity(found.fd, found.st, is_dir=False) == identity:
+            return found
+        assert found.below is not None
+        found = _regular(search(tree, found.below.bases, found.below.path))
+    return None
+
+
+def _is_plausible(tree: Tree, fd: Fd, found: LowerFile) -> bool:
+    """Whether a lower file may be the one that an upper metacopy was made of."""
+    recorded = _unpack_place(xattrs.get(fd, xattrs.DATA))
+    if recorded is not None and recorded[0].source != found.layer.id:
+        return False
+    return found.st.st_size == os.fstat(fd).st_size
+
+
+def _says_enough(tree: Tree, found: LowerFile, identity: Identity) -> bool:
+    """Whether a lower metacopy's data is found without knowing where the file is."""
+    if identity.is_by_path:
+        return True  # that is recorded anyway (Tree.remember)
+    redirect = _redirect_of(tree, found.fd)
+    if redirect is None or not redirect.startswith(b"/"):
+        return False
+    return _only_layer(tree, found.layer)
+
+
+def _only_layer(tree: Tree, layer: Layer) -> bool:
+    return sum(one.filesystem == layer.filesystem for one in tree.layers.lowers) == 1
+
+
+def _record(tree: Tree, found: LowerFile, identity: Identity) -> None:
+    place = place_of(found)
+    if tree.index.data_place(identity) == place:
+        return
+    with tree.changing():
+        entry = tree.index.find(identity)
+        if entry is None or isinstance(entry, DirectoryEntry):
+            tree.index.put_directory(identity, data=place)
+            tree.changed_object(identity.fileid)
+
+
+def _record_on(fd: Fd, place: bytes) -> None:
+    if xattrs.get(fd, xattrs.DATA) != place:
+        xattrs.put(fd, xattrs.DATA, place)
+
+
+def _where_recorded(tree: Tree, found: LowerFile, identity: Identity) -> LowerFile | None:
+    """A lower metacopy as it is found by what is recorded of it; None if there is nothing."""
+    if identity.is_by_path:
+        path = tree.index.lower_path(identity)
+        layer = tree.layers.by_id(identity.source)
+        there = None if path is None or layer is None else _at(tree, layer, components(path))
+    else:
+        there = _recorded(tree, tree.index.data_place(identity))
+    is_it = there is not None and os.path.samestat(there.st, found.st)
+    return there if is_it else None
+
+
+def _recorded(tree: Tree, value: bytes | None) -> LowerFile | None:
+    """The lower file at a recorded place."""
+    place = _unpack_place(value)
+    opened = None if place is None else tree.open_origin(place[0], DIR_FLAGS)
+    if place is None or opened is None:
+        return None
+    layer, directory = opened
+    return _at(tree, layer, [*components(layer.path_of(directory)), place[1]])
+
+
+def _at(tree: Tree, layer: Layer, path: list[bytes]) -> LowerFile | None:
+    """The file that one layer has at a path."""
+    lowers = tree.root.lowers
+    position = [one.layer for one in lowers].index(layer) if layer in tree.layers.lowers else -1
+    found = None if position < 0 else _regular(search(tree, lowers[position:], path))
+    return found if found is not None and found.layer is layer else None
+
+
+def _unpack_place(value: bytes | None) -> tuple[Identity, bytes] | None:
+    if not value:
+        return None
+    end = 1 + value[0]
+    directory = Identity.unpack(value[1:end])
+    return None if directory is None or end >= len(value) else (directory, value[end:])

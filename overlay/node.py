@@ -28,6 +28,7 @@ class LowerDir(NamedTuple):
     layer: Layer
     fd: Fd
     xwhiteouts: bool = False  # may have whiteouts that are files with an xattr
+    is_redirected: bool = False  # a redirect of a layer above leads to it
 
     def identity(self) -> Identity:
         """The identity of a merged directory that has this one at the bottom."""
@@ -97,7 +98,16 @@ class _Object:
 class FileNode(_Object):
     """Anything but a directory: `fd` names the inode that holds the data now."""
 
-    __slots__ = ("_reader", "_writer", "data", "fd", "layer", "mode", "nlink_adjust")
+    __slots__ = (
+        "_reader",
+        "_writer",
+        "data",
+        "fd",
+        "lacks_data",
+        "layer",
+        "mode",
+        "nlink_adjust",
+    )
 
     def __init__(
         self,
@@ -111,6 +121,7 @@ class FileNode(_Object):
         mode: int,
         nlink_adjust: int,
         data: Fd | None = None,
+        lacks_data: bool = False,
         was_copied: bool = False,
     ) -> None:
         super().__init__(identity, handle, generation, place, was_copied=was_copied)
@@ -119,6 +130,7 @@ class FileNode(_Object):
         self.mode = mode  # the file type; the permission bits may have changed since
         self.nlink_adjust = nlink_adjust  # what to add to the real inode's st_nlink
         self.data = data  # the inode that has the data, where `fd` is a metacopy
+        self.lacks_data = lacks_data  # a metacopy whose data is in no layer
         self._reader: Fd | None = None
         self._writer: Fd | None = None
 
@@ -133,6 +145,11 @@ class FileNode(_Object):
     @property
     def is_upper(self) -> bool:
         return self.layer.is_upper
+
+    @property
+    def is_metacopy(self) -> bool:
+        """Whether `fd` has the metadata alone."""
+        return self.data is not None or self.lacks_data
 
     @property
     def real(self) -> Fd:
@@ -157,9 +174,11 @@ class FileNode(_Object):
         self._reader = self._writer = fd
 
     def reader(self) -> Fd:
-        """A descriptor to read a regular file's data with."""
+        """A descriptor to read a regular file's data with; raises EIO where that is missing."""
         reader = self._reader
         if reader is None:
+            if self.lacks_data:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
             fd = reopen(self.fd if self.data is None else self.data, os.O_RDONLY)
             reader = self._reader  # of another thread that was quicker: this one must stay
             if reader is None:

@@ -12,16 +12,20 @@ from __future__ import annotations
 from index import xattrs
 from index.paths import way_up
 from overlay.decode import parent_of
-from overlay.node import DirNode
+from overlay.node import DirNode, Node
 from overlay.tree import Tree
 
 
-def set_redirect(tree: Tree, node: DirNode, parent: DirNode, name: bytes) -> None:
-    """Give a merged directory of the upper layer, called `name` in `parent`, its redirect."""
-    assert node.upper is not None
-    present = xattrs.get(node.upper, xattrs.REDIRECT)
+def set_redirect(tree: Tree, node: Node, parent: DirNode, name: bytes) -> None:
+    """Give a merged directory or metacopy of the upper layer, `name` in `parent`, its redirect."""
+    present = xattrs.get(node.real, xattrs.REDIRECT)
     if present is None or not present.startswith(b"/"):
-        xattrs.put(node.upper, xattrs.REDIRECT, lower_path(tree, parent, present or name))
+        xattrs.put(node.real, xattrs.REDIRECT, lower_path(tree, parent, present or name))
+
+
+def has_redirect(node: Node) -> bool:
+    """Whether an upper object's redirect leads to its lower ones wherever it is."""
+    return (xattrs.get(node.real, xattrs.REDIRECT) or b"").startswith(b"/")
 
 
 def lower_path(tree: Tree, parent: DirNode, name: bytes) -> bytes:

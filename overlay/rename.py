@@ -147,7 +147,7 @@ def _rename(
     new: bytes,
     target: Node | None,
 ) -> None:
-    _prepare_directory(tree, node, old_dir, old, new_dir)
+    _prepare(tree, node, old_dir, old, new_dir)
     mark_if_impure(tree, upper_of(new_dir), node.identity)
     move = partial(_move, tree, old_dir, old, new_dir, new, node)
     if isinstance(target, FileNode):
@@ -185,12 +185,12 @@ def _is_above(tree: Tree, node: Node, directory: DirNode) -> bool:
     return holds(node.upper, directory.upper)
 
 
-def _prepare_directory(
-    tree: Tree, node: Node, old_dir: DirNode, old: bytes, new_dir: DirNode
-) -> None:
-    if not isinstance(node, DirNode):
-        return
-    if node.lowers:
+def _prepare(tree: Tree, node: Node, old_dir: DirNode, old: bytes, new_dir: DirNode) -> None:
+    """Have what moves say where its lower objects are, or that it has none."""
+    if isinstance(node, FileNode):
+        if node.is_metacopy:
+            set_redirect(tree, node, old_dir, old)
+    elif node.lowers:
         if not tree.kernel.has_redirects:
             raise error(errno.EXDEV)  # what a mount with userxattr says: copy it
         set_redirect(tree, node, old_dir, old)

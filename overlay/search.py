@@ -25,17 +25,43 @@ from overlay.tree import Tree
 
 
 @dataclass(slots=True, init=False)
+class Below:
+    """Where the search for a file goes on in the layers below the one that has it.
+
+    That is where the data of a metacopy is, if the file does not say otherwise itself.
+    """
+
+    bases: Final[Sequence[LowerDir]]
+    path: Final[list[bytes]]
+
+    def __init__(self, bases: Sequence[LowerDir], path: list[bytes]) -> None:
+        self.bases = bases  # written out: quicker (overlay.attributes)
+        self.path = path
+
+
+@dataclass(slots=True, init=False)
 class LowerFile:
     """A non-directory found in a lower layer."""
 
     layer: Final[Layer]
     fd: Final[Fd]
     st: Final[os.stat_result]
+    parent: Final[Fd | None]  # the layer's own directory that has it, where it was found by name
+    below: Final[Below | None]  # None: it was opened by its handle
 
-    def __init__(self, layer: Layer, fd: Fd, st: os.stat_result) -> None:
-        self.layer = layer  # written out: quicker (overlay.attributes)
+    def __init__(
+        self,
+        layer: Layer,
+        fd: Fd,
+        st: os.stat_result,
+        parent: Fd | None = None,
+        below: Below | None = None,
+    ) -> None:
+        self.layer = layer
         self.fd = fd
         self.st = st
+        self.parent = parent
+        self.below = below
 
 
 @dataclass(slots=True, init=False)
@@ -44,20 +70,26 @@ class _Step:
 
     found: Final[tuple[Fd, os.stat_result] | None]
     stop: Final[bool]
-    redirect: Final[bytes | None]
+    path: Final[list[bytes] | None]  # None: the same
+    is_absolute: Final[bool]  # a redirect was: the layers below are searched from their roots
     xwhiteouts: Final[bool]
+    parent: Final[Fd | None]
 
     def __init__(
         self,
         found: tuple[Fd, os.stat_result] | None,
         stop: bool,
-        redirect: bytes | None = None,
+        path: list[bytes] | None = None,
+        is_absolute: bool = False,
         xwhiteouts: bool = False,
+        parent: Fd | None = None,
     ) -> None:
         self.found = found
         self.stop = stop
-        self.redirect = redirect
+        self.path = path
+        self.is_absolute = is_absolute
         self.xwhiteouts = xwhiteouts
+        self.parent = parent
 
 
 def find_lower(
@@ -72,7 +104,7 @@ def search(
 ) -> LowerFile | tuple[LowerDir, ...]:
     """What lower layers have under `path` below `bases`, one directory a layer."""
     stack: list[LowerDir] = []
-    redirected: list[LowerDir] = []  # directories of the stack that redirect the search below
+    is_redirected = False
     position = 0
     while position < len(bases):
         base = bases[position]
@@ -81,19 +113,20 @@ def search(
         if step.found is not None:
             fd, st = step.found
             if not stat.S_ISDIR(st.st_mode):
-                return tuple(stack) if stack else LowerFile(base.layer, fd, st)
-            here = LowerDir(base.layer, fd, step.xwhiteouts)
-            stack.append(here)
-            for source in redirected[-1:]:
-                _note_redirect(tree, source, here)
-            if step.redirect is not None:
-                redirected.append(here)
+                if stack:
+                    break
+                below = bases[position:]
+                if step.is_absolute:
+                    below = roots_below(tree, base.layer)
+                return LowerFile(base.layer, fd, st, step.parent, Below(below, step.path or path))
+            stack.append(LowerDir(base.layer, fd, step.xwhiteouts, is_redirected))
         if step.stop:
             break
-        if step.redirect is not None:
-            path = components(step.redirect)
-            if step.redirect.startswith(b"/"):
-                bases = _roots_below(tree, base.layer)
+        if step.path is not None:
+            is_redirected = True
+            path = step.path
+            if step.is_absolute:
+                bases = roots_below(tree, base.layer)
                 position = 0
     return tuple(stack)
 
@@ -101,59 +134,51 @@ def search(
 def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes], *, is_last: bool) -> _Step:
     """Walk `path` below one directory of one layer; in all but the last it mostly leads nowhere."""
     opened = open_name if is_last else open_rare_name
-    fd, st, last = base.fd, None, base.layer is tree.layers.lowers[-1]
+    fd, st, bottom = base.fd, None, base.layer is tree.layers.lowers[-1]
     xwhiteouts = base.xwhiteouts
-    redirect: bytes | None = None
-    stop = False
+    above: list[bytes] = []  # what the layers below have in place of the names so far
+    is_redirected = is_absolute = stop = False
+    at_end = len(path) - 1
     for depth, name in enumerate(path):
         found = opened(fd, name)
         if found is None:
-            return _Step(None, stop, redirect)
+            rest = [*above, *path[depth:]] if is_redirected else None
+            return _Step(None, stop, rest, is_absolute)
+        parent = fd
         fd, st = found
         if is_whiteout(st) or (xwhiteouts and is_xattr_whiteout(tree, fd, st)):
             return _Step(None, True)
         if not stat.S_ISDIR(st.st_mode):
-            at_end = depth == len(path) - 1
-            return _Step((fd, st), True) if at_end else _Step(None, True)
-        if last:
+            if depth < at_end:
+                return _Step(None, True)
+            rest = [*above, name] if is_redirected else None
+            return _Step((fd, st), True, rest, is_absolute, parent=parent)
+        if bottom:
             continue  # nothing below to merge with
         opaque = tree.kernel.get(fd, xattrs.OPAQUE)
         xwhiteouts = opaque == b"x"
-        if opaque == b"y":
-            stop = True
-            continue
-        value = redirect_of(tree, fd)
-        if value is not None:
-            redirect = _replaced(path, depth, value)
-            # An absolute path leads out from below an opaque ancestor.
-            stop = stop and not value.startswith(b"/")
+        stop = stop or opaque == b"y"
+        redirect = None if opaque == b"y" else redirect_of(tree, fd)
+        if redirect is None:
+            above.append(name)
+        elif redirect.startswith(b"/"):
+            above = components(redirect)
+            stop = False  # an absolute path leads out from below an opaque ancestor
+            is_redirected = is_absolute = True
+        else:
+            above.append(redirect)
+            is_redirected = True
     assert st is not None
-    return _Step((fd, st), stop, redirect, xwhiteouts)
+    return _Step((fd, st), stop, above if is_redirected else None, is_absolute, xwhiteouts)
 
 
-def _replaced(path: list[bytes], depth: int, redirect: bytes) -> bytes:
-    """The path to search below, when the component at `depth` is redirected."""
-    rest = path[depth + 1 :]
-    if redirect.startswith(b"/"):
-        return b"/".join([redirect, *rest])
-    return b"/".join([*path[:depth], redirect, *rest])
-
-
-def _roots_below(tree: Tree, layer: Layer) -> tuple[LowerDir, ...]:
+def roots_below(tree: Tree, layer: Layer) -> tuple[LowerDir, ...]:
+    """The roots of the layers below one that shows names; none for a data-only layer."""
     lowers = tree.root.lowers
-    above = [lower.layer for lower in lowers].index(layer)
-    return lowers[above + 1 :]
-
-
-def _note_redirect(tree: Tree, source: LowerDir, target: LowerDir) -> None:
-    """Record which directory of a higher layer leads to `target`, so that it can be found again."""
-    identity = target.identity()
-    if tree.index.find(identity) is not None:
-        return
-    with tree.changing():
-        if tree.index.find(identity) is None:
-            path = target.layer.path_of(target.fd)
-            tree.index.put_directory(identity, lower=source.identity(), redirect=path)
+    for above, lower in enumerate(lowers, 1):
+        if lower.layer is layer:
+            return lowers[above:]
+    return ()
 
 
 def redirect_of(tree: Tree, fd: Fd) -> bytes | None:

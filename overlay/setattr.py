@@ -66,7 +66,7 @@ def _is_ready(node: Node, changes: Changes) -> bool:
     """Whether an object is in the upper layer, and its data if the size is to change."""
     if changes.size is None or isinstance(node, DirNode):
         return node.is_upper
-    return node.is_upper and node.data is None
+    return node.is_upper and not node.is_metacopy
 
 
 def _check(

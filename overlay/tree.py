@@ -180,6 +180,7 @@ class Tree:
         nlink_adjust: int = 0,
         place: Place | None = None,
         data: Fd | None = None,
+        lacks_data: bool = False,
         was_copied: bool = False,
     ) -> FileNode:
         """Make a node for a non-directory and keep it at hand."""
@@ -194,6 +195,7 @@ class Tree:
             mode=mode,
             nlink_adjust=nlink_adjust,
             data=data,
+            lacks_data=lacks_data,
             was_copied=was_copied,
         )
         self.caches.nodes.put(handle, node)

@@ -18,5 +18,6 @@ class StillIndex(Index):
         path: bytes | None = None,
         redirect: bytes | None = None,
         lower: Identity | None = None,
+        data: bytes | None = None,
     ) -> None:
         pass

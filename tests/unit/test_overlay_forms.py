@@ -1,8 +1,9 @@
 """The upper layer holds what the kernel's overlayfs would have put there, form by form.
 
 The same operation is done by us and on a kernel mount of the same layers; then the two upper
-directories are compared as they are on disk. Left out is what only the index needs (`fh`, `upper`,
-`path`, `nlink`, and `redirect` of a file that has its data), and whether a redirect is relative.
+directories are compared as they are on disk. Left out is what only the server needs (`fh`, `upper`,
+`path`, `data`, `nlink`, and `redirect` of a file that has its data), and whether a redirect is
+relative.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ ORIGIN, REDIRECT, METACOPY, *_INDEX = (
         "fh",
         "upper",
         "path",
+        "data",
         "nlink",
         "links",
         "redirect",
