@@ -30,7 +30,7 @@ from nfsd.record import RecordReader
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
 from nfsd.sources import Source
-from nfsd.tcp import socket_cookie, unacknowledged_bytes
+from nfsd.tcp import begin, socket_cookie, unacknowledged_bytes
 from nfsd.unsent import Unsent
 from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
@@ -60,14 +60,11 @@ class Connection:
         `linger` gets a socket on which nothing can be understood any more.  Nothing is
         read before `belong_to`.
         """
-        address, port = sock.getpeername()[:2]
-        local = sock.getsockname()[0]
+        (address, port), local = sock.getpeername()[:2], sock.getsockname()[0]
         self.peer = Peer(address, port, local, connection=socket_cookie(sock))
-        self._sock = sock
-        self._fd = sock.fileno()
+        self._sock, self._fd = sock, sock.fileno()
         self._receive = sock.recv_into
-        self._dispatcher = dispatcher
-        self._slow_calls = slow_calls
+        self._dispatcher, self._slow_calls = dispatcher, slow_calls
         self._closed, self._linger = closed, linger
         self._loop = loop
         self._memory = memory
@@ -84,9 +81,7 @@ class Connection:
         self._watched = 0  # events that the loop waits for
         self._is_scheduled = self._is_ending = self._is_closed = False
         self._heir: Callable[[socket.socket, bytes], None] | None = None
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        begin(sock)
         settle(sock)
         self._reader.resume(begun)
 

@@ -13,6 +13,13 @@ _SIOCOUTQ: Final = 0x5411  # linux/sockios.h
 _COUNT: Final = struct.Struct("@i")
 
 
+def begin(sock: socket.socket) -> None:
+    """Set up a connection: it never waits, sends at once, and hears of a client that is gone."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
 def socket_cookie(sock: socket.socket) -> int:
     """Return the number of a socket, which no other has until the machine restarts.
 

@@ -154,7 +154,8 @@ def test_more_connections_at_once_than_workers_can_take(server: Server) -> None:
     """They wait, and none is lost."""
     for worker in server.workers:
         os.kill(worker, signal.SIGSTOP)
-    clients = [Client(server.port) for _ in range(1200)]
+    addresses = [f"127.0.0.{number % 6 + 1}" for number in range(1200)]
+    clients = [Client(server.port, source=(address, 0)) for address in addresses]
     for worker in server.workers:
         os.kill(worker, signal.SIGCONT)
     for client in clients:
