@@ -13,14 +13,20 @@ import contextlib
 import os
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
-from index.fd import Fd, components, open_dir
+from index.fd import Fd, open_dir
 from index.workdir import PATHS, Workdir
 
 _PIECE: Final = 800  # bytes; XFS allows 1024 in a symbolic link
 _DIGEST: Final = 16  # bytes
 _NOTHING: Final = b""  # before the first piece
+
+
+class _Piece(NamedTuple):
+    digest: bytes  # of the path so far
+    before: bytes  # the digest of the piece before
+    names: bytes
 
 
 class LongPaths:
@@ -31,17 +37,19 @@ class LongPaths:
 
     def put(self, path: bytes) -> bytes:
         """Keep a path; returns what to call it by."""
-        pieces = list(_pieces(path))
         with contextlib.suppress(FileExistsError):
             os.mkdir(PATHS, 0o700, dir_fd=self._root)
-        directory = open_dir(self._root, PATHS)
-        *_, (last, _, _) = pieces
-        if not _has(directory, last):
-            # In their order: where there is one, those before it are there.
-            for digest, before, names in pieces:
-                with contextlib.suppress(FileExistsError):
-                    os.symlink(before.hex().encode() + names, _name(digest), dir_fd=directory)
-        return last
+        directory, missing = open_dir(self._root, PATHS), []
+        pieces = list(_pieces(path))
+        for piece in reversed(pieces):
+            if _has(directory, piece.digest):
+                break  # and so are those before it, as they are made in their order
+            missing.append(piece)
+        for piece in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                target = piece.before.hex().encode() + piece.names
+                os.symlink(target, _name(piece.digest), dir_fd=directory)
+        return pieces[-1].digest
 
     def get(self, digest: bytes) -> bytes | None:
         """The path that is called so; None if there is none."""
@@ -69,14 +77,13 @@ def _has(directory: Fd, digest: bytes) -> bool:
     return True
 
 
-def _pieces(path: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """The digest of each piece of a path, of the piece before it, and its names."""
-    so_far, before, piece = blake2b(digest_size=_DIGEST), _NOTHING, b""
-    for name in components(path):
-        if piece and len(piece) + 1 + len(name) > _PIECE:
-            so_far.update(piece)
-            yield so_far.digest(), before, piece
-            before, piece = so_far.digest(), b""
-        piece += b"/" + name
-    so_far.update(piece)
-    yield so_far.digest(), before, piece or b"/"
+def _pieces(path: bytes) -> Iterator[_Piece]:
+    """An absolute path in pieces of whole names, which fit into a piece each."""
+    so_far, before, begin = blake2b(digest_size=_DIGEST), _NOTHING, 0
+    while begin < len(path):
+        end = begin + _PIECE
+        end = len(path) if end >= len(path) else path.rindex(b"/", begin + 1, end + 1)
+        so_far.update(path[begin:end])
+        piece = _Piece(so_far.digest(), before, path[begin:end])
+        yield piece
+        before, begin = piece.digest, end
