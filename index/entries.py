@@ -32,9 +32,10 @@ from index import xattrs
 from index.census import Census
 from index.entry_names import number_name, own_name
 from index.fd import Fd, is_whiteout, open_dir, open_name
-from index.handles import RealHandle
+from index.handles import RealHandle, pack_real, unpack_real
 from index.identity import Identity
 from index.long_paths import LongPaths
+from index.marks import Marks
 from index.removals import Removals
 from index.syscalls import (
     RENAME_EXCHANGE,
@@ -88,28 +89,9 @@ def noted_path(path: bytes | None) -> bytes | None:
     return None if path is None or len(path) > _LONGEST_PATH else path
 
 
-def note_path(fd: Fd, path: bytes | None) -> None:
-    """Record where an indexed object is in the upper layer, or that this is not recorded."""
-    noted = noted_path(path)
-    if noted is None:
-        xattrs.drop(fd, xattrs.PATH)
-    else:
-        xattrs.put(fd, xattrs.PATH, noted)
-
-
 def nobody(identity: Identity) -> bool:
     """Whose a whiteout is that does not say it, as earlier versions made them: nobody's."""
     return False
-
-
-def pack_real(real: RealHandle) -> bytes:
-    """A kernel handle as the value of an xattr: one byte of type, then the handle."""
-    return bytes((real.type,)) + real.data
-
-
-def unpack_real(value: bytes | None) -> RealHandle | None:
-    """What `pack_real` packed."""
-    return RealHandle(value[0], value[1:]) if value else None
 
 
 class _Found(NamedTuple):
@@ -132,6 +114,7 @@ class Index:
         self._inodes = workdir.inodes
         self._long_paths = LongPaths(workdir)
         self.is_gone_of_old = is_gone_of_old
+        self.marks = Marks(workdir)
         self.census = Census(workdir.inodes)
         self.removals = Removals(workdir)
 
@@ -142,7 +125,7 @@ class Index:
         if found is None:
             return None
         is_gone = is_whiteout(found[1])
-        mark = None if is_gone else xattrs.get(found[0], xattrs.FH)
+        mark = None if is_gone else self.marks.get(found[0], xattrs.FH)
         if mark == identity.pack():
             return _Found(name, *found, True)
         if not is_gone and (mark is None or Identity.unpack(mark) is None):
@@ -211,16 +194,21 @@ class Index:
 
     def lower_path_of(self, fd: Fd) -> bytes | None:
         """The same, as recorded on an entry."""
-        path = xattrs.get(fd, xattrs.REDIRECT)
-        digest = xattrs.get(fd, xattrs.LONG_REDIRECT) if path is None else None
+        path = self.marks.get(fd, xattrs.REDIRECT)
+        digest = self.marks.get(fd, xattrs.LONG_REDIRECT) if path is None else None
         return path if digest is None else self._long_paths.get(digest)
 
     def put_lower_path(self, fd: Fd, path: bytes) -> None:
         """Record it on an inode that is to be an entry, however long it is."""
         if len(path) <= _LONGEST_PATH:
-            xattrs.put(fd, xattrs.REDIRECT, path)
-        else:
-            xattrs.put(fd, xattrs.LONG_REDIRECT, self._long_paths.put(path))
+            with contextlib.suppress(xattrs.NoRoomError):
+                xattrs.put(fd, xattrs.REDIRECT, path)
+                return
+        self.marks.put(fd, xattrs.LONG_REDIRECT, self._long_paths.put(path))
+
+    def note_path(self, fd: Fd, path: bytes | None) -> None:
+        """Record where an indexed object is in the upper layer, or that this is not recorded."""
+        self.marks.hint(fd, xattrs.PATH, noted_path(path))
 
     def data_place(self, identity: Identity) -> bytes | None:
         """Where a lower metacopy was found (overlay.metacopy), if that is recorded."""
@@ -241,7 +229,6 @@ class Index:
         values = {
             xattrs.FH: identity.pack(),
             xattrs.UPPER: None if upper is None else pack_real(upper),
-            xattrs.PATH: noted_path(path),
             xattrs.LOWER: None if lower is None else lower.pack(),
             xattrs.DATA: data,
         }
@@ -253,20 +240,21 @@ class Index:
                 xattrs.put(entry, key, value)
         if redirect is not None:
             self.put_lower_path(entry, redirect)
+        self.note_path(entry, path)
         rename(self._workdir.staging, name, self._inodes, self._name_for(identity))
 
     def place_directory(self, identity: Identity, upper: RealHandle, path: bytes | None) -> None:
         """Let the entry of an indexed directory lead to another inode."""
         fd = self._directory(identity)
         if fd is not None:
-            note_path(fd, path)
+            self.note_path(fd, path)
             xattrs.put(fd, xattrs.UPPER, pack_real(upper))
 
     def move_directory(self, identity: Identity, path: bytes | None) -> None:
         """Record the new path of an indexed directory; `upper` stays what counts."""
         fd = self._directory(identity)
         if fd is not None:
-            note_path(fd, path)
+            self.note_path(fd, path)
 
     def _directory(self, identity: Identity) -> Fd | None:
         found = self._open(identity)

@@ -40,6 +40,16 @@ class RealHandle:
         return hash((self.type, self.data))
 
 
+def pack_real(real: RealHandle) -> bytes:
+    """A kernel handle as the value of an xattr: one byte of type, then the handle."""
+    return bytes((real.type,)) + real.data
+
+
+def unpack_real(value: bytes | None) -> RealHandle | None:
+    """What `pack_real` packed."""
+    return RealHandle(value[0], value[1:]) if value else None
+
+
 class _Buffer:
     """A struct file_handle, for one thread at a time."""
 

@@ -32,6 +32,7 @@ REMOVING: Final = b"removing#"
 LAST_MOUNT: Final = b"kernel-work"  # in identity/: the kernel mount that was last seen
 PATHS: Final = b"paths"  # those that no attribute can hold (index.long_paths)
 COPIED: Final = b"copied"  # in its place: layers were copied that were not sealed
+_MARKS: Final = b"marks"  # attributes that upper inodes have no room for (index.marks)
 _WHITEOUT: Final = b"whiteout"
 _RETIRED: Final = b"detached"
 _LOCKS: Final = b"locks"
@@ -50,6 +51,7 @@ class Workdir:
         self.inodes = _subdirectory(root, b"inodes")
         self.staging = _subdirectory(root, b"staging")
         self.identity = _subdirectory(root, b"identity")
+        self.marks = _subdirectory(root, _MARKS)
         hold(root)
         self._counter = itertools.count()
 
@@ -182,7 +184,7 @@ class Workdir:
 
     def dissolve(self) -> None:
         """Remove everything of ours; what the kernel keeps beside it stays."""
-        for name in (_RETIRED, PATHS, b"inodes", b"staging", b"identity"):
+        for name in (_RETIRED, PATHS, _MARKS, b"inodes", b"staging", b"identity"):
             with contextlib.suppress(FileNotFoundError):
                 remove_tree(self.root, name)
 

@@ -13,9 +13,9 @@ import os
 import stat
 
 from index import xattrs
-from index.entries import GONE, DirectoryEntry, UpperInode, pack_real
+from index.entries import GONE, DirectoryEntry, UpperInode
 from index.fd import Fd
-from index.handles import handle_of
+from index.handles import handle_of, pack_real
 from index.identity import Identity
 from index.layers import HASHED, Layer
 from index.origin import Origin
@@ -37,7 +37,7 @@ def adopt_file(tree: Tree, fd: Fd, st: os.stat_result) -> Identity | None:
             _enter(tree, identity, fd, st, lower_st)
         elif not isinstance(entry, UpperInode) or not os.path.samestat(entry.st, st):
             return None  # the lower inode became another object: this one is on its own
-        xattrs.put(fd, xattrs.FH, identity.pack())  # last: without it, this is done again
+        tree.index.marks.put(fd, xattrs.FH, identity.pack())  # last: without it, this is done again
         tree.changed_object(identity.fileid)
     return identity
 
@@ -63,9 +63,9 @@ def _enter(
 ) -> None:
     visible = nlink.kernel_count(fd, st, lower_st)
     # To the lower inode, so that the index link made next does not count.
-    xattrs.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
-    xattrs.put(fd, xattrs.LINKS, b"%d" % lower_st.st_nlink)
-    xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
+    tree.index.marks.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
+    tree.index.marks.put(fd, xattrs.LINKS, b"%d" % lower_st.st_nlink)
+    tree.index.marks.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
     tree.index.commit(identity, fd)
 
 
@@ -97,7 +97,7 @@ def own_identity(tree: Tree, fd: Fd, st: os.stat_result) -> Identity:
     assert tree.layers.upper is not None
     identity = tree.layers.upper.identity(fd, st, is_dir=stat.S_ISDIR(st.st_mode))
     if tree.sealed or not tree.layers.upper.is_own_number(identity, st):
-        xattrs.put(fd, xattrs.FH, identity.pack())
+        tree.index.marks.put(fd, xattrs.FH, identity.pack())
         tree.changed_attributes(identity.fileid)
     return identity
 
@@ -111,9 +111,15 @@ def is_copy(fd: Fd, identity: Identity) -> bool:
 
 
 def mark_impure(tree: Tree, upper: Fd) -> None:
-    """Mark an upper directory with entries whose objects' numbers are not their inodes'."""
-    if tree.kernel.get(upper, xattrs.IMPURE) is None:
-        tree.kernel.put(upper, xattrs.IMPURE, b"y")
+    """Mark an upper directory with entries whose objects' numbers are not their inodes'.
+
+    For the kernel this is a hint to readdir(3), so without room it is aside.
+    """
+    if not tree.is_impure(upper):
+        try:
+            tree.put_attribute(upper, xattrs.IMPURE, b"y")
+        except xattrs.NoRoomError:
+            tree.index.marks.put_aside(upper, xattrs.IMPURE, b"y")
 
 
 def mark_if_impure(tree: Tree, upper: Fd, identity: Identity) -> None:
@@ -136,8 +142,8 @@ def adopt_dir(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> Identity:
             share(tree, fd, own)
             return own
         enter_dir(tree, identity, fd, lowers[-1], tree.upper_path(fd))
-        xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
-        xattrs.put(fd, xattrs.FH, identity.pack())  # last: without it, this is done again
+        tree.index.marks.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
+        tree.index.marks.put(fd, xattrs.FH, identity.pack())  # last: without it, this is done again
     return identity
 
 

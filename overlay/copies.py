@@ -19,9 +19,9 @@ import stat
 from typing import Final
 
 from index import xattrs
-from index.entries import DirectoryEntry, UpperInode, pack_real
+from index.entries import DirectoryEntry, UpperInode
 from index.fd import Fd, open_dir, open_name, open_path, reopen
-from index.handles import RealHandle, handle_of
+from index.handles import RealHandle, handle_of, pack_real
 from index.identity import Identity
 from index.syscalls import RENAME_NOREPLACE, rename
 from overlay.blocking import may_block
@@ -42,7 +42,7 @@ _MARKS: Final = (
 
 def is_file_of(tree: Tree, fd: Fd, st: os.stat_result, identity: Identity) -> bool:
     """Whether the mark on an upper non-directory was made for this inode."""
-    if xattrs.get(fd, xattrs.UPPER) == pack_real(handle_of(fd)):
+    if tree.index.marks.get(fd, xattrs.UPPER) == pack_real(handle_of(fd)):
         return True
     entry = tree.index.find(identity)
     return isinstance(entry, UpperInode) and os.path.samestat(entry.st, st)
@@ -54,11 +54,11 @@ def is_directory_of(tree: Tree, fd: Fd, identity: Identity) -> bool:
     Where the one that it was made for is no more, it is this one's from now on.
     """
     own = handle_of(fd)
-    if xattrs.get(fd, xattrs.UPPER) == pack_real(own):
+    if tree.index.marks.get(fd, xattrs.UPPER) == pack_real(own):
         return True
     if is_elsewhere(tree, fd, identity):
         return False
-    xattrs.put(fd, xattrs.UPPER, pack_real(own))
+    tree.index.marks.put(fd, xattrs.UPPER, pack_real(own))
     return True
 
 
@@ -86,13 +86,13 @@ def disown(tree: Tree, fd: Fd) -> None:
     """Take the marks of another inode from a copy."""
     with tree.changing():
         for attribute in _MARKS:
-            xattrs.drop(fd, tree.kernel.on_disk(attribute))
+            tree.index.marks.drop(fd, tree.kernel.on_disk(attribute))
 
 
 def share(tree: Tree, fd: Fd, identity: Identity) -> None:
     """Mark a directory as one of its own whose lower ones are another's, yet to be set apart."""
-    xattrs.put(fd, xattrs.SHARES, b"y")
-    xattrs.put(fd, xattrs.FH, identity.pack())
+    tree.index.marks.put(fd, xattrs.SHARES, b"y")
+    tree.index.marks.put(fd, xattrs.FH, identity.pack())
 
 
 def set_apart(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> None:
@@ -116,9 +116,9 @@ def set_apart(tree: Tree, fd: Fd, lowers: tuple[LowerDir, ...]) -> None:
                 _copy_file(tree, upper, name, below, redirect + b"/" + name)
             elif below:
                 _copy_directory(tree, upper, name, below[0], redirect + b"/" + name)
-        tree.kernel.put(upper, xattrs.OPAQUE, b"y")
+        tree.put_attribute(upper, xattrs.OPAQUE, b"y")
         xattrs.drop(upper, xattrs.REDIRECT)
-        xattrs.drop(upper, xattrs.SHARES)
+        tree.index.marks.drop(upper, xattrs.SHARES)
         os.utime(upper, ns=(st.st_atime_ns, st.st_mtime_ns))
 
 
@@ -138,7 +138,7 @@ def _redirect(
         return
     below = find_lower(tree, lowers, own or name)
     if below and not isinstance(below, LowerFile):
-        xattrs.put(found[0], xattrs.REDIRECT, path + b"/" + (own or name))
+        tree.put_attribute(found[0], xattrs.REDIRECT, path + b"/" + (own or name))
 
 
 def _copy_file(tree: Tree, upper: Fd, name: bytes, found: LowerFile, path: bytes) -> None:
@@ -146,11 +146,7 @@ def _copy_file(tree: Tree, upper: Fd, name: bytes, found: LowerFile, path: bytes
     mode = found.st.st_mode
     if stat.S_ISREG(mode):
         copy = Fd(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600, dir_fd=staging))
-        if tree.kernel.has_redirects:
-            os.truncate(copy, found.st.st_size)
-            xattrs.put(copy, xattrs.METACOPY, b"")
-            xattrs.put(copy, xattrs.REDIRECT, path)
-        else:
+        if not tree.kernel.has_redirects or not _refers(copy, found, path):
             copy_data(reopen(found.fd, os.O_RDONLY), copy)
     elif stat.S_ISLNK(mode):
         os.symlink(os.readlink(b"", dir_fd=found.fd), aside, dir_fd=staging)
@@ -160,6 +156,18 @@ def _copy_file(tree: Tree, upper: Fd, name: bytes, found: LowerFile, path: bytes
         copy = open_path(staging, aside)
     copy_metadata(found.fd, copy)
     rename(staging, aside, upper, name, RENAME_NOREPLACE)
+
+
+def _refers(copy: Fd, found: LowerFile, path: bytes) -> bool:
+    """Make a metacopy of the file at `path`, if there is room for that."""
+    try:
+        xattrs.put(copy, xattrs.REDIRECT, path)
+        xattrs.put(copy, xattrs.METACOPY, b"")
+    except xattrs.NoRoomError:
+        xattrs.drop(copy, xattrs.REDIRECT)
+        return False
+    os.truncate(copy, found.st.st_size)
+    return True
 
 
 def _copy_directory(tree: Tree, upper: Fd, name: bytes, top: LowerDir, path: bytes) -> None:

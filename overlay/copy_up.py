@@ -18,16 +18,16 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from index import xattrs
-from index.entries import GONE, UpperInode, note_path, pack_real
+from index.entries import GONE, UpperInode
 from index.fd import Fd, open_path
-from index.handles import handle_of
+from index.handles import handle_of, pack_real
 from index.identity import Identity
 from index.syscalls import link_fd
 from index.xattrs import NoRoomError
 from overlay import nlink
 from overlay.adopt import mark_impure
 from overlay.blocking import may_block
-from overlay.copy_up_dir import copy_up_dir, require_upper, times_kept
+from overlay.copy_up_dir import copy_up_dir, put_origin, require_upper, times_kept
 from overlay.counts import Kind, copying
 from overlay.decode import resolve
 from overlay.errors import error
@@ -157,8 +157,8 @@ def _make_copy(
         elif stat.S_ISREG(node.mode) and size != 0:
             with tree.reserve.left():
                 copy_data(node.reader(), copy, size)
-        origin = _mark_copy(tree, node, copy, path, data_place)
         had = copy_metadata(node.fd, copy)
+        origin = _mark_copy(tree, node, copy, path, data_place)
         if size is not None and size < had.st_size:
             os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
         if stat.S_ISREG(node.mode) and data_place is None:
@@ -174,23 +174,23 @@ def _make_copy(
 def _mark_copy(
     tree: Tree, node: FileNode, copy: Fd, path: bytes | None, data_place: bytes | None
 ) -> bytes | None:
-    """Write on a copy what it is, for the index and for the kernel; returns its `origin`."""
+    """Write on a copy what it is, for the kernel and for the index; returns its `origin`."""
+    if data_place is not None and path is not None:
+        tree.kernel.put(copy, xattrs.REDIRECT, path)
+        tree.kernel.put(copy, xattrs.METACOPY, b"")
+        xattrs.put(copy, xattrs.DATA, data_place)
+    origin = put_origin(tree, copy, node.layer.origin(node.fd))
     values = {
         xattrs.FH: node.identity.pack(),
         xattrs.UPPER: pack_real(handle_of(copy)),
         xattrs.NLINK: nlink.INITIAL,
         xattrs.LINKS: b"%d" % os.fstat(node.fd).st_nlink,
-        xattrs.ORIGIN: node.layer.origin(node.fd),
-        xattrs.REDIRECT: None if data_place is None else path,
-        xattrs.METACOPY: None if data_place is None else b"",
-        xattrs.DATA: data_place,
     }
     for key, value in values.items():
-        if value is not None:
-            tree.kernel.put(copy, key, value)
+        tree.index.marks.put(copy, key, value)
     if path is not None and data_place is None:
         tree.index.put_lower_path(copy, path)
-    return values[xattrs.ORIGIN]
+    return origin
 
 
 def _is_indexed(tree: Tree, identity: Identity) -> bool:
@@ -316,7 +316,7 @@ def _link_name(tree: Tree, fd: Fd, where: _Name) -> None:
     What the upper directory has under the name, be it a whiteout, stays.
     """
     with times_kept(tree, where.parent) as upper:
-        note_path(fd, tree.upper_path_in(upper, where.name))
+        tree.index.note_path(fd, tree.upper_path_in(upper, where.name))
         mark_impure(tree, upper)
         with suppress(FileExistsError):
             link_fd(fd, upper, where.name)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from index import xattrs
-from index.entries import pack_real
 from index.fd import Fd, open_dir
-from index.handles import handle_of
+from index.handles import handle_of, pack_real
 from index.syscalls import RENAME_NOREPLACE, rename
 from overlay.adopt import enter_dir, mark_impure
 from overlay.counts import Kind, copying
@@ -79,13 +78,12 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
     copy = open_dir(workdir.staging, name)
     try:
         top = node.lowers[0]
-        value = top.layer.origin(top.fd)
-        if value is not None:
-            tree.kernel.put(copy, xattrs.ORIGIN, value)
         copy_metadata(top.fd, copy)
         copy_protection(tree, node, copy)
-        xattrs.put(copy, xattrs.UPPER, pack_real(handle_of(copy)))
-        xattrs.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
+        put_origin(tree, copy, top.layer.origin(top.fd))
+        marks = tree.index.marks
+        marks.put(copy, xattrs.UPPER, pack_real(handle_of(copy)))
+        marks.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
         path = tree.upper_path_in(parent.upper, node.place.name)
         enter_dir(tree, node.identity, copy, node.lowers[-1], path)
         with times_kept(tree, parent) as upper:
@@ -107,3 +105,15 @@ def times_kept(tree: Tree, parent: DirNode) -> Iterator[Fd]:
     yield parent.upper
     os.utime(parent.upper, ns=(st.st_atime_ns, st.st_mtime_ns))
     tree.changed_attributes(parent.fileid)
+
+
+def put_origin(tree: Tree, copy: Fd, value: bytes | None) -> bytes | None:
+    """Say for the kernel which lower inode was copied up; returns what is said.
+
+    Without room it is left out: a kernel mount then shows the number of the upper inode.
+    """
+    if value is not None:
+        with suppress(xattrs.NoRoomError):
+            tree.kernel.put(copy, xattrs.ORIGIN, value)
+            return value
+    return None

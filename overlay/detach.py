@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from index import xattrs
@@ -151,6 +152,10 @@ def _write_nlink(tree: Tree, file: UpperFile) -> None:
     held = None if origin is None else tree.kernel_index.find(origin)
     if held is not None and os.path.samestat(os.fstat(held), st):
         repair.write_nlink(tree, fd, file.mark, nlink.count(tree, file.mark, fd, st))
+        value = tree.index.marks.get(fd, xattrs.NLINK)
+        if value is not None:  # it is the kernel's from now on, so not aside
+            with suppress(xattrs.NoRoomError):
+                tree.put_attribute(fd, xattrs.NLINK, value)
     else:
         xattrs.drop(fd, xattrs.NLINK)
 

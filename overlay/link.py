@@ -66,7 +66,7 @@ def _is_ready(node: FileNode) -> bool:
 def _link(tree: Tree, node: FileNode, parent: DirNode, name: bytes) -> None:
     upper = upper_of(parent)
     if not node.identity.is_upper:
-        nlink.relate_to_upper(node)
+        nlink.relate_to_upper(tree, node)
     mark_if_impure(tree, upper, node.identity)
     if has_whiteout(parent, name):
         aside = tree.workdir.new_name()

@@ -101,7 +101,7 @@ def upper_file(
     marks = xattrs.names(fd)
     if not marks:
         return _plain_file(tree, fd, st, place)
-    mark = xattrs.get(fd, xattrs.FH)
+    mark = tree.index.marks.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
     is_indexed = identity is not None and (not identity.is_upper or is_copy(fd, identity))
     if identity is not None and is_indexed and not is_file_of(tree, fd, st, identity):
@@ -138,7 +138,7 @@ def _is_astray(tree: Tree, fd: Fd, st: os.stat_result, parent: DirNode | None, n
     origin = kernel_origin(tree, fd, st)
     if origin is None or leads_to(tree, fd, parent, name, origin[0]) is not None:
         return False
-    xattrs.put(fd, xattrs.FH, own_identity(tree, fd, st).pack())
+    tree.index.marks.put(fd, xattrs.FH, own_identity(tree, fd, st).pack())
     return True
 
 
@@ -212,7 +212,7 @@ def _data(
 def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
     """The node of a directory of the upper layer, with what it merges with."""
     lowers = _below_upper_dir(tree, parent, name, fd)
-    mark = xattrs.get(fd, xattrs.FH)
+    mark = tree.index.marks.get(fd, xattrs.FH)
     identity = None if mark is None else Identity.unpack(mark)
     was_copied = identity is not None and is_copy(fd, identity)
     is_indexed = was_copied or (identity is not None and not identity.is_upper)
@@ -221,7 +221,7 @@ def upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> DirNode:
         identity, was_copied = None, False
     if identity is None:
         identity = adopt_dir(tree, fd, lowers)
-    if lowers and identity.is_upper and xattrs.get(fd, xattrs.SHARES) is not None:
+    if lowers and identity.is_upper and tree.index.marks.get(fd, xattrs.SHARES) is not None:
         set_apart(tree, fd, lowers)
         lowers = ()
     generation = tree.objects.of(identity.fileid)

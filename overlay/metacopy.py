@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import NamedTuple
 
 from index import xattrs
@@ -204,7 +205,8 @@ def _record(tree: Tree, found: LowerFile, identity: Identity) -> None:
 
 def _record_on(fd: Fd, place: bytes) -> None:
     if xattrs.get(fd, xattrs.DATA) != place:
-        xattrs.put(fd, xattrs.DATA, place)
+        with suppress(xattrs.NoRoomError):  # then it is looked for by names each time
+            xattrs.put(fd, xattrs.DATA, place)
 
 
 def _where_recorded(tree: Tree, found: LowerFile, identity: Identity) -> LowerFile | None:

@@ -68,6 +68,8 @@ def mend_copied(
         tree.workdir.write(LAST_MOUNT, COPIED)  # has the names looked at (overlay.kernel_work)
     if tree.layers.upper is not None:
         walk = UpperWalk(tree, progress)
+        if tree.layers.upper in copied:
+            walk.find_marks()
         walk.run()
         if walk.unmarked and tree.layers.upper in copied:
             _LOGGER.warning(
@@ -95,7 +97,7 @@ def _find_recorded(tree: Tree, layers: list[Layer], writer: SealWriter) -> None:
             os.fsdecode(layer.path),
         )
     for _, fd, st in tree.index.entries():
-        mark = xattrs.get(fd, xattrs.FH)
+        mark = tree.index.marks.get(fd, xattrs.FH)
         path = tree.index.lower_path_of(fd)
         identity = None if mark is None else Identity.unpack(mark)
         if identity is None or path is None or is_whiteout(st) or identity.is_upper:

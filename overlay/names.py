@@ -170,7 +170,7 @@ def lose_name(
     if node.is_upper:
         if tree.attributes(node).nlink <= 1 and nlink.has_more(tree, node):
             node = current_file(tree, node)
-        nlink.relate_to_upper(node)
+        nlink.relate_to_upper(tree, node)
         if tree.attributes(node).nlink > 1:
             take()
             tree.changed_attributes(node.fileid)
@@ -214,7 +214,7 @@ def clear_whiteouts(tree: Tree, node: DirNode) -> None:
     whiteouts = os.listdir(fd)
     if not whiteouts:
         return
-    tree.kernel.put(fd, xattrs.OPAQUE, b"y")
+    tree.put_attribute(fd, xattrs.OPAQUE, b"y")
     tree.changed_object(node.fileid)  # before what hid the lower entries goes
     for name in whiteouts:
         os.unlink(name, dir_fd=fd)

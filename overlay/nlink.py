@@ -45,15 +45,15 @@ def recorded(tree: Tree, identity: Identity, fd: Fd, st: os.stat_result) -> int:
     """What `overlay.nlink` says of it, be that too few."""
     if identity.is_upper:
         return st.st_nlink - _INDEX_LINK
-    value = xattrs.get(fd, xattrs.NLINK) or b""
+    value = tree.index.marks.get(fd, xattrs.NLINK) or b""
     if _FORM.fullmatch(value) is None:
         return st.st_nlink - _INDEX_LINK
     if value.startswith(b"U"):
         base = st.st_nlink
     else:
         base = lower_nlink(tree, identity)
-        if base > 1 and _growth(fd, base):
-            xattrs.put(fd, xattrs.LINKS, b"%d" % base)
+        if base > 1 and _growth(tree, fd, base):
+            tree.index.marks.put(fd, xattrs.LINKS, b"%d" % base)
     return base + int(value[1:])
 
 
@@ -65,9 +65,9 @@ def _upper_names(tree: Tree, fd: Fd, st: os.stat_result) -> int:
     return st.st_nlink - _INDEX_LINK - in_kernels
 
 
-def _growth(fd: Fd, links: int) -> int:
+def _growth(tree: Tree, fd: Fd, links: int) -> int:
     """How many links a lower inode has more than were counted."""
-    counted = xattrs.get(fd, xattrs.LINKS)
+    counted = tree.index.marks.get(fd, xattrs.LINKS)
     return 0 if counted is None or not counted.isdigit() else max(0, links - int(counted))
 
 
@@ -75,14 +75,14 @@ def recount(tree: Tree, identity: Identity, fd: Fd, links: int) -> bool:
     """Count the names that an indexed file has got in the lower layers, now that its lower
     inode has `links`; whether there are any.
     """
-    if identity.is_upper or not _growth(fd, links):
+    if identity.is_upper or not _growth(tree, fd, links):
         return False
     with tree.changing():
         st = os.fstat(fd)
         visible = count(tree, identity, fd, st)
-        visible += _growth(fd, links)  # none, if an offset to the lower inode has shown it
-        _write(fd, b"U%+d" % (visible - st.st_nlink))
-        xattrs.put(fd, xattrs.LINKS, b"%d" % links)  # last: never too few are counted
+        visible += _growth(tree, fd, links)  # none, if an offset to the lower inode has shown it
+        _write(tree, fd, b"U%+d" % (visible - st.st_nlink))
+        tree.index.marks.put(fd, xattrs.LINKS, b"%d" % links)  # last: never too few are counted
         tree.changed_object(identity.fileid)
     return True
 
@@ -106,21 +106,22 @@ def is_upper_only(node: FileNode) -> bool:
     return node.nlink_adjust == -_INDEX_LINK
 
 
-def relate_to_upper(node: FileNode) -> None:
+def relate_to_upper(tree: Tree, node: FileNode) -> None:
     """Prepare for an operation that makes or removes a name of `node`."""
     if not node.identity.is_upper:
-        _write(node.fd, b"U%+d" % node.nlink_adjust)
+        _write(tree, node.fd, b"U%+d" % node.nlink_adjust)
 
 
 def relate_to_lower(tree: Tree, node: FileNode) -> None:
     """Prepare for giving a lower name of `node` its upper link."""
     visible = os.fstat(node.fd).st_nlink + node.nlink_adjust
-    _write(node.fd, b"L%+d" % (visible - lower_nlink(tree, node.identity)))
+    _write(tree, node.fd, b"L%+d" % (visible - lower_nlink(tree, node.identity)))
 
 
-def _write(fd: Fd, value: bytes) -> None:
-    if xattrs.get(fd, xattrs.NLINK) != value:
-        xattrs.put(fd, xattrs.NLINK, value)
+def _write(tree: Tree, fd: Fd, value: bytes) -> None:
+    marks = tree.index.marks
+    if marks.get(fd, xattrs.NLINK) != value:
+        marks.put(fd, xattrs.NLINK, value)
 
 
 def lower_nlink(tree: Tree, identity: Identity) -> int:

@@ -21,7 +21,6 @@ from hashlib import blake2b
 from itertools import filterfalse, islice
 from typing import Final
 
-from index import xattrs
 from index.fd import Fd, is_whiteout, open_dir, open_path, proc_path
 from overlay.blocking import may_block
 from overlay.caches import Listed
@@ -90,7 +89,7 @@ def _merge(tree: Tree, node: DirNode) -> _Found:
     found = _Found()
     if node.upper is not None:
         assert tree.layers.upper is not None
-        impure = tree.kernel.get(node.upper, xattrs.IMPURE) is not None
+        impure = tree.is_impure(node.upper)
         merges = impure or bool(node.lowers)
         upper = LowerDir(tree.layers.upper, node.upper)
         _scan(tree, found, upper, impure, merges=merges, is_last=not node.lowers)

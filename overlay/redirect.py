@@ -9,9 +9,14 @@ one that leads to its data in the same way.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from index import xattrs
 from index.paths import way_up
 from overlay.decode import parent_of
+from overlay.errors import error
 from overlay.node import DirNode, Node
 from overlay.tree import Tree
 
@@ -20,12 +25,26 @@ def set_redirect(tree: Tree, node: Node, parent: DirNode, name: bytes) -> None:
     """Give a merged directory or metacopy of the upper layer, `name` in `parent`, its redirect."""
     present = xattrs.get(node.real, xattrs.REDIRECT)
     if present is None or not present.startswith(b"/"):
-        xattrs.put(node.real, xattrs.REDIRECT, lower_path(tree, parent, present or name))
+        path = lower_path(tree, parent, present or name)
+        with movable():
+            tree.put_attribute(node.real, xattrs.REDIRECT, path)
 
 
 def has_redirect(node: Node) -> bool:
     """Whether an upper object's redirect leads to its lower ones wherever it is."""
     return (xattrs.get(node.real, xattrs.REDIRECT) or b"").startswith(b"/")
+
+
+@contextmanager
+def movable() -> Iterator[None]:
+    """Raise EXDEV where an object has no room for the attribute with which it can be moved.
+
+    As the kernel's overlayfs: who moves it then copies it.
+    """
+    try:
+        yield
+    except xattrs.NoRoomError as problem:
+        raise error(errno.EXDEV) from problem
 
 
 def lower_path(tree: Tree, parent: DirNode, name: bytes) -> bytes:

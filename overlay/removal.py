@@ -54,7 +54,7 @@ def settle(tree: Tree, removal: Removal) -> None:
 def _happened(tree: Tree, removal: Removal) -> bool:
     entry = tree.index.find(removal.identity)
     if isinstance(entry, UpperInode):
-        mark = xattrs.get(entry.fd, xattrs.FH)
+        mark = tree.index.marks.get(entry.fd, xattrs.FH)
         identity = None if mark is None else Identity.unpack(mark)
         return identity is not None and nlink.count(tree, identity, entry.fd, entry.st) <= 0
     there = _now(tree, removal)

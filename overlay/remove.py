@@ -20,7 +20,6 @@ from overlay.errors import Overtaken, error
 from overlay.names import (
     TRIES,
     check_old_name,
-    clear_whiteouts,
     existing,
     has_lower,
     is_empty,
@@ -104,14 +103,15 @@ def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -
     if node.upper is None:
         put_whiteout(tree, parent, name)
         return
-    clear_whiteouts(tree, node)
-    if not hides:
-        os.rmdir(name, dir_fd=upper_of(parent))
-        return
-    workdir = tree.workdir
-    aside = workdir.new_whiteout()
-    rename(workdir.staging, aside, upper_of(parent), name, RENAME_EXCHANGE)
-    os.rmdir(aside, dir_fd=workdir.staging)
+    workdir, upper = tree.workdir, upper_of(parent)
+    if hides:
+        aside = workdir.new_whiteout()
+        rename(workdir.staging, aside, upper, name, RENAME_EXCHANGE)
+    else:
+        aside = workdir.new_name()
+        rename(upper, name, workdir.staging, aside)
+    tree.changed_object(node.fileid)  # before the whiteouts in it go
+    workdir.discard(aside)
 
 
 def _is_removed(parent: DirNode, name: bytes) -> bool:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from functools import partial
 
 from index import xattrs
-from index.entries import note_path
 from index.paths import holds
 from index.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT
 from index.syscalls import rename as rename_at
@@ -45,7 +44,7 @@ from overlay.names import (
     upper_of,
 )
 from overlay.node import DirNode, FileNode, Node, Place
-from overlay.redirect import set_redirect
+from overlay.redirect import movable, set_redirect
 from overlay.tree import Tree
 
 
@@ -195,7 +194,8 @@ def _prepare(tree: Tree, node: Node, old_dir: DirNode, old: bytes, new_dir: DirN
             raise error(errno.EXDEV)  # what a mount with userxattr says: copy it
         set_redirect(tree, node, old_dir, old)
     elif new_dir.lowers:
-        tree.kernel.put(upper_of(node), xattrs.OPAQUE, b"y")
+        with movable():
+            tree.put_attribute(upper_of(node), xattrs.OPAQUE, b"y")
 
 
 def _move(
@@ -220,4 +220,4 @@ def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
     if isinstance(node, DirNode):
         tree.index.move_directory(node.identity, path)
     else:
-        note_path(node.fd, path)
+        tree.index.note_path(node.fd, path)

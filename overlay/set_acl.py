@@ -50,9 +50,9 @@ def set_acls(
         try:
             if access is not None:
                 _without_privilege(node, had, cred)
-                _put(node, ACCESS_ACL, access)
+                _put(tree, node, ACCESS_ACL, access)
             if default is not None:
-                _put(node, DEFAULT_ACL, default)
+                _put(tree, node, DEFAULT_ACL, default)
         finally:
             tree.changed_attributes(node.fileid)
 
@@ -70,9 +70,9 @@ def _check(tree: Tree, node: Node, cred: Credentials, default: Acl | None) -> At
     return had
 
 
-def _put(node: Node, name: bytes, acl: Acl) -> None:
+def _put(tree: Tree, node: Node, name: bytes, acl: Acl) -> None:
     if acl:
-        xattrs.put(node.real, name, pack_acl(acl))
+        tree.put_attribute(node.real, name, pack_acl(acl))
     else:
         xattrs.drop(node.real, name)
 

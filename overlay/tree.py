@@ -229,8 +229,28 @@ class Tree:
         """What an object is made of has changed: nodes of it are no longer true."""
         self.objects.bump_with(self.stats, fileid)
 
+    def put_attribute(self, fd: Fd, name: bytes, value: bytes) -> None:
+        """Set an attribute that is not ours on an upper inode; ours make room for it.
+
+        Raises NoRoomError where that is not enough.
+        """
+        try:
+            self.kernel.put(fd, name, value)
+        except xattrs.NoRoomError:
+            self.index.marks.make_room(fd)
+            self.kernel.put(fd, name, value)
+
+    def is_impure(self, fd: Fd) -> bool:
+        """Whether an upper directory may have entries whose numbers are not their inodes'."""
+        if self.kernel.get(fd, xattrs.IMPURE) is not None:
+            return True
+        aside = self.index.marks.aside(fd)
+        return aside is not None and xattrs.get(aside, xattrs.IMPURE) is not None
+
     def gone(self, node: Node) -> None:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
+        if node.is_upper and (node.is_indexed or self.sealed):
+            self.index.marks.forget(node.real)
         self.caches.nodes.forget(node.handle)
         self.changed_object(node.fileid)
         if self.departures is not None:

@@ -14,12 +14,13 @@ import os
 import stat
 
 from index import xattrs
-from index.entries import DirectoryEntry, UpperInode, note_path, pack_real
+from index.entries import DirectoryEntry, UpperInode
 from index.fd import Fd, is_whiteout, open_name
-from index.handles import handle_of
+from index.handles import handle_of, pack_real
 from index.identity import Identity
 from index.syscalls import link_fd, rename
 from overlay.adopt import is_copy
+from overlay.copy_up_dir import put_origin
 from overlay.lookup import is_entry_of, lookup
 from overlay.node import DirNode
 from overlay.progress import Progress
@@ -35,9 +36,30 @@ class UpperWalk:
     def __init__(self, tree: Tree, progress: Progress) -> None:
         self._tree = tree
         self._progress = progress
+        self._marks = tree.index.marks
         self._seen: dict[int, int] = {}  # inode numbers of files with a name, by fileid
         self._names = 0
         self.unmarked = 0  # objects whose handles cannot be found again
+
+    def find_marks(self) -> None:
+        """Find the inodes of a copied layer again that have no room for their marks."""
+        for name, _, aside in list(self._marks.all()):
+            mark = xattrs.get(aside, xattrs.FH)
+            identity = None if mark is None else Identity.unpack(mark)
+            fd = None if identity is None else self._marked(identity, aside)
+            if fd is not None:
+                self._marks.move(name, fd)
+
+    def _marked(self, identity: Identity, aside: Fd) -> Fd | None:
+        """The inode is the index entry, but a directory's is known by its path alone."""
+        entry = self._tree.index.find(identity)
+        if isinstance(entry, UpperInode):
+            return entry.fd
+        path = xattrs.get(aside, xattrs.PATH)
+        if path is None and isinstance(entry, DirectoryEntry):
+            path = entry.path
+        upper = self._tree.layers.upper
+        return None if path is None or upper is None else upper.open_path(path, os.O_PATH)
 
     def run(self) -> None:
         """Walk it all."""
@@ -77,7 +99,7 @@ class UpperWalk:
                 index.place_directory(node.identity, real, path)
             else:
                 index.put_directory(node.identity, upper=real, path=path)
-        elif xattrs.get(upper, xattrs.FH) is None:
+        elif self._marks.get(upper, xattrs.FH) is None:
             self.unmarked += 1
         if node.lowers and self._tree.kernel.get(upper, xattrs.ORIGIN) is not None:
             top = node.lowers[0]
@@ -85,7 +107,7 @@ class UpperWalk:
 
     def _upper_file(self, directory: Fd, name: bytes, fd: Fd, st: os.stat_result) -> None:
         self._names += 1
-        mark = xattrs.get(fd, xattrs.FH)
+        mark = self._marks.get(fd, xattrs.FH)
         identity = None if mark is None else Identity.unpack(mark)
         if identity is None:
             self.unmarked += 1
@@ -100,11 +122,13 @@ class UpperWalk:
             self._tree.index.replace(identity, fd)
         self._seen[identity.fileid] = st.st_ino
         self._place_file(fd)
-        note_path(fd, self._path(directory, name))
+        self._tree.index.note_path(fd, self._path(directory, name))
         self._renew_origin(fd, identity)
 
     def _place_file(self, fd: Fd) -> None:
-        _put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
+        own = pack_real(handle_of(fd))
+        if self._marks.get(fd, xattrs.UPPER) != own:
+            self._marks.put(fd, xattrs.UPPER, own)
 
     def _lost_link(
         self, directory: Fd, name: bytes, fd: Fd, st: os.stat_result, identity: Identity
@@ -113,7 +137,7 @@ class UpperWalk:
         entry = self._tree.index.find(identity)
         if not isinstance(entry, UpperInode) or not _equal(entry.st, st):
             for attribute in _OBJECT_MARKS:
-                xattrs.drop(fd, attribute)
+                self._marks.drop(fd, attribute)
             return
         workdir, times = self._tree.workdir, os.fstat(directory)
         aside = workdir.new_name()
@@ -131,13 +155,13 @@ class UpperWalk:
 
     def _put_origin(self, fd: Fd, value: bytes | None) -> None:
         if value is not None and value != self._tree.kernel.get(fd, xattrs.ORIGIN):
-            self._tree.kernel.put(fd, xattrs.ORIGIN, value)
+            put_origin(self._tree, fd, value)
 
     def _nameless(self) -> None:
         """Files that were copied up without a name, by their handle, are in the index alone."""
         for _, fd, st in self._tree.index.entries():
             if not stat.S_ISDIR(st.st_mode) and not is_whiteout(st):
-                mark = xattrs.get(fd, xattrs.FH)
+                mark = self._marks.get(fd, xattrs.FH)
                 identity = None if mark is None else Identity.unpack(mark)
                 if identity is not None and identity.fileid not in self._seen:
                     self._place_file(fd)
@@ -147,7 +171,7 @@ class UpperWalk:
         """Name the entries of the kernel's index after the new origins."""
         kernel_index = self._tree.kernel_index
         for name, fd, st in list(kernel_index.entries()):
-            mark = xattrs.get(fd, xattrs.FH)
+            mark = self._marks.get(fd, xattrs.FH)
             identity = None if mark is None else Identity.unpack(mark)
             entry = None if identity is None else self._tree.index.find(identity)
             if identity is None or not isinstance(entry, UpperInode):
@@ -158,11 +182,6 @@ class UpperWalk:
             if name != origin.hex().encode() or not os.path.samestat(st, entry.st):
                 kernel_index.discard(name)
                 kernel_index.enter(origin, entry.fd)
-
-
-def _put(fd: Fd, attribute: bytes, value: bytes) -> None:
-    if xattrs.get(fd, attribute) != value:
-        xattrs.put(fd, attribute, value)
 
 
 def _equal(one: os.stat_result, other: os.stat_result) -> bool:

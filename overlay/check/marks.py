@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from index import xattrs
-from index.entries import noted_path, pack_real
+from index.entries import noted_path
+from index.handles import pack_real
 from index.identity import Identity
 from overlay.adopt import adopt_file
 from overlay.check import repair

@@ -11,9 +11,9 @@ import contextlib
 import os
 
 from index import xattrs
-from index.entries import DirectoryEntry, pack_real
+from index.entries import DirectoryEntry
 from index.fd import Fd, components, open_dir, open_path
-from index.handles import handle_of
+from index.handles import handle_of, pack_real
 from index.identity import Identity
 from index.syscalls import link_fd
 from overlay import nlink, removal
@@ -57,11 +57,16 @@ def put_upper(tree: Tree, path: bytes, attribute: bytes, value: bytes | None) ->
         tree.kernel.put(fd, attribute, value)
 
 
+def be_impure(tree: Tree, path: bytes) -> None:
+    """Mark an upper directory as one with entries from lower layers."""
+    mark_impure(tree, open_upper(tree, path))
+
+
 def put_entry(tree: Tree, entry: IndexEntry, attribute: bytes, value: bytes) -> None:
     """Set a private attribute of an index entry."""
     fd = tree.index.open_entry(entry.name)
     if fd is not None:
-        xattrs.put(fd, attribute, value)
+        tree.index.marks.put(fd, attribute, value)
         _changed(tree, entry)
 
 
@@ -139,7 +144,7 @@ def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> N
     """Make an upper inode that has `names` visible names the index entry of its object."""
     fd = open_upper(tree, file.paths[0])
     write_nlink(tree, fd, identity, names)
-    xattrs.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
+    tree.index.marks.put(fd, xattrs.UPPER, pack_real(handle_of(fd)))
     tree.index.replace(identity, fd)
     tree.changed_object(identity.fileid)
 
@@ -147,7 +152,8 @@ def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> N
 def write_nlink(tree: Tree, fd: Fd, identity: Identity, names: int) -> None:
     """Record how many names a file has, relative to the lower inode's link count."""
     if not identity.is_upper:
-        xattrs.put(fd, xattrs.NLINK, b"L%+d" % (names - nlink.lower_nlink(tree, identity)))
+        value = b"L%+d" % (names - nlink.lower_nlink(tree, identity))
+        tree.index.marks.put(fd, xattrs.NLINK, value)
 
 
 def count_names(tree: Tree, identity: Identity, names: int) -> None:
@@ -172,7 +178,7 @@ def enter_dir(tree: Tree, record: UpperDir, identity: Identity) -> None:
     tree.index.put_directory(
         identity, upper=handle_of(fd), path=record.path, redirect=redirect, lower=lower
     )
-    xattrs.put(fd, xattrs.FH, identity.pack())
+    tree.index.marks.put(fd, xattrs.FH, identity.pack())
     tree.changed_object(identity.fileid)
 
 
@@ -180,13 +186,14 @@ def be_own_object(tree: Tree, path: bytes) -> None:
     """Make a copy of another upper object one of its own."""
     fd = open_upper(tree, path)
     for attribute in _OWN_MARKS:
-        xattrs.drop(fd, tree.kernel.on_disk(attribute))
+        tree.index.marks.drop(fd, tree.kernel.on_disk(attribute))
+    tree.index.marks.forget(fd)
 
 
 def renew_mark(tree: Tree, found: Scan, path: bytes, bottom: Identity | None) -> None:
     """Replace a damaged `fh` by what the origin says, or remove it."""
     fd = open_upper(tree, path)
-    xattrs.drop(fd, xattrs.FH)
+    tree.index.marks.drop(fd, xattrs.FH)
     if bottom is not None:
         enter_dir(tree, UpperDir(path, handle_of(fd), {}, None, bottom), bottom)
         return

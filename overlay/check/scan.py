@@ -13,37 +13,24 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from index import xattrs
-from index.entries import GONE, DirectoryEntry, unpack_real
+from index.entries import GONE, DirectoryEntry
 from index.entry_names import fileid_of, owner_of
 from index.fd import Fd, components, is_whiteout, open_dir, open_name
-from index.handles import RealHandle, handle_of
+from index.handles import RealHandle, handle_of, unpack_real
 from index.identity import Identity
 from overlay.adopt import kernel_origin
+from overlay.check.private import Attributes, attributes_of, mark_of
 from overlay.check.still import StillIndex
 from overlay.node import LowerDir
 from overlay.progress import Progress
 from overlay.search import LowerFile, is_redirect, search
 from overlay.tree import Tree
 
-_NAMES: Final = (
-    xattrs.OPAQUE,
-    xattrs.REDIRECT,
-    xattrs.ORIGIN,
-    xattrs.NLINK,
-    xattrs.IMPURE,
-    xattrs.METACOPY,
-    xattrs.FH,
-    xattrs.UPPER,
-    xattrs.PATH,
-    xattrs.LOWER,
-    xattrs.SHARES,
-)
-Attributes = Mapping[bytes, bytes]
 Stack = tuple[LowerDir, ...]
 
 
@@ -151,34 +138,6 @@ def scan(tree: Tree, progress: Progress) -> Scan:
         return _Scanner(tree, progress).run()
     finally:
         tree.index = index
-
-
-def attributes_of(tree: Tree, fd: Fd) -> Attributes:
-    """The private attributes of an inode, by the names that a mount without userxattr uses."""
-    had = xattrs.names(fd)
-    found = {}
-    for name in _NAMES if had else ():
-        on_disk = tree.kernel.on_disk(name)
-        value = xattrs.get(fd, on_disk) if on_disk in had else None
-        if value is not None:
-            found[name] = value
-    long = tree.index.lower_path_of(fd) if xattrs.LONG_REDIRECT in had else None
-    if long is not None:
-        found[xattrs.REDIRECT] = long
-    mark = mark_of(found)
-    if mark is not None and mark.is_upper and mark.real == handle_of(fd):
-        del found[xattrs.FH]  # its own: it would be known without
-    if not tree.kernel.has_redirects:
-        found.pop(xattrs.METACOPY, None)
-        found.pop(xattrs.REDIRECT, None)
-    return found
-
-
-def mark_of(attributes: Attributes) -> Identity | None:
-    """The object that `fh` names; None if it is absent or damaged."""
-    value = attributes.get(xattrs.FH)
-    identity = None if value is None else Identity.unpack(value)
-    return None if identity is None or identity.is_root else identity
 
 
 class _Scanner:
@@ -352,7 +311,7 @@ class _Scanner:
             return
         if place.record is not None:
             place.record.holds_origins = True
-        elif self._tree.kernel.get(self._tree.root.real, xattrs.IMPURE) is None:
+        elif not self._tree.is_impure(self._tree.root.real):
             self._scan.root_impure = False
 
     def _upper_file(self, place: _Place, path: bytes, fd: Fd, st: os.stat_result) -> None:

@@ -43,7 +43,7 @@ def structure_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
 
 
 def _impure(tree: Tree, path: bytes) -> Finding:
-    mend = partial(repair.put_upper, tree, path, xattrs.IMPURE, b"y")
+    mend = partial(repair.be_impure, tree, path)
     return Finding(Kind.IMPURE_MISSING, path or b"/", mend)
 
 

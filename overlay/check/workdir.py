@@ -14,8 +14,8 @@ from functools import partial
 from index.fd import Fd, open_at, open_dir, open_name
 from index.layers import RECORD, parse_record
 from index.workdir import KEY_SIZE, REMOVING, Workdir
+from overlay.check.private import attributes_of, mark_of
 from overlay.check.problem import Finding, Kind
-from overlay.check.scan import attributes_of, mark_of
 from overlay.recovery import recover
 from overlay.tree import Tree
 
