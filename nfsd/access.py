@@ -1,4 +1,4 @@
-"""What a client may do in each export, by the patterns that mean it.
+"""What a client may do in each export, by the patterns that mean it, and whom it acts for.
 
 Names are asked for aside (nfsd.resolver).  Rule: a client that is let in by its address
 never waits for them; one that only a name may let in waits a bounded time, and is told
@@ -10,15 +10,16 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 from nfsd.clients import ClientTable, Unresolved
 from nfsd.export_options import ExportOptions
 from nfsd.program import Caller
-from nfsd.resolver import address_of
+from nfsd.resolver import Groups, Resolver, address_of
 from overlay.blocking import may_block
+from overlay.credentials import INVALID_ID, Credentials
 from overlay.errors import error
 
 _PRIVILEGED: Final = 1024  # ports below are the client machine's root's
@@ -46,9 +47,20 @@ class Standing(NamedTuple):
 class Access:
     """Who is let into which exports, for all threads of this process."""
 
-    def __init__(self, tables: Sequence[ClientTable[ExportOptions]], own: Collection[int]) -> None:
-        """`tables` are those of the exports; in `own` each client has an overlay of its own."""
+    def __init__(
+        self,
+        tables: Sequence[ClientTable[ExportOptions]],
+        own: Collection[int],
+        users: Resolver | None = None,
+    ) -> None:
+        """`tables` are those of the exports; in `own` each client has an overlay of its own.
+
+        `users` is who knows the groups of users, if not what a call says of them counts.
+        """
         self._tables = tables
+        self._users = users
+        self._uids: dict[int, None] = {}  # of which groups were asked for, the oldest first
+        self._changed = 0  # answers that the resolver has changed, as last told
         self._own = own
         # Each holds for a while, and with `unresolved` exports only until a name is known.
         self._standings: dict[tuple[str, bool], tuple[float, int, Standing]] = {}
@@ -91,6 +103,42 @@ class Access:
         has_own = any(allowed[position] is not None for position in self._own)
         return Standing(tuple(allowed), str(address) if has_own else None, tuple(unresolved))
 
+    def acting(self, caller: Caller, options: ExportOptions) -> Credentials:
+        """Return whom a caller acts for in an export; raises EAGAIN as `resolved` does."""
+        if self._users is None:
+            return options.squash(caller.credentials)
+        return options.squash(self._with_groups(self._users, caller.credentials))
+
+    def _with_groups(self, users: Resolver, credentials: Credentials) -> Credentials:
+        """Put the groups that this machine knows a user to be in for those that a call names.
+
+        AUTH_SYS has room for 16.  A user that this machine does not know keeps them.
+        """
+        uid = credentials.uid
+        if uid in (0, INVALID_ID):
+            return credentials
+        known = users.known(Groups(uid))
+        if known is None:
+            self._wait(users, partial(self._has_groups, users, uid))
+            known = users.known(Groups(uid))
+        if not known:
+            return credentials
+        return Credentials(uid, credentials.gid, frozenset(map(int, known)))
+
+    def _has_groups(self, users: Resolver, uid: int) -> bool:
+        return users.known(Groups(uid)) is not None
+
+    def basis(self, caller: Caller) -> Hashable:
+        """Return what a reply to a caller depends on, besides the overlay; never waits."""
+        if self._users is None:
+            return self.standing(caller)
+        uid = caller.credentials.uid
+        if uid not in self._uids:
+            if len(self._uids) >= _KNOWN:
+                del self._uids[next(iter(self._uids))]
+            self._uids[uid] = None
+        return self.standing(caller), self._users.known(Groups(uid))
+
     def resolved(self, caller: Caller, positions: Collection[int] | None = None) -> Standing:
         """Return what the caller may do when the names are known that these exports depend on.
 
@@ -100,18 +148,20 @@ class Access:
         standing = self.standing(caller)
         if not standing.is_unresolved(positions):
             return standing
+        resolver = self._tables[standing.unresolved[0]].resolver
+        self._wait(resolver, partial(self._is_resolved, caller, positions))
+        return self.standing(caller)
+
+    def _wait(self, resolver: Resolver, is_known: Callable[[], bool]) -> None:
+        """Wait a bounded time for what is to be known; raises EAGAIN if it is not known then."""
         may_block()
         if not self._waiters.acquire(blocking=False):
             raise error(errno.EAGAIN)
         try:
-            resolver = self._tables[standing.unresolved[0]].resolver
-            resolver.wait(partial(self._is_resolved, caller, positions), _NAMES_WAIT)
+            if not resolver.wait(is_known, _NAMES_WAIT):
+                raise error(errno.EAGAIN)
         finally:
             self._waiters.release()
-        standing = self.standing(caller)
-        if standing.is_unresolved(positions):
-            raise error(errno.EAGAIN)
-        return standing
 
     def _is_resolved(self, caller: Caller, positions: Collection[int] | None) -> bool:
         return not self.standing(caller).is_unresolved(positions)
@@ -126,5 +176,10 @@ class Access:
             for is_privileged in (True, False):
                 if (address, is_privileged) in self._standings:
                     self._standing(address, is_privileged=is_privileged)
+        if self._users is not None:
+            for uid in list(self._uids):
+                self._users.known(Groups(uid))
+            self._has_changed = self._has_changed or self._users.changed != self._changed
+            self._changed = self._users.changed
         has_changed, self._has_changed = self._has_changed, False
         return has_changed

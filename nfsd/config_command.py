@@ -90,5 +90,8 @@ def options_text(options: ExportOptions) -> str:
         f"anonuid={options.anonuid}",
         f"anongid={options.anongid}",
     ]
+    for name in ("squash_uids", "squash_gids"):
+        ranges = [f"{each[0]}-{each[-1]}" for each in getattr(options, name)]
+        words += [f"{name}={':'.join(ranges)}"] if ranges else []
     words += [] if options.fsid is None else [f"fsid={options.fsid}"]
     return ",".join(words)

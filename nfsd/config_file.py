@@ -68,6 +68,7 @@ class Config:
     metrics: str | None = None  # ADDR:PORT where the numbers are told
     rpcbind: str | None = None  # one of RPCBIND, if it is said
     udp: bool = False
+    manage_gids: bool = False  # groups of users are looked up here
     locks: LockConfig = field(default_factory=LockConfig)
     cache_bytes: int = CACHE_BYTES  # of memory for what is kept, by all workers together
 
@@ -139,6 +140,7 @@ class _Reader:
             server.text("metrics"),
             server.choice("rpcbind", RPCBIND),
             server.flag("udp"),
+            server.flag("manage_gids"),
             _locks(server),
             server.size("cache_size") or CACHE_BYTES,
         )

@@ -60,6 +60,8 @@ class ExportOptions:
     anonuid: int = NOBODY
     anongid: int = NOBODY
     fsid: int | None = None
+    squash_uids: tuple[range, ...] = ()  # that act as nobody, besides those above
+    squash_gids: tuple[range, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> ExportOptions:
@@ -74,6 +76,10 @@ class ExportOptions:
                 options = replace(options, anonuid=_number(name, value, _MAX_ID))
             elif name == "anongid":
                 options = replace(options, anongid=_number(name, value, _MAX_ID))
+            elif name == "squash_uids":
+                options = replace(options, squash_uids=_ranges(name, value))
+            elif name == "squash_gids":
+                options = replace(options, squash_gids=_ranges(name, value))
             elif name == "fsid":
                 options = replace(options, fsid=_fsid(value))
             elif name == "sec":
@@ -94,14 +100,35 @@ class ExportOptions:
         if self.all_squash:
             return Credentials(self.anonuid, self.anongid)
         is_valid = uid != INVALID_ID and gid != INVALID_ID and INVALID_ID not in groups
-        if is_valid and (not self.root_squash or (uid and gid and 0 not in groups)):
+        is_ordinary = is_valid and (not self.root_squash or (uid and gid and 0 not in groups))
+        if is_ordinary and not self.squash_uids and not self.squash_gids:
             return credentials
-        squashed = (0, INVALID_ID) if self.root_squash else (INVALID_ID,)
         return Credentials(
-            self.anonuid if uid in squashed else uid,
-            self.anongid if gid in squashed else gid,
-            frozenset([self.anongid if each in squashed else each for each in groups]),
+            self.anonuid if self._is_squashed(uid, self.squash_uids) else uid,
+            self._group(gid),
+            frozenset(map(self._group, groups)),
         )
+
+    def _is_squashed(self, number: int, ranges: tuple[range, ...]) -> bool:
+        if number == INVALID_ID or (number == 0 and self.root_squash):
+            return True
+        return any(number in each for each in ranges)
+
+    def _group(self, gid: int) -> int:
+        return self.anongid if self._is_squashed(gid, self.squash_gids) else gid
+
+
+def _ranges(name: str, value: str) -> tuple[range, ...]:
+    """The ranges in `0-99:65534`."""
+    found = []
+    for part in value.split(":"):
+        first, dash, last = part.partition("-")
+        begin = _number(name, first, _MAX_ID)
+        end = _number(name, last, _MAX_ID) if dash else begin
+        if end < begin:
+            raise OptionError(f"{name}={value}: {part} is no range: give one like 0-99")
+        found.append(range(begin, end + 1))
+    return tuple(found)
 
 
 def _number(name: str, value: str, largest: int) -> int:

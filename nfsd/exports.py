@@ -22,7 +22,7 @@ from nfsd.log import LOGGER, ONCE, shown
 from nfsd.mount_path import components, walk
 from nfsd.program import Caller
 from nfsd.pseudo_root import EXPORT_ID, PseudoRoot, SeenRoot
-from nfsd.resolver import address_of
+from nfsd.resolver import Resolver, address_of
 from overlay.blocking import may_block
 from overlay.credentials import Credentials
 from overlay.descriptor import Fd
@@ -61,9 +61,12 @@ class Exports:
     """All exports of one server, the most deeply nested first."""
 
     def __init__(
-        self, exports: Iterable[Export], count_stale: Callable[[Cause], None] = _uncounted
+        self,
+        exports: Iterable[Export],
+        count_stale: Callable[[Cause], None] = _uncounted,
+        users: Resolver | None = None,
     ) -> None:
-        """`count_stale` is told of each stale handle."""
+        """`count_stale` is told of each stale handle; `users`: see Access."""
         ordered = sorted(exports, key=_depth, reverse=True)
         self.all: tuple[Export, ...] = tuple(ordered)
         self._position = {
@@ -84,7 +87,7 @@ class Exports:
             options.sync for export in self.all for _, options in export.clients.rows
         )
         own = [position for position, _ in self._own]
-        self.access = Access([export.clients for export in self.all], own)
+        self.access = Access([export.clients for export in self.all], own, users)
 
     def lets_in(self, address: str, port: int) -> bool | None:
         """Whether a client may do anything in any export; None where names will tell."""
@@ -114,7 +117,7 @@ class Exports:
                 raise error(errno.EROFS)
             if options.sync:
                 may_block()  # it ends with a wait for the disk
-        return overlay, node, options.squash(caller.credentials)
+        return overlay, node, self.access.acting(caller, options)
 
     def _enter_above(self, caller: Caller, handle: bytes, *, write: bool) -> Entered[Readable]:
         """A directory above the exports."""

@@ -106,7 +106,7 @@ class LockServer:
             StatusProgram(self._manager, self._clients.state).program(),
         )
         self._dispatcher = LockDispatcher(
-            *(self._callbacks, programs, offer.exports.access.standing, offer.tally)
+            *(self._callbacks, programs, offer.exports.access.basis, offer.tally)
         )
         self._dispatcher.trace = trace
         self._pool = FairPool(_THREADS, "locks")

@@ -1,4 +1,4 @@
-"""Names of addresses, addresses of names, and netgroups, asked for aside.
+"""Names of addresses, addresses of names, netgroups and groups of users, asked for aside.
 
 The system's resolver may take a minute to say that it has no answer, so only threads
 of this module wait for it, a bounded number of them.  Whoever wants an answer gets
@@ -14,6 +14,7 @@ import ctypes
 import errno
 import ipaddress
 import os
+import pwd
 import socket
 import threading
 import time
@@ -65,7 +66,13 @@ class Member(NamedTuple):
     address: str
 
 
-Question: TypeAlias = Host | Names | Member
+class Groups(NamedTuple):
+    """The question in which groups a user is, as numbers; none if there is no such user."""
+
+    uid: int
+
+
+Question: TypeAlias = Host | Names | Member | Groups
 
 
 class _SilentError(OSError):
@@ -121,6 +128,7 @@ class Resolver:
         self._answers: dict[Question, Answer] = {}
         self._asked: dict[Question, float] = {}  # under way, and since when
         self.told = 0  # answers so far
+        self.changed = 0  # those that were another than before
         self._told = threading.Condition()  # protects all of this
         self._hosts = _Lane(_HOST_THREADS, self._ask)
         self._clients = _Lane(_CLIENT_THREADS, self._ask)
@@ -165,10 +173,11 @@ class Resolver:
                 LOGGER.error("cannot resolve %s: %s", question, problem)
         with self._told:
             now, before = time.monotonic(), self._answers.pop(question, None)
+            last = None if before is None else before.texts
             if texts is not None:
+                self.changed += last is not None and texts != last
                 self._answers[question] = Answer(texts, now + LIFETIME)
             else:
-                last = None if before is None else before.texts
                 self._answers[question] = Answer(last, now + _RETRY)
             if len(self._answers) > _KNOWN:
                 del self._answers[next(iter(self._answers))]
@@ -181,12 +190,22 @@ def _answer(question: Question) -> Texts:
     """Ask the system; raises _SilentError if it has no answer now."""
     if isinstance(question, Host):
         return _addresses(question.name)
+    if isinstance(question, Groups):
+        return _groups(question.uid)
     if isinstance(question, Names):
         return _names(question.address)
     if _is_member(question.group, question.address):
         return frozenset({question.address})
     names = _names(question.address)
     return frozenset(name for name in names if _is_member(question.group, name))
+
+
+def _groups(uid: int) -> Texts:
+    try:
+        user = pwd.getpwuid(uid)
+    except (KeyError, OverflowError):
+        return frozenset()
+    return frozenset(map(str, os.getgrouplist(user.pw_name, user.pw_gid)))
 
 
 def _addresses(name: str) -> Texts:

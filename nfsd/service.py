@@ -218,6 +218,7 @@ class Service:
                 for export, each in served
             ),
             self._tally.stale,
+            resolver if config.manage_gids else None,
         )
         self.workers.listen((*self.listeners.values(), *self._reach.streams.values()))
         offer = self._offer(exports, overlays, room)
@@ -248,7 +249,7 @@ class Service:
         )
 
     def _dispatcher(self, exports: Exports, room: Room, programs: Iterable[Program]) -> Dispatcher:
-        dispatcher = Dispatcher(programs, self._replays, room, exports.access.standing, self._tally)
+        dispatcher = Dispatcher(programs, self._replays, room, exports.access.basis, self._tally)
         dispatcher.trace = self._trace
         return dispatcher
 

@@ -20,6 +20,9 @@ SERVER: Final[dict[str, str]] = {
     '"embedded", from this server on port 111; "off", from their mount options. The default is '
     '"system", unless only this machine is served.',
     "udp": "Whether NFS is served by UDP, too. The default is false.",
+    "manage_gids": "Whether the groups of users are those that this machine knows, as `id` shows "
+    "them, rather than the 16 at most that a call can name. A user that it does not know keeps "
+    "those of the call. A change counts within 90 s. The default is false.",
     "locks": 'Whether files can be locked (NLM and NSM): "on", the default; "off"; or '
     '"local": processes of this machine see the locks of clients on files of the upper layer, and '
     "clients see theirs.",
@@ -61,6 +64,8 @@ OPTIONS: Final[dict[str, str]] = {
     "root_squash, no_root_squash": "Whether user and group 0 act as nobody.",
     "no_all_squash, all_squash": "Whether everybody acts as nobody.",
     "anonuid=65534, anongid=65534": "Who nobody is.",
+    "squash_uids=0-99:500, squash_gids=...": "Further users and groups that act as nobody: "
+    "numbers and ranges with colons between. The default is none.",
     "secure, insecure": "Whether calls must come from a port below 1024.",
     "sync, async": "Whether a change of names or attributes is on the disk when it is answered. "
     "Data is on the disk whenever the client has asked for that.",

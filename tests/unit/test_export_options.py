@@ -86,6 +86,9 @@ def test_every_option_of_exports_is_taken(option: str) -> None:
         ("sec=krb5", "only sec=sys"),
         ("refer=/a@b", "only NFSv4 sends clients elsewhere"),
         ("replicas=/a@b", "only NFSv4 sends clients elsewhere"),
+        ("squash_uids=5-4", "5-4 is no range"),
+        ("squash_gids=", "give a number"),
+        ("squash_uids=1-", "give a number"),
         ("xprtsec=tls:mtls", "there is no TLS"),
         ("hide=1", "hide=1: no such option"),
         ("fsid=1b2c-2-3-4-5", "give a number"),
@@ -107,6 +110,21 @@ def test_what_cannot_be_meant_is_refused(text: str, said: str) -> None:
         ("no_root_squash", USER, USER),
         ("all_squash", USER, Credentials(NOBODY, NOBODY)),
         ("all_squash,no_root_squash,anonuid=7,anongid=8", ROOT, Credentials(7, 8)),
+        (
+            "squash_uids=900-1000:7,squash_gids=100",
+            USER,
+            Credentials(NOBODY, 1000, frozenset({NOBODY})),
+        ),
+        (
+            "squash_uids=1001,no_root_squash",
+            Credentials(1000, 0, frozenset({0})),
+            Credentials(1000, 0, frozenset({0})),
+        ),
+        (
+            "squash_gids=0-99,anongid=9,no_root_squash",
+            Credentials(0, 0, frozenset({4, 100})),
+            Credentials(0, 9, frozenset({9, 100})),
+        ),
         *(
             row
             for text in ("anonuid=7,anongid=8", "no_root_squash,anonuid=7,anongid=8")
