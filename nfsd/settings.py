@@ -64,7 +64,7 @@ OPTIONS: Final[dict[str, str]] = {
     "root_squash, no_root_squash": "Whether user and group 0 act as nobody.",
     "no_all_squash, all_squash": "Whether everybody acts as nobody.",
     "anonuid=65534, anongid=65534": "Who nobody is.",
-    "squash_uids=0-99:500, squash_gids=...": "Further users and groups that act as nobody: "
+    "squash_uids=N-N:N, squash_gids=N-N:N": "Further users and groups that act as nobody: "
     "numbers and ranges with colons between. The default is none.",
     "secure, insecure": "Whether calls must come from a port below 1024.",
     "sync, async": "Whether a change of names or attributes is on the disk when it is answered. "

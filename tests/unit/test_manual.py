@@ -69,7 +69,7 @@ def test_every_option_of_exports_is_taken_and_every_default_is_one() -> None:
     for names in settings.OPTIONS:
         default, *others = names.split(", ")
         for each in (default, *others):
-            ExportOptions.parse(each.replace("=N", "=1"))
+            ExportOptions.parse(each.replace("N", "1"))
         if "N" not in default:
             assert ExportOptions.parse(default) == ExportOptions(), default
 
