@@ -2,6 +2,10 @@
 
 They leave by the sockets at which clients call us, so that they come from the address
 that a client knows.  Which port a program has is asked of the client's rpcbind.
+
+What a datagram asked for was perhaps asked in somebody else's name.  So an address that
+has never answered, nor called by TCP, is asked once for all that it is to be told, and
+each time after four times as long.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from nfsd.nlm import NLM
 from nfsd.rpc_client import RefusedError, header, results
 from nfsd.rpcbind import host_and_port
 from nfsd.xdr.codec import Buffer, Signature, XdrError, decode, encode
@@ -37,6 +42,9 @@ _GETPORT: Final = PMAPVERS_SIGNATURES[PMAPPROC_GETPORT]
 _GETADDR: Final = RPCBVERS4_SIGNATURES[RPCBPROC4_GETADDR]
 _LIFETIME: Final = 60.0  # seconds for which a port is believed
 _KNOWN: Final = 10_000
+_PROVEN_SECONDS: Final = 3600.0  # for which it is believed that there is somebody at an address
+_FIRST_PAUSE: Final = 4.0  # between two attempts where there may be nobody
+_LONGEST_PAUSE: Final = 256.0
 # Of a message: where the xid ends, and the type.
 _XID: Final = 4
 _TYPE: Final = 8
@@ -55,6 +63,9 @@ class Callbacks:
         self._xids = itertools.count(random.getrandbits(32))
         self._waiting: dict[tuple[bytes, str], asyncio.Future[bytes]] = {}  # by xid and address
         self._ports: dict[tuple[str, int, int], tuple[float, int]] = {}
+        self._proven: dict[str, float] = {}  # addresses, until when
+        # Of other addresses: when they may be asked again, and the pause after that.
+        self._attempts: dict[str, tuple[float, float]] = {}
         parms = authsys_parms(0, os.fsencode(socket.gethostname())[:255], 0, 0, ())
         self._cred = opaque_auth(AUTH_SYS, encode(pack_authsys_parms, parms))
 
@@ -69,7 +80,11 @@ class Callbacks:
         """The result of a call, sent once, to a program of a version at an address.
 
         Raises CallbackError, TimeoutError after `patience` seconds without an answer.
+        What a client is told of locks, it has asked for: to an address that has shown no
+        sign of life not much is sent, and CallbackError raised at once.
         """
+        if program == NLM and not self._may_ask(address):
+            raise CallbackError(f"{address} has not answered yet")
         async with asyncio.timeout(patience):
             try:
                 port = await self._port(address, program)
@@ -84,7 +99,28 @@ class Callbacks:
             return False
         future = self._waiting.get((bytes(datagram[:_XID]), address))
         if future is not None and not future.done():
+            self.proven(address)
             future.set_result(bytes(datagram))
+        return True
+
+    def proven(self, address: str) -> None:
+        """There is somebody at an address who wants to hear from us."""
+        if address not in self._proven and len(self._proven) >= _KNOWN:
+            del self._proven[next(iter(self._proven))]
+        self._proven[address] = time.monotonic() + _PROVEN_SECONDS
+        self._attempts.pop(address, None)
+
+    def _may_ask(self, address: str) -> bool:
+        """Whether it may be tried now to reach an address."""
+        now = time.monotonic()
+        if self._proven.get(address, 0.0) > now:
+            return True
+        when, pause = self._attempts.get(address, (now, _FIRST_PAUSE))
+        if now < when:
+            return False
+        if address not in self._attempts and len(self._attempts) >= _KNOWN:
+            del self._attempts[next(iter(self._attempts))]
+        self._attempts[address] = now + pause, min(4 * pause, _LONGEST_PAUSE)
         return True
 
     async def _port(self, address: str, program: tuple[int, int]) -> int:

@@ -3,6 +3,11 @@
 All workers wait at the same socket, and one of them takes each datagram.  UDP
 promises nothing, and nor does this: what comes while too much is under way, or
 again while it is under way, is dropped, and the client sends it again.
+
+Whose a datagram is nobody knows: its sender's address may be forged, so that the answer
+goes to somebody who has not asked.  So it is not much larger than what was asked,
+but for NFS itself, where whoever asks for much has a handle, which was sent to him.
+Longer lists are to be had by TCP.
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ from nfsd.pool import FairPool
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
 from nfsd.xdr.codec import Parts
+from nfsd.xdr.nfs3 import NFS_PROGRAM
+from nfsd.xdr.nfsacl import NFS_ACL_PROGRAM
 from nfsd.xdr.rpc import SYSTEM_ERR
 from overlay.errors import WouldBlock
 
@@ -36,6 +43,10 @@ _SLOW_MAX: Final = 64  # calls under way in threads
 _PEERS: Final = 1024
 _ROOM: Final = 1 << 20  # bytes of datagrams that may wait at the socket
 _MARK: Final = 4  # bytes that a record begins with and a datagram does not
+# An answer may be so many times as long as the call.
+_FACTOR: Final = 3
+_HANDED_OUT: Final = frozenset(struct.pack(">I", each) for each in (NFS_PROGRAM, NFS_ACL_PROGRAM))
+_PROGRAM: Final = slice(12, 16)  # of a call's message
 _IP_PKTINFO: Final = 8  # linux/in.h; the socket module has it from Python 3.12 on
 _PKTINFO: Final = struct.Struct("@i4s4s")  # interface, our address, the header's address
 _PKTINFO_SPACE: Final = socket.CMSG_SPACE(20)
@@ -115,7 +126,7 @@ class Datagrams:
     def _answer(self, datagram: bytes, address: Address, ancillary: Ancillary, begun: int) -> None:
         called, source = _called(ancillary)
         peer = self._peer(address, called)
-        call = address, datagram[:4]
+        call, most = (address, datagram[:4]), _answer_max(datagram)
         if call in self._slow:
             return
         parts: Parts = []
@@ -124,10 +135,10 @@ class Datagrams:
         except WouldBlock:
             if len(self._slow) < _SLOW_MAX:
                 self._slow.add(call)
-                done = partial(self._slow_done, call, source)
+                done = partial(self._slow_done, call, source, most)
                 self._slow_calls.give(_CALLER, datagram, peer, begun, done)
         else:
-            self._send(parts, address, source)
+            self._send(parts, address, source, most)
 
     def _peer(self, address: Address, called: str) -> Peer:
         key = address, called
@@ -142,16 +153,19 @@ class Datagrams:
         return peer
 
     def _slow_done(
-        self, call: tuple[Address, bytes], source: Ancillary, future: Future[Parts]
+        self, call: tuple[Address, bytes], source: Ancillary, most: int, future: Future[Parts]
     ) -> None:
         self._slow.discard(call)
         if not future.cancelled():
-            self._send(future.result(), call[0], source)
+            self._send(future.result(), call[0], source, most)
         self._answered()
 
-    def _send(self, parts: Parts, address: Address, source: Ancillary) -> None:
+    def _send(self, parts: Parts, address: Address, source: Ancillary, most: int) -> None:
         reply = b"".join(parts)[_MARK:]
         if not reply:
+            return
+        if len(reply) > most:
+            self._refuse(reply, address, source)
             return
         try:
             self._sock.sendmsg([reply], source, 0, address)
@@ -168,6 +182,11 @@ class Datagrams:
             self._sock.sendmsg([refusal], source, 0, address)
         except OSError:
             return  # as any datagram, this one may be lost
+
+
+def _answer_max(datagram: bytes) -> int:
+    """Bytes that the answer to a call may have."""
+    return _DATAGRAM_MAX if datagram[_PROGRAM] in _HANDED_OUT else _FACTOR * len(datagram)
 
 
 def _called(ancillary: Ancillary) -> tuple[str, Ancillary]:

@@ -29,4 +29,6 @@ class LockDispatcher(Dispatcher):
         """As any dispatcher; a reply has no answer."""
         if self._callbacks.heard(record, peer.address):
             return 0
+        if not peer.is_datagram:
+            self._callbacks.proven(peer.address)
         return super().answer(record, peer, parts)

@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -450,6 +451,37 @@ def test_over_udp(server: Server, alpha: LockClient, file: bytes) -> None:
     assert reply[4:24] == struct.pack(">5I", 1, 0, 0, 0, 0)
     assert decode(NLM["LOCK"].unpack_results, reply[24:]).stat == NLM4_GRANTED
     assert alpha.test(file, svid=2).stat == NLM4_DENIED
+
+
+def test_who_never_answers_is_sent_little(server: Server, alpha: LockClient, file: bytes) -> None:
+    """Datagrams may come in anybody's name: who has it must not be told again and again."""
+    victim = free_address()
+    assert alpha.lock(file) == NLM4_GRANTED
+    asked = 0
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rpcbind,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
+        rpcbind.bind((victim, 111))
+        rpcbind.setblocking(False)
+        sock.bind((victim, 0))
+        sock.settimeout(LIMIT)
+        sock.connect(("127.0.0.1", server.lock_port))
+        for number in range(100):
+            packed: Parts = []
+            wish = alpha.wish(file, svid=100 + number, block=True)
+            NLM["LOCK"].pack_arguments(wish, packed)
+            call = alpha.client.message(NLM4_PROGRAM, 4, NLM["LOCK"].number, b"".join(packed))
+            asked += sock.send(call)
+            assert sock.recv(2000)[:4] == call[:4]
+        assert alpha.unlock(file) == NLM4_GRANTED
+        time.sleep(7)
+        told = []
+        with suppress(BlockingIOError):
+            while True:
+                told.append(rpcbind.recv(2000))
+        assert 1 <= len(told) <= 2, "at once, and after four seconds"
+        assert sum(map(len, told)) < asked
 
 
 def test_the_status_monitor(alpha: LockClient) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,16 @@ from nfsd.xdr.nfs3 import (
     diropargs3,
 )
 from nfsd.xdr.nfsacl import NFS_ACL_PROGRAM
+from nfsd.xdr.rpc import (
+    AUTH_NONE,
+    CALL,
+    RPC_VERSION,
+    call_body,
+    opaque_auth,
+    pack_rpc_msg,
+    rpc_msg,
+    rpc_msg_body,
+)
 from nfsd.xdr.rpcbind import (
     PMAPVERS,
     PMAPVERS_SIGNATURES,
@@ -108,6 +119,19 @@ def rpcbind(sock: socket.socket, number: int, arguments: rpcb | None = None) -> 
     return call(sock, RPCBPROG, RPCBVERS4, signature, arguments, SECONDS)
 
 
+@contextmanager
+def listing(network: Network, netid: str, how: Callable[..., Any]) -> Iterator[socket.socket]:
+    """A connection for DUMP, which UDP refuses: the answer may go to who has not asked."""
+    if netid.startswith("udp"):
+        with (
+            connected(network, netid, 111) as sock,
+            pytest.raises(RefusedError, match="SYSTEM_ERR"),
+        ):
+            how(sock, 4)
+    with connected(network, netid.replace("udp", "tcp"), 111) as stream:
+        yield stream
+
+
 def nfs(sock: socket.socket, name: str, arguments: object) -> Any:  # noqa: ANN401
     (signature,) = (each for each in NFS_V3_SIGNATURES if each.name == f"NFSPROC3_{name}")
     return call(sock, NFS_PROGRAM, NFS_V3, signature, arguments, SECONDS)
@@ -125,6 +149,7 @@ def test_ports(network: Network, netid: str) -> None:
         assert portmap(sock, 3, mapping(NFS_PROGRAM, 2, TCP, 0)) == PORT
         assert portmap(sock, 3, mapping(UNKNOWN, 4, TCP, 0)) == 0
         assert portmap(sock, 3, mapping(NFS_PROGRAM, 3, 99, 0)) == 0
+    with listing(network, netid, portmap) as sock:
         listed = portmap(sock, 4)
         assert mapping(NFS_ACL_PROGRAM, 3, TCP, PORT) in listed
         assert mapping(RPCBPROG, PMAPVERS, TCP, 111) in listed
@@ -142,6 +167,7 @@ def test_universal_addresses(network: Network, netid: str) -> None:
         assert rpcbind(sock, 3, rpcb(UNKNOWN, 4, netid.encode(), b"", b"")) == b""
         assert rpcbind(sock, 9, rpcb(NFS_PROGRAM, 2, netid.encode(), b"", b"")) == b""
         assert rpcbind(sock, 9, rpcb(NFS_PROGRAM, 3, netid.encode(), b"", b"")) == found
+    with listing(network, netid, rpcbind) as sock:
         listed = {(row.r_prog, row.r_vers, row.r_netid) for row in rpcbind(sock, 4)}
         assert (NFS_ACL_PROGRAM, 3, netid.encode()) in listed
         assert (RPCBPROG, RPCBVERS, netid.encode()) in listed
@@ -149,13 +175,16 @@ def test_universal_addresses(network: Network, netid: str) -> None:
 
 @pytest.mark.usefixtures("server")
 def test_nobody_registers_or_calls_through_it(network: Network, netid: str) -> None:
-    with connected(network, netid, 111) as sock:
-        before = portmap(sock, 4)
+    with (
+        connected(network, netid, 111) as sock,
+        listing(network, netid, portmap) as stream,
+    ):
+        before = portmap(stream, 4)
         assert portmap(sock, 1, mapping(UNKNOWN, 4, TCP, 999)) is False
         assert portmap(sock, 2, mapping(NFS_PROGRAM, 3, TCP, 0)) is False
         assert rpcbind(sock, 1, rpcb(UNKNOWN, 4, b"tcp", b"0.0.0.0.8.1", b"0")) is False
         assert rpcbind(sock, 2, rpcb(NFS_PROGRAM, 3, b"tcp", b"", b"0")) is False
-        assert portmap(sock, 4) == before
+        assert portmap(stream, 4) == before
         callit = PMAPVERS_SIGNATURES[0]._replace(number=5)
         with pytest.raises(RefusedError, match="PROC_UNAVAIL"):
             call(sock, RPCBPROG, PMAPVERS, callit, None, SECONDS)
@@ -191,6 +220,37 @@ def test_what_fits_into_no_datagram_is_refused(network: Network) -> None:
             call(sock, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)
         call(stream, MOUNT_PROGRAM, MOUNT_V3, umntall, None, SECONDS)
         assert len(call(sock, MOUNT_PROGRAM, MOUNT_V3, dump, None, SECONDS)) < DIRECTORIES
+
+
+@pytest.mark.usefixtures("server")
+def test_no_answer_by_udp_is_much_larger_than_the_call(network: Network) -> None:
+    """Of the programs that answer everybody: it may go to an address that was forged."""
+    nothing, path = opaque_auth(AUTH_NONE, b""), b"/" + b"x" * 40
+    calls = [(MOUNT_PROGRAM, version, each) for version in (1, 3) for each in MOUNT_V3_SIGNATURES]
+    calls += [(RPCBPROG, PMAPVERS, each) for each in PMAPVERS_SIGNATURES]
+    calls += [(RPCBPROG, RPCBVERS4, each) for each in RPCBVERS4_SIGNATURES]
+    with connected(network, "tcp", PORT) as stream:
+        for number in range(20):
+            mnt = MOUNT_V3_SIGNATURES[1]
+            call(stream, MOUNT_PROGRAM, MOUNT_V3, mnt, b"/long" + b"/." * number, SECONDS)
+    for program, version, signature in calls:
+        given: Any = None
+        if program == MOUNT_PROGRAM and signature.number in (1, 3):
+            given = path
+        elif program == RPCBPROG and signature.number not in (0, 4):
+            given = (
+                mapping(NFS_PROGRAM, 3, TCP, 0)
+                if version == PMAPVERS
+                else rpcb(NFS_PROGRAM, NFS_V3, b"udp", b"", b"")
+            )
+        body = call_body(RPC_VERSION, program, version, signature.number, nothing, nothing)
+        asked = encode(pack_rpc_msg, rpc_msg(7, rpc_msg_body(CALL, cbody=body)))
+        asked += encode(signature.pack_arguments, given)
+        with connected(network, "udp", 111 if program == RPCBPROG else PORT) as sock:
+            sock.send(asked)
+            answer = sock.recv(1 << 16)
+        assert answer[:4] == asked[:4]
+        assert len(answer) <= 3 * len(asked), f"{signature.name}: {len(asked)} -> {len(answer)}"
 
 
 @pytest.mark.usefixtures("server")
