@@ -21,8 +21,10 @@ _NAMES: Final = 1 / 8
 _LISTINGS: Final = 1 / 4
 _ROOM_BYTES: Final = 256 << 20  # for who says nothing else
 
-# Of the process's descriptors, what is left to connections and to work in progress.
+# Of the process's descriptors, what is left to connections and to work in progress; but no
+# more than this part where there are few.
 _RESERVED: Final = 2048
+_RESERVED_PART: Final = 2 / 3
 _DESCRIPTORS_PER_WEIGHT: Final = 3  # a file's own, its reader and its writer
 
 _BYTES: Final = 40  # of a bytes object besides its contents, rounded
@@ -70,7 +72,8 @@ class Caches:
 def _descriptor_budget() -> int:
     """How much weight of nodes the process's descriptor limit allows."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(256, (soft - _RESERVED) // _DESCRIPTORS_PER_WEIGHT)
+    reserved = min(_RESERVED, int(soft * _RESERVED_PART))
+    return max(8, (soft - reserved) // _DESCRIPTORS_PER_WEIGHT)
 
 
 def _weight(node: Node) -> int:
