@@ -159,6 +159,7 @@ class Known:
     root: str  # the root inode: filesystem and kernel handle
     copied: bool = False  # since handles of it were given out: index.seal knows its inodes
     earlier: tuple[int, ...] = ()  # numbers that `filesystem` had, of inodes that still are there
+    empty: bool | None = None  # whether a lower layer has nothing in it; None: not recorded
 
 
 @dataclass(frozen=True, slots=True)

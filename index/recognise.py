@@ -75,7 +75,7 @@ class _Book:
     def __init__(self, record: Record, opened: Sequence[Opened], seal: Seal | None) -> None:
         self.record = record
         self._opened = opened
-        self._roots = [_root_identity(one) for one in opened]
+        self._roots = [root_identity(one) for one in opened]
         self._seal = seal
         self._numbers: dict[int, int] = {}  # filesystem numbers, by st_dev
         self._used = max((known.filesystem for known in record.layers), default=-1)
@@ -244,7 +244,8 @@ def _limit(number: int) -> None:
         raise OSError(errno.EOVERFLOW, "too many different layers used with this workdir")
 
 
-def _root_identity(opened: Opened) -> str:
+def root_identity(opened: Opened) -> str:
+    """What is recorded of the root inode of a layer."""
     uuid = filesystem_uuid(opened.root)
     filesystem = f"{os.fstatvfs(opened.root).f_fsid:x}" if uuid is None else uuid.hex()
     if not opened.has_handles:

@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
-from nfsd.options import add_layer_options, overlay_config
+from nfsd.options import add_layer_options, add_without, overlay_config, without
 from nfsd.progress import Progress
 from overlay.check.problem import Problem
 from overlay.check.run import check
@@ -46,6 +46,7 @@ def add_to(commands: Commands) -> None:
     )
     add_layer_options(parser, lower=True, upper=True, work=True)
     parser.add_argument("--repair", action="store_true", help="repair what can be repaired")
+    add_without(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
     parser.set_defaults(command=_check)
 
@@ -54,7 +55,9 @@ def _check(options: argparse.Namespace) -> int:
     config = overlay_config(options)
     problems: list[Problem] = []
     with Progress("checking") as progress:
-        for problem in check(config, repair=options.repair, progress=progress):
+        for problem in check(
+            config, repair=options.repair, without=without(options), progress=progress
+        ):
             progress.hide()
             problems.append(problem)
             print(_json(problem) if options.json else _text(problem, options.repair), flush=True)

@@ -7,7 +7,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from nfsd.options import Refusal, add_layer_options, overlay_config, unescape
+from nfsd.options import (
+    Refusal,
+    add_layer_options,
+    add_without,
+    overlay_config,
+    unescape,
+    without,
+)
 from nfsd.progress import Progress
 from overlay.config import OverlayConfig
 from overlay.detach import detach, recorded_config
@@ -85,6 +92,7 @@ def add_to(commands: Commands) -> None:
         help="copy up the data of files that have only metadata in the upper layer, "
         "so that a mount needs no metacopy=on",
     )
+    add_without(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.set_defaults(command=_detach)
 
@@ -101,7 +109,12 @@ def _detach(options: argparse.Namespace) -> int:
     if not options.yes:
         _ask(options.workdir)
     with Progress("detaching") as progress:
-        done = detach(config, copy_data=options.copy_data, progress=progress)
+        done = detach(
+            config,
+            copy_data=options.copy_data,
+            without=without(options),
+            progress=progress,
+        )
     print(f"detached: {done.files} files were in the index")
     if done.metacopies:
         print(

@@ -54,6 +54,23 @@ def add_layer_options(
     )
 
 
+def add_without(parser: argparse.ArgumentParser) -> None:
+    """Layers that were served and never shall be again."""
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="do without this layer, which was served with the workdir and is gone for good; "
+        "may be given several times",
+    )
+
+
+def without(options: argparse.Namespace) -> tuple[bytes, ...]:
+    """The layers that are named so."""
+    return tuple(map(unescape, options.without))
+
+
 def overlay_config(options: argparse.Namespace) -> OverlayConfig:
     """The layers as the options name them; raises Refusal."""
     lowers, data = _lower_and_data(options.lowerdir)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ from overlay.config import ConfigError, OverlayConfig
 from overlay.copy_up import copy_up_data
 from overlay.decode import resolve
 from overlay.node import FileNode
-from overlay.opening import open_tree
+from overlay.opening import Purpose, open_tree
 from overlay.progress import Progress, silent
 from overlay.recovery import recover
 from overlay.tree import Tree
@@ -79,12 +79,18 @@ def _paths(record: Record) -> list[bytes]:
     return [known[number] for number in record.stack if number in known]
 
 
-def detach(config: OverlayConfig, *, copy_data: bool, progress: Progress = silent) -> Detached:
+def detach(
+    config: OverlayConfig,
+    *,
+    copy_data: bool,
+    without: Collection[bytes] = (),
+    progress: Progress = silent,
+) -> Detached:
     """Take the index of an overlay away; with `copy_data` complete all metacopies first.
 
     Raises ConfigError if the layers cannot be opened, are in use, or would lose something.
     """
-    tree = open_tree(config, progress=progress)
+    tree = open_tree(config, purpose=Purpose.REPAIR, without=without, progress=progress)
     try:
         files = 0
         if not tree.workdir.is_retired:

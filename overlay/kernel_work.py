@@ -29,6 +29,12 @@ def mend_kernel_work(tree: Tree) -> None:
     seen, now = tree.workdir.read(LAST_MOUNT), _last_mount(tree)
     if seen == now:
         return
+    if not tree.is_whole:
+        _LOGGER.warning(
+            "the kernel mounted these layers since the last start, and a layer is left out that "
+            "was served then: the index is brought up to date when it is there again"
+        )
+        return
     # Before the first start nobody had a handle that could be wrong.
     if seen is not None or next(tree.index.entries(), None) is not None:
         _mend(tree, seen)

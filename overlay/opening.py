@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Collection, Mapping
+from enum import Enum, auto
+from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import Index
@@ -39,6 +40,7 @@ from overlay.config import ConfigError, OverlayConfig
 from overlay.in_use import is_mounted, share_lower
 from overlay.moved import mend_copied
 from overlay.overlap import check_layers
+from overlay.presence import check_filled, check_present, missing, note_filled
 from overlay.progress import Progress, silent
 from overlay.state_directory import check_workdir, open_private, state_directory
 from overlay.tree import Layers, Tree
@@ -59,35 +61,53 @@ _CAPABILITIES: Final = {
 }
 
 
+class Purpose(Enum):
+    """What an overlay is opened for."""
+
+    SERVE = auto()
+    LOOK = auto()  # nothing is recorded
+    REPAIR = auto()  # all layers that are recorded must be there
+
+
+class _Opening(NamedTuple):
+    """How an overlay is opened."""
+
+    purpose: Purpose
+    without: Collection[bytes]
+    caches: Caches
+
+
 def open_tree(
     config: OverlayConfig,
     *,
-    mend: bool = True,
+    purpose: Purpose = Purpose.SERVE,
+    without: Collection[bytes] = (),
     progress: Progress = silent,
     caches: Caches | None = None,
 ) -> Tree:
     """Open the layers and the work directory, held until the tree is dropped.
 
-    If layers were copied since the last time their objects are found again, which
-    is refused without `mend`.  Raises ConfigError, a line that says what is wrong and
-    how to mend it.
+    If layers were copied since the last time their objects are found again, which is
+    refused to who only looks.  `without`: recorded layers that a repair does not insist on.
+    Raises ConfigError, a line that says what is wrong and how to mend it.
     """
     prepare_process()
     try:
-        tree, copied, changed = _opened_tree(config, caches or Caches(), mend=mend)
+        opening = _Opening(purpose, without, caches or Caches())
+        tree, copied, changed = _opened_tree(config, opening)
     except BaseException:
         umask.restore()
         raise
     # Nothing is known of data-only layers but paths, which stay.
     if copied:
         _mend(tree, copied, progress)
-    if changed is not None:
+    if changed is not None and purpose is not Purpose.LOOK:
         save_record(tree.workdir, changed)
     return tree
 
 
 def _opened_tree(
-    config: OverlayConfig, caches: Caches, *, mend: bool
+    config: OverlayConfig, how: _Opening
 ) -> tuple[Tree, Mapping[Layer, tuple[int, ...]], Record | None]:
     """The tree; the layers that were copied, and of which ones; what is to be recorded now."""
     _check_names(config)
@@ -96,20 +116,25 @@ def _opened_tree(
     seal = open_seal(workdir.identity)
     known = load_record(workdir)
     recognised = recognise(up_to_date(known, workdir), opened, seal, bottom=first_data - 1)
-    if recognised.copied and not mend:
+    check_filled(known, recognised.known, opened)
+    if how.purpose is Purpose.REPAIR:
+        check_present(known, recognised, how.without)
+    if recognised.copied and how.purpose is Purpose.LOOK:
         raise ConfigError(
             "layers were copied since they were last served: start the server once, "
             "which finds their objects again"
         )
     if recognised.copied and seal is None:
         seal = Seal(workdir.identity)
-    record, index = recognised.record, Index(workdir)
+    record = note_filled(recognised.record, recognised.known, opened)
+    index = Index(workdir)
     layers = make_layers(opened, recognised.known, seal, index, record)
     top = 0 if config.upperdir is None else 1
     upper, lowers, data = layers[:top], layers[top:first_data], layers[first_data:]
     stack = Layers(upper[0] if upper else None, tuple(lowers), tuple(data), seal)
     copied = {layers[i]: of for i, of in recognised.copied.items() if i < first_data}
-    tree = _make_tree(config, stack, workdir, index, record, caches)
+    tree = _make_tree(config, stack, workdir, index, record, how.caches)
+    tree.is_whole = known is None or missing(known, record.stack, how.without) is None
     return tree, copied, None if record == known else record
 
 

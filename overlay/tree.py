@@ -104,6 +104,7 @@ class Tree:
         self.signer = signer
         self.kernel = kernel
         self.sealed = record.sealed
+        self.is_whole = True  # whether no layer is missing that is recorded (overlay.presence)
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
         self.caches = caches

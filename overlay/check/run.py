@@ -19,7 +19,7 @@ from overlay.check.scan import Scan, scan
 from overlay.check.structure import MISLEADING, structure_findings
 from overlay.check.workdir import held, identity_findings, staging_findings, was_served
 from overlay.config import ConfigError, OverlayConfig
-from overlay.opening import open_tree
+from overlay.opening import Purpose, open_tree
 from overlay.progress import Progress, silent
 from overlay.tree import Tree
 
@@ -30,9 +30,16 @@ KERNEL_WORK: Final = frozenset(kind for kind, text in TEXTS.items() if text.by_k
 _ROUNDS: Final = 4
 
 
-def check(config: OverlayConfig, *, repair: bool, progress: Progress = silent) -> Iterator[Problem]:
+def check(
+    config: OverlayConfig,
+    *,
+    repair: bool,
+    without: Collection[bytes] = (),
+    progress: Progress = silent,
+) -> Iterator[Problem]:
     """The problems of an overlay that no server has open, mended with `repair` as they come.
 
+    `without`: recorded layers that a repair is to do without.
     Raises ConfigError if the layers cannot be opened or are in use.
     """
     if config.upperdir is None or config.workdir is None:
@@ -55,7 +62,8 @@ def check(config: OverlayConfig, *, repair: bool, progress: Progress = silent) -
     yield from (finding.problem() for finding in first)
     if first and not repair:
         return  # opening the layers would mend it
-    tree = open_tree(config, mend=repair, progress=progress)
+    purpose = Purpose.REPAIR if repair else Purpose.LOOK
+    tree = open_tree(config, purpose=purpose, without=without, progress=progress)
     try:
         yield from check_tree(tree, repair=repair, progress=progress)
     finally:
