@@ -20,10 +20,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from nfsd.nlm import NLM
 from nfsd.rpc_client import RefusedError, header, results
 from nfsd.rpcbind import host_and_port
 from nfsd.xdr.codec import Buffer, Signature, XdrError, decode, encode
+from nfsd.xdr.nlm4 import NLM4_PROGRAM
 from nfsd.xdr.rpc import AUTH_SYS, REPLY, authsys_parms, opaque_auth, pack_authsys_parms
 from nfsd.xdr.rpcbind import (
     PMAP_PORT,
@@ -83,7 +83,7 @@ class Callbacks:
         What a client is told of locks, it has asked for: to an address that has shown no
         sign of life not much is sent, and CallbackError raised at once.
         """
-        if program == NLM and not self._may_ask(address):
+        if program[0] == NLM4_PROGRAM and not self._may_ask(address):
             raise CallbackError(f"{address} has not answered yet")
         async with asyncio.timeout(patience):
             try:

@@ -17,20 +17,16 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from nfsd.callbacks import CallbackError, Callbacks
-from nfsd.lock import END, Client
+from nfsd.lock import Client
 from nfsd.lock_budget import Budget
 from nfsd.lock_clients import LockClients
 from nfsd.lock_grants import Grant
 from nfsd.lock_manager import LockManager
 from nfsd.log import LOGGER, ONCE, log_exception_once
-from nfsd.nlm import NLM, SIGNATURES
+from nfsd.nlm_versions import VERSIONS, Version
 from nfsd.nsm import NOTIFY, NSM
-from nfsd.xdr.nlm4 import (
-    NLMPROC4_GRANTED,
-    NLMPROC4_GRANTED_MSG,
-    nlm4_lock,
-    nlm4_testargs,
-)
+from nfsd.xdr.codec import Signature
+from nfsd.xdr.nlm4 import NLMPROC4_GRANTED, NLMPROC4_GRANTED_MSG
 from nfsd.xdr.nsm import stat_chge
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -98,18 +94,24 @@ class LockMessenger:
             self._is_working = True
             self._loop.call_soon(self._work)
 
-    def send_result(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
+    def send_result(
+        self,
+        client: Client,
+        version: Version,
+        procedure: int,
+        result: Any,  # noqa: ANN401 - by procedure
+    ) -> None:
         """Send the result of a message, once."""
-        self._spawn(self._send, client, procedure, result)
+        self._spawn(self._send, client.address, version, procedure, result)
 
     def _spawn(self, start: Callable[..., None], *what: Any) -> None:  # noqa: ANN401
         assert self._loop is not None, "nobody has called yet"
         self._loop.call_soon_threadsafe(start, *what)
 
-    def _send(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
-        if self._results.has(client.address, 1):
-            self._results.take(client.address, 1)
-            self._start(partial(self._send_result, client, procedure, result))
+    def _send(self, address: str, *what: Any) -> None:  # noqa: ANN401 - as it was given
+        if self._results.has(address, 1):
+            self._results.take(address, 1)
+            self._start(partial(self._send_result, address, *what))
         elif ONCE.first("lock messages"):
             LOGGER.warning("too many calls to clients are under way: results are lost")
 
@@ -144,11 +146,18 @@ class LockMessenger:
         if error is not None:
             log_exception_once("a call to a client", error)
 
-    async def _send_result(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
+    async def _send_result(
+        self,
+        address: str,
+        version: Version,
+        procedure: int,
+        result: Any,  # noqa: ANN401 - by procedure
+    ) -> None:
+        signature = version.signatures[procedure]
         try:
-            await self._call(client, NLM, SIGNATURES[procedure], result, _RESULT_SECONDS)
+            await self._call(address, version.program, signature, result, _RESULT_SECONDS)
         finally:
-            self._results.take(client.address, -1)
+            self._results.take(address, -1)
 
     async def _tell(self, grant: Grant, until: float) -> None:
         """Tell a client of its lock until it knows, then of the next."""
@@ -165,19 +174,23 @@ class LockMessenger:
 
     async def _tell_until(self, grant: Grant, until: float, closed: asyncio.Event) -> None:
         assert self._manager is not None
+        version = VERSIONS[grant.how.version]
         number = NLMPROC4_GRANTED_MSG if grant.how.by_message else NLMPROC4_GRANTED
-        client = grant.lock.owner.client
+        call = (
+            *(grant.lock.owner.client.address, version.program, version.signatures[number]),
+            version.granted(grant.cookie, grant.handle, grant.lock),
+        )
         for pause in _pauses():
             if not self._manager.is_open(grant):
                 return
             if time.monotonic() > until:
-                if ONCE.first("not taken", client.address):
-                    LOGGER.warning("%s does not take its lock: it is freed", client.address)
+                if ONCE.first("not taken", call[0]):
+                    LOGGER.warning("%s does not take its lock: it is freed", call[0])
                 self._manager.give_up(grant)
                 return
             grant.told += 1
             begun = time.monotonic()
-            answer = await self._call(client, NLM, SIGNATURES[number], _granted(grant), pause)
+            answer = await self._call(*call, pause)
             if answer is not None and not grant.how.by_message:
                 self._manager.settle(grant, answer.stat)
             with suppress(TimeoutError):
@@ -188,7 +201,7 @@ class LockMessenger:
         until = time.monotonic() + _NOTIFY_SECONDS
         for pause in _pauses():
             begun = time.monotonic()
-            if await self._call(client, NSM, NOTIFY, change, pause, nothing=True):
+            if await self._call(client.address, NSM, NOTIFY, change, pause, nothing=True):
                 break
             if begun > until:
                 LOGGER.warning("%s could not be told that its locks are lost", client.address)
@@ -198,9 +211,9 @@ class LockMessenger:
 
     async def _call(
         self,
-        client: Client,
+        address: str,
         program: tuple[int, int],
-        signature: Any,  # noqa: ANN401
+        signature: Signature,
         arguments: Any,  # noqa: ANN401
         patience: float,
         *,
@@ -208,13 +221,10 @@ class LockMessenger:
     ) -> Any:  # noqa: ANN401
         """What a client answers, `nothing` if that is empty; None if it does not answer."""
         try:
-            answer = await self._callbacks.call(
-                client.address, program, signature, arguments, patience
-            )
+            answer = await self._callbacks.call(address, program, signature, arguments, patience)
         except (CallbackError, TimeoutError) as error:
-            if ONCE.first("callback", client.address, signature.name, type(error).__name__):
-                why = str(error) or "no answer"
-                LOGGER.warning("%s: %s: %s", client.address, signature.name, why)
+            if ONCE.first("callback", address, signature.name, type(error).__name__):
+                LOGGER.warning("%s: %s: %s", address, signature.name, str(error) or "no answer")
             return None
         return nothing if answer is None else answer
 
@@ -233,11 +243,3 @@ def _pauses() -> Iterable[float]:
     while True:
         yield pause
         pause = min(2 * pause, _LONGEST_PAUSE)
-
-
-def _granted(grant: Grant) -> nlm4_testargs:
-    """The lock in the words in which the client has asked for it."""
-    owner, begin, end, exclusive = grant.lock
-    length = 0 if end == END else end - begin
-    lock = nlm4_lock(owner.client.name, grant.handle, owner.oh, owner.svid, begin, length)
-    return nlm4_testargs(grant.cookie, exclusive, lock)

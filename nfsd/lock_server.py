@@ -35,7 +35,7 @@ from nfsd.lock_outside import NOBODY
 from nfsd.lock_sockets import LockSockets
 from nfsd.lock_store import NoStore, OverlayStore
 from nfsd.log import LOGGER
-from nfsd.nlm import LockProgram
+from nfsd.nlm import lock_programs
 from nfsd.nsm import StatusProgram
 from nfsd.pool import FairPool
 from nfsd.pulse import BEAT_SECONDS
@@ -102,7 +102,7 @@ class LockServer:
             *(offer.exports, self._clients, self._messenger, grace, outside)
         )
         programs = (
-            LockProgram(self._manager, self._messenger).program(),
+            *lock_programs(self._manager, self._messenger),
             StatusProgram(self._manager, self._clients.state).program(),
         )
         self._dispatcher = LockDispatcher(

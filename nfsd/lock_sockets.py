@@ -9,7 +9,7 @@ from typing import Final
 
 from nfsd.datagrams import datagram_socket
 from nfsd.listeners import stream_socket
-from nfsd.nlm import NLM
+from nfsd.nlm_versions import VERSIONS
 from nfsd.nsm import NSM
 from nfsd.rpcbind import Registration, registration
 
@@ -43,7 +43,7 @@ class LockSockets:
         """Every program that is served, with every place where it is."""
         return [
             registration(*program, _transport(each), *each.getsockname()[:2])
-            for program in (NLM, NSM)
+            for program in (*(each.program for each in VERSIONS.values()), NSM)
             for each in self._all
         ]
 

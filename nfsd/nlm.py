@@ -1,4 +1,4 @@
-"""The Network Lock Manager, version 4 (RFC 1813 appendix II): its procedures as a table.
+"""The Network Lock Manager (nfsd.nlm_versions): its procedures as a table.
 
 A lock belongs to the bytes of a file handle, which an object has as long as it
 lives, whatever it is called and wherever it is copied up to.
@@ -10,39 +10,47 @@ whose result is a call in the other direction (`_RES`).
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from nfsd.lock import END, Client, Lock, Owner
 from nfsd.lock_grants import How
 from nfsd.lock_manager import LockManager
 from nfsd.lock_shares import Share, Sharer
+from nfsd.nlm_versions import VERSIONS, Version
 from nfsd.program import Caller, Handler, Procedure, Program, null
 from nfsd.xdr import nlm4 as xdr
-from nfsd.xdr.nlm4 import NLM4_DENIED, NLM4_PROGRAM, NLM4_V4, NLM4_V4_SIGNATURES
+from nfsd.xdr.nlm4 import NLM4_DENIED
 
-NLM: Final = (NLM4_PROGRAM, NLM4_V4)
-SIGNATURES: Final = {each.number: each for each in NLM4_V4_SIGNATURES}
+# Arguments and results are of the version's own types, whose fields have the same names.
+Words: TypeAlias = Any
 
 
 class Messenger(Protocol):
     """Calls clients."""
 
-    def send_result(self, client: Client, procedure: int, result: Any) -> None:  # noqa: ANN401
+    def send_result(self, client: Client, version: Version, procedure: int, result: Words) -> None:
         """Send the result of a message."""
 
 
-class LockProgram:
-    """The procedures."""
+def lock_programs(manager: LockManager, messenger: Messenger) -> list[Program]:
+    """Every version of NLM."""
+    return [LockProgram(manager, messenger, each).program() for each in VERSIONS.values()]
 
-    def __init__(self, manager: LockManager, messenger: Messenger) -> None:
+
+class LockProgram:
+    """The procedures of one version."""
+
+    def __init__(self, manager: LockManager, messenger: Messenger, version: Version) -> None:
         self._manager = manager
         self._messenger = messenger
+        self._version = version
 
     def program(self) -> Program:
-        """NLM version 4."""
+        """All that the version has."""
+        version = self._version
         answered: dict[int, Handler] = {
             xdr.NLMPROC4_TEST: self._test,
-            xdr.NLMPROC4_LOCK: partial(self._lock, How(NLM4_V4, by_message=False)),
+            xdr.NLMPROC4_LOCK: partial(self._lock, How(version.number, by_message=False)),
             xdr.NLMPROC4_CANCEL: self._cancel,
             xdr.NLMPROC4_UNLOCK: self._unlock,
             xdr.NLMPROC4_GRANTED: self._granted,
@@ -57,37 +65,32 @@ class LockProgram:
             xdr.NLMPROC4_FREE_ALL: self._free_all,
         }
         sent = dict(answered)
-        sent[xdr.NLMPROC4_LOCK] = partial(self._lock, How(NLM4_V4, by_message=True))
+        sent[xdr.NLMPROC4_LOCK] = partial(self._lock, How(version.number, by_message=True))
         for number, handler in sent.items():
             handlers[number + _TO_MSG] = self._by_message(number + _TO_RES, handler)
             handlers.setdefault(number + _TO_RES, null)  # the result of what we never send
-        rows = [Procedure.of(each, handlers[each.number]) for each in NLM4_V4_SIGNATURES]
-        return Program(NLM4_PROGRAM, NLM4_V4, tuple(rows))
+        rows = [Procedure.of(each, handlers[number]) for number, each in version.signatures.items()]
+        return Program(*version.program, tuple(rows))
 
     def _by_message(self, result_procedure: int, handler: Handler) -> Handler:
         """A procedure's form as a message."""
 
-        def run(caller: Caller, arguments: Any) -> None:  # noqa: ANN401 - the procedure's own
+        def run(caller: Caller, arguments: Words) -> None:
             if not self._manager.may_speak(caller):
                 return  # nobody who calls himself another is to have that one called
             client = Client(caller.address, arguments.alock.caller_name)
-            self._messenger.send_result(client, result_procedure, handler(caller, arguments))
+            result = handler(caller, arguments)
+            self._messenger.send_result(client, self._version, result_procedure, result)
 
         return run
 
-    def _test(self, caller: Caller, arguments: xdr.nlm4_testargs) -> xdr.nlm4_testres:
+    def _test(self, caller: Caller, arguments: Words) -> Words:
         """TEST: which lock is in the way of one."""
         wanted = _lock_of(caller, arguments.alock, arguments.exclusive)
         status, found = self._manager.test(caller, arguments.alock.fh, wanted)
-        holder = None
-        if status == NLM4_DENIED and found is not None:
-            length = 0 if found.end == END else found.end - found.begin
-            holder = xdr.nlm4_holder(
-                found.exclusive, found.owner.svid, found.owner.oh, found.begin, length
-            )
-        return xdr.nlm4_testres(arguments.cookie, xdr.nlm4_testrply(status, holder))
+        return self._version.testres(arguments.cookie, status, found)
 
-    def _lock(self, how: How, caller: Caller, arguments: xdr.nlm4_lockargs) -> xdr.nlm4_res:
+    def _lock(self, how: How, caller: Caller, arguments: Words) -> Words:
         """LOCK; who waits is told as `how` says."""
         wanted = _lock_of(caller, arguments.alock, arguments.exclusive)
         status = self._manager.lock(
@@ -99,38 +102,38 @@ class LockProgram:
             reclaim=arguments.reclaim,
             monitored=True,
         )
-        return xdr.nlm4_res(arguments.cookie, status)
+        return self._version.res(arguments.cookie, status)
 
-    def _nm_lock(self, caller: Caller, arguments: xdr.nlm4_lockargs) -> xdr.nlm4_res:
+    def _nm_lock(self, caller: Caller, arguments: Words) -> Words:
         """NM_LOCK: LOCK for a client that has no status monitor; it never waits."""
         wanted = _lock_of(caller, arguments.alock, arguments.exclusive)
-        how = How(NLM4_V4, by_message=False)
+        how = How(self._version.number, by_message=False)
         status = self._manager.lock(
             caller, arguments.alock.fh, wanted, how, wait=False, reclaim=False, monitored=False
         )
-        return xdr.nlm4_res(arguments.cookie, status)
+        return self._version.res(arguments.cookie, status)
 
-    def _cancel(self, caller: Caller, arguments: xdr.nlm4_cancargs) -> xdr.nlm4_res:
+    def _cancel(self, caller: Caller, arguments: Words) -> Words:
         """CANCEL: wait no more."""
         wanted = _lock_of(caller, arguments.alock, arguments.exclusive)
         status = self._manager.cancel(caller, arguments.alock.fh, wanted)
-        return xdr.nlm4_res(arguments.cookie, status)
+        return self._version.res(arguments.cookie, status)
 
-    def _unlock(self, caller: Caller, arguments: xdr.nlm4_unlockargs) -> xdr.nlm4_res:
+    def _unlock(self, caller: Caller, arguments: Words) -> Words:
         """UNLOCK."""
         lock = _lock_of(caller, arguments.alock, exclusive=False)
         status = self._manager.unlock(caller, arguments.alock.fh, lock)
-        return xdr.nlm4_res(arguments.cookie, status)
+        return self._version.res(arguments.cookie, status)
 
-    def _granted(self, caller: Caller, arguments: xdr.nlm4_testargs) -> xdr.nlm4_res:
+    def _granted(self, caller: Caller, arguments: Words) -> Words:
         """GRANTED: we wait for no lock of anybody's."""
-        return xdr.nlm4_res(arguments.cookie, NLM4_DENIED)
+        return self._version.res(arguments.cookie, NLM4_DENIED)
 
-    def _granted_res(self, caller: Caller, arguments: xdr.nlm4_res) -> None:
+    def _granted_res(self, caller: Caller, arguments: Words) -> None:
         """GRANTED_RES: what a client says to the message that it has its lock."""
         self._manager.answered(caller, arguments.cookie, arguments.stat)
 
-    def _share(self, caller: Caller, arguments: xdr.nlm4_shareargs) -> xdr.nlm4_shareres:
+    def _share(self, caller: Caller, arguments: Words) -> Words:
         """SHARE."""
         share = arguments.share
         status = self._manager.share(
@@ -140,15 +143,15 @@ class LockProgram:
             Share(share.access, share.mode),
             reclaim=arguments.reclaim,
         )
-        return xdr.nlm4_shareres(arguments.cookie, status, 0)
+        return self._version.shareres(arguments.cookie, status)
 
-    def _unshare(self, caller: Caller, arguments: xdr.nlm4_shareargs) -> xdr.nlm4_shareres:
+    def _unshare(self, caller: Caller, arguments: Words) -> Words:
         """UNSHARE."""
         share = arguments.share
         status = self._manager.unshare(caller, share.fh, _sharer_of(caller, share))
-        return xdr.nlm4_shareres(arguments.cookie, status, 0)
+        return self._version.shareres(arguments.cookie, status)
 
-    def _free_all(self, caller: Caller, arguments: xdr.nlm4_notify) -> None:
+    def _free_all(self, caller: Caller, arguments: Words) -> None:
         """FREE_ALL: a client without a status monitor has started anew."""
         self._manager.free_all(caller, arguments.name)
 
@@ -158,12 +161,12 @@ _TO_MSG: Final = xdr.NLMPROC4_TEST_MSG - xdr.NLMPROC4_TEST
 _TO_RES: Final = xdr.NLMPROC4_TEST_RES - xdr.NLMPROC4_TEST
 
 
-def _lock_of(caller: Caller, lock: xdr.nlm4_lock, exclusive: bool) -> Lock:
+def _lock_of(caller: Caller, lock: Words, exclusive: bool) -> Lock:
     """The lock that is meant; one that would go beyond the last byte ends there."""
     owner = Owner(Client(caller.address, lock.caller_name), lock.svid, lock.oh)
     end = min(lock.l_offset + lock.l_len, END) if lock.l_len else END
     return Lock(owner, lock.l_offset, end, exclusive)
 
 
-def _sharer_of(caller: Caller, share: xdr.nlm4_share) -> Sharer:
+def _sharer_of(caller: Caller, share: Words) -> Sharer:
     return Sharer(Client(caller.address, share.caller_name), share.oh)

@@ -23,6 +23,13 @@ from nfsd.xdr.mount import (
 )
 from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES, nfsstat3
 from nfsd.xdr.nfsacl import NFS_ACL_PROGRAM, NFS_ACL_V3, NFS_ACL_V3_SIGNATURES
+from nfsd.xdr.nlm3 import (
+    NLM_PROG,
+    NLM_VERS,
+    NLM_VERS_SIGNATURES,
+    NLM_VERSX,
+    NLM_VERSX_SIGNATURES,
+)
 from nfsd.xdr.nlm4 import NLM4_PROGRAM, NLM4_V4, NLM4_V4_SIGNATURES
 from nfsd.xdr.nsm import SM_PROG, SM_VERS, SM_VERS_SIGNATURES
 from overlay.counts import PROCESSES, Rows
@@ -65,6 +72,8 @@ _DECLARED: Final = (
     *(("mount1", MOUNT_PROGRAM, MOUNT_V1, each) for each in MOUNT_V1_SIGNATURES),
     *(("mount3", MOUNT_PROGRAM, MOUNT_V3, each) for each in MOUNT_V3_SIGNATURES),
     *(("nfsacl3", NFS_ACL_PROGRAM, NFS_ACL_V3, each) for each in NFS_ACL_V3_SIGNATURES),
+    *(("nlm1", NLM_PROG, NLM_VERS, each) for each in NLM_VERS_SIGNATURES),
+    *(("nlm3", NLM_PROG, NLM_VERSX, each) for each in NLM_VERSX_SIGNATURES),
     *(("nlm4", NLM4_PROGRAM, NLM4_V4, each) for each in NLM4_V4_SIGNATURES),
     *(("nsm1", SM_PROG, SM_VERS, each) for each in SM_VERS_SIGNATURES),
 )

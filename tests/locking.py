@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import socket
 import struct
 import threading
@@ -22,7 +23,9 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from nfsd.rpcbind import universal
+from nfsd.xdr import nlm3, nlm4
 from nfsd.xdr.codec import Parts, decode
+from nfsd.xdr.nlm3 import NLM_VERS, NLM_VERS_SIGNATURES, NLM_VERSX, NLM_VERSX_SIGNATURES
 from nfsd.xdr.nlm4 import (
     FSA_R,
     FSM_DN,
@@ -30,16 +33,6 @@ from nfsd.xdr.nlm4 import (
     NLM4_PROGRAM,
     NLM4_V4,
     NLM4_V4_SIGNATURES,
-    nlm4_cancargs,
-    nlm4_lock,
-    nlm4_lockargs,
-    nlm4_notify,
-    nlm4_res,
-    nlm4_share,
-    nlm4_shareargs,
-    nlm4_testargs,
-    nlm4_testrply,
-    nlm4_unlockargs,
 )
 from nfsd.xdr.nsm import SM_PROG, SM_VERS, SM_VERS_SIGNATURES, stat_chge
 from nfsd.xdr.rpc import unpack_rpc_msg
@@ -47,13 +40,25 @@ from nfsd.xdr.rpcbind import PMAPVERS, RPCBPROG, pack_universal_address
 from tests.client import Client
 from tests.conformance.server import Server
 
-NLM: Final = {each.name.removeprefix("NLMPROC4_"): each for each in NLM4_V4_SIGNATURES}
+_SIGNATURES: Final = {
+    NLM_VERS: NLM_VERS_SIGNATURES,
+    NLM_VERSX: NLM_VERSX_SIGNATURES,
+    NLM4_V4: NLM4_V4_SIGNATURES,
+}
+VERSIONS: Final = {
+    version: {each.name.partition("_")[2]: each for each in signatures}
+    for version, signatures in _SIGNATURES.items()
+}
+NLM: Final = VERSIONS[NLM4_V4]
 NSM: Final = {each.name.removeprefix("SM_"): each for each in SM_VERS_SIGNATURES}
 LIMIT: Final = 60.0  # seconds until what is waited for must have come
 _ROOTS_PORTS: Final = range(1000, 600, -1)
 _SUCCESS: Final = struct.pack(">5I", 1, 0, 0, 0, 0)
 _NAMES: Final = {
-    (NLM4_PROGRAM, NLM4_V4): {each.number: each for each in NLM4_V4_SIGNATURES},
+    **{
+        (NLM4_PROGRAM, version): {each.number: each for each in signatures}
+        for version, signatures in _SIGNATURES.items()
+    },
     (SM_PROG, SM_VERS): {each.number: each for each in SM_VERS_SIGNATURES},
 }
 # Addresses that no other test run on this machine has at the same time.
@@ -61,10 +66,11 @@ _addresses = itertools.count(random.Random(os.getpid()).randrange(1 << 20))
 
 
 class Heard(NamedTuple):
-    """A call from the server."""
+    """A call from the server, in a version."""
 
     procedure: str
     arguments: Any
+    version: int
 
 
 def free_address() -> str:
@@ -101,9 +107,11 @@ class LockClient:
         serves: bool = True,
         host: str = "127.0.0.1",
         privileged: bool = False,
+        version: int = NLM4_V4,
     ) -> None:
         """`privileged`: calls as the machine's root does, from a port below 1024."""
         self.name = name
+        self.version = version
         self._source = _ROOTS_PORTS if privileged else range(1)
         self._host = host
         self.address = address or free_address()
@@ -169,7 +177,7 @@ class LockClient:
                 results: bytes | None = self._where(call.vers)
             else:
                 signature = _NAMES[call.prog, call.vers][call.proc]
-                results = self._answer(signature, message.xid, record[at:])
+                results = self._answer(signature, message.xid, record[at:], call.vers)
             if results is not None:
                 with suppress(BrokenPipeError):  # closed meanwhile
                     sock.sendto(record[:4] + _SUCCESS + results, address)
@@ -182,19 +190,30 @@ class LockClient:
         pack_universal_address(universal(self.address, self._port).encode(), packed)
         return b"".join(packed)
 
-    def _answer(self, signature: Any, xid: int, packed: bytes) -> bytes | None:  # noqa: ANN401
+    def made(self, name: str, *values: Any) -> Any:  # noqa: ANN401
+        """A value of a type of the client's version of NLM."""
+        is_wide = self.version == NLM4_V4
+        return getattr(nlm4 if is_wide else nlm3, f"{'nlm4' if is_wide else 'nlm'}_{name}")(*values)
+
+    def _answer(
+        self,
+        signature: Any,  # noqa: ANN401
+        xid: int,
+        packed: bytes,
+        version: int,
+    ) -> bytes | None:
         arguments = decode(signature.unpack_arguments, packed)
-        name = signature.name.removeprefix("NLMPROC4_")
+        name = re.sub(r"NLMPROC\d?_", "", signature.name)
         status = self._reply() if name == "GRANTED" else None
         with self._changed:
-            self.heard.append(Heard(name, arguments))
+            self.heard.append(Heard(name, arguments, version))
             self.xids.add(xid)
             self._changed.notify_all()
         results: Parts = []
         if name == "GRANTED":
             if status is None:
                 return None
-            signature.pack_results(nlm4_res(arguments.cookie, status), results)
+            signature.pack_results(self.made("res", arguments.cookie, status), results)
         return b"".join(results)
 
     def wait_for(self, procedure: str, number: int = 1) -> list[Any]:
@@ -213,15 +232,17 @@ class LockClient:
 
     def call(self, name: str, arguments: Any = None) -> Any:  # noqa: ANN401 - by procedure
         """The result of an NLM procedure."""
-        return self.client.call(NLM4_PROGRAM, NLM4_V4, NLM[name], arguments)
+        return self.client.call(NLM4_PROGRAM, self.version, VERSIONS[self.version][name], arguments)
 
     def status_monitor(self, name: str, arguments: Any = None) -> Any:  # noqa: ANN401
         """The result of an NSM procedure."""
         return self.client.call(SM_PROG, SM_VERS, NSM[name], arguments)
 
-    def on(self, handle: bytes, offset: int = 0, length: int = 0, svid: int = 1) -> nlm4_lock:
+    def on(self, handle: bytes, offset: int = 0, length: int = 0, svid: int = 1) -> Any:  # noqa: ANN401
         """A lock in NLM's words; length 0 is up to the end."""
-        return nlm4_lock(self.name, handle, b"%d@%s" % (svid, self.name), svid, offset, length)
+        return self.made(
+            "lock", self.name, handle, b"%d@%s" % (svid, self.name), svid, offset, length
+        )
 
     def wish(
         self,
@@ -233,10 +254,10 @@ class LockClient:
         exclusive: bool = True,
         block: bool = False,
         reclaim: bool = False,
-    ) -> nlm4_lockargs:
+    ) -> Any:  # noqa: ANN401
         """The arguments of LOCK."""
         lock = self.on(handle, offset, length, svid)
-        return nlm4_lockargs(b"cookie", block, exclusive, lock, reclaim, 1)
+        return self.made("lockargs", b"cookie", block, exclusive, lock, reclaim, 1)
 
     def lock(self, handle: bytes, offset: int = 0, length: int = 0, **more: Any) -> int:  # noqa: ANN401
         """The status of LOCK."""
@@ -244,22 +265,21 @@ class LockClient:
         assert result.cookie == b"cookie"
         return int(result.stat)
 
-    def test(self, handle: bytes, offset: int = 0, length: int = 0, **more: Any) -> nlm4_testrply:  # noqa: ANN401
+    def test(self, handle: bytes, offset: int = 0, length: int = 0, **more: Any) -> Any:  # noqa: ANN401
         """What TEST says."""
         wish = self.wish(handle, offset, length, **more)
-        result = self.call("TEST", nlm4_testargs(b"cookie", wish.exclusive, wish.alock))
-        found: nlm4_testrply = result.test_stat
-        return found
+        result = self.call("TEST", self.made("testargs", b"cookie", wish.exclusive, wish.alock))
+        return result.test_stat
 
     def unlock(self, handle: bytes, offset: int = 0, length: int = 0, svid: int = 1) -> int:
         """The status of UNLOCK."""
         lock = self.on(handle, offset, length, svid)
-        return int(self.call("UNLOCK", nlm4_unlockargs(b"cookie", lock)).stat)
+        return int(self.call("UNLOCK", self.made("unlockargs", b"cookie", lock)).stat)
 
     def cancel(self, handle: bytes, offset: int = 0, length: int = 0, **more: Any) -> int:  # noqa: ANN401
         """The status of CANCEL."""
         wish = self.wish(handle, offset, length, **more)
-        arguments = nlm4_cancargs(b"cookie", True, wish.exclusive, wish.alock)
+        arguments = self.made("cancargs", b"cookie", True, wish.exclusive, wish.alock)
         return int(self.call("CANCEL", arguments).stat)
 
     def share(
@@ -272,12 +292,12 @@ class LockClient:
         verb: str = "SHARE",
     ) -> int:
         """The status of SHARE, or UNSHARE."""
-        share = nlm4_share(self.name, handle, b"sharer", deny, access)
-        return int(self.call(verb, nlm4_shareargs(b"cookie", share, reclaim)).stat)
+        share = self.made("share", self.name, handle, b"sharer", deny, access)
+        return int(self.call(verb, self.made("shareargs", b"cookie", share, reclaim)).stat)
 
     def free_all(self) -> None:
         """FREE_ALL."""
-        self.call("FREE_ALL", nlm4_notify(self.name, 1))
+        self.call("FREE_ALL", self.made("notify", self.name, 1))
 
     def notify(self, state: int, name: bytes | None = None) -> None:
         """SM_NOTIFY: this machine has started anew."""

@@ -19,7 +19,7 @@ import pytest
 from nfsd.accepting import Acceptor
 from nfsd.handover import Given, LostError, channel, give, take
 from nfsd.listeners import stream_socket
-from nfsd.nlm import NLM
+from nfsd.nlm_versions import VERSIONS
 from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3
 from tests.client import Client
 from tests.conformance.machine import command, program
@@ -69,7 +69,7 @@ def test_no_error_of_accept_ends_the_server(tmp_path: Path) -> None:
     with failing(tmp_path) as (server, error):
         ways: list[Callable[[], None]] = [
             partial(ping, server.port, NFS_PROGRAM, NFS_V3),
-            partial(ping, server.lock_port, *NLM),
+            partial(ping, server.lock_port, *VERSIONS[4].program),
             partial(look, server),
         ]
         for way in ways:

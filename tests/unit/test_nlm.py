@@ -17,6 +17,14 @@ import pytest
 
 from nfsd.xdr.codec import Parts, decode
 from nfsd.xdr.nfs3 import diropargs3
+from nfsd.xdr.nlm3 import (
+    LCK_BLOCKED,
+    LCK_DEADLCK,
+    LCK_DENIED,
+    LCK_DENIED_GRACE_PERIOD,
+    LCK_DENIED_NOLOCKS,
+    LCK_GRANTED,
+)
 from nfsd.xdr.nlm4 import (
     FSA_R,
     FSA_RW,
@@ -120,12 +128,16 @@ def gamma(server: Server) -> Iterator[LockClient]:
 def test_null_and_what_is_not_there(server: Server, alpha: LockClient) -> None:
     assert alpha.call("NULL") is None
     assert alpha.status_monitor("NULL") is None
-    for version in (1, 2, 3, 5):
+    for version in (1, 3):
+        assert alpha.client.call(NLM4_PROGRAM, version, NLM["NULL"], None) is None
+    with pytest.raises(RpcError):
+        alpha.client.call(NLM4_PROGRAM, 1, NLM["NULL"]._replace(number=20), None)
+    for version in (0, 2, 5):
         with pytest.raises(RpcError) as refused:
             alpha.client.call(NLM4_PROGRAM, version, NLM["NULL"], None)
         reply = refused.value.body.areply
         assert reply is not None
-        assert reply.reply_data.versions == mismatch_info(4, 4)
+        assert reply.reply_data.versions == mismatch_info(1, 4)
     with pytest.raises(RpcError):
         alpha.client.call(NLM4_PROGRAM, 4, NLM["NULL"]._replace(number=16), None)
     with Client(server.port) as client, pytest.raises(RpcError):
@@ -359,6 +371,119 @@ def test_a_message_that_is_denied(alpha: LockClient, beta: LockClient, file: byt
     (told,) = beta.wait_for("GRANTED_MSG")
     beta.call("GRANTED_RES", nlm4_res(told.cookie, NLM4_DENIED))
     until(lambda: alpha.lock(file) == NLM4_GRANTED)
+
+
+NARROW = (1, 3)
+
+
+@pytest.fixture(params=NARROW)
+def old(server: Server, request: pytest.FixtureRequest) -> Iterator[LockClient]:
+    """A client that counts bytes by 32 bits."""
+    with LockClient(server, name=b"old", version=request.param) as client:
+        yield client
+        client.notify(time.monotonic_ns() & 0x7FFFFFFF)
+
+
+def test_versions_of_32_bits(old: LockClient, alpha: LockClient, file: bytes) -> None:
+    assert old.lock(file, 10, 10) == LCK_GRANTED
+    holder = alpha.test(file, 15, 1).holder
+    assert holder == nlm4_holder(True, 1, b"1@old", 10, 10)
+    assert alpha.lock(file, 15, 1) == NLM4_DENIED
+    assert old.lock(file, (1 << 32) - 1, (1 << 32) - 1) == LCK_GRANTED
+    assert alpha.test(file, 1 << 32, 1).holder.l_len == (1 << 32) - 1
+    assert alpha.test(file, (1 << 33) - 2, 0).stat == NLM4_GRANTED
+    assert old.unlock(file) == LCK_GRANTED, "length 0 is up to the end of 64 bits"
+    assert alpha.test(file).stat == NLM4_GRANTED
+    assert old.lock(file, 5) == LCK_GRANTED
+    holder = alpha.test(file, 1 << 40, 1).holder
+    assert holder == nlm4_holder(True, 1, b"1@old", 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "said"),
+    [
+        (7, 8, (7, 8)),
+        (0xFFFFFFFF, 0xFFFFFFFF, (0xFFFFFFFF, 0xFFFFFFFF)),
+        (0xFFFFFFFE, 0, (0xFFFFFFFE, 0)),
+        (1 << 32, 5, (0x7FFFFFFF, 5)),
+        (1 << 50, 0, (0x7FFFFFFF, 0)),
+        (3, 1 << 40, (3, 0x7FFFFFFF)),
+        (1 << 63, (1 << 63) - 1, (0x7FFFFFFF, 0x7FFFFFFF)),
+    ],
+)
+def test_what_32_bits_cannot_say_is_clipped(
+    old: LockClient,
+    alpha: LockClient,
+    file: bytes,
+    offset: int,
+    length: int,
+    said: tuple[int, int],
+) -> None:
+    assert alpha.lock(file, offset, length) == NLM4_GRANTED
+    reply = old.test(file)
+    assert reply.stat == LCK_DENIED
+    assert (reply.holder.l_offset, reply.holder.l_len) == said
+    assert (reply.holder.svid, reply.holder.oh) == (1, b"1@alpha")
+    assert old.lock(file) == LCK_DENIED
+
+
+def test_who_waits_is_told_in_his_version(old: LockClient, alpha: LockClient, file: bytes) -> None:
+    assert alpha.lock(file) == NLM4_GRANTED
+    wishes = {svid: (svid * 1000, 0xFFFFFFFF if svid == 1 else 0) for svid in (1, 2)}
+    for svid, (offset, length) in wishes.items():
+        assert old.lock(file, offset, length, svid=svid, block=True) == LCK_BLOCKED
+    assert alpha.lock(file, block=True) == NLM4_GRANTED
+    assert alpha.unlock(file) == NLM4_GRANTED
+    (told,) = old.wait_for("GRANTED")
+    assert told.alock == old.on(file, 1000, 0xFFFFFFFF, svid=1)
+    assert old.unlock(file, 1000, 0xFFFFFFFF, svid=1) == LCK_GRANTED
+    assert old.wait_for("GRANTED", 2)[1].alock == old.on(file, 2000, 0, svid=2)
+    assert {each.version for each in old.heard} == {old.version}
+    assert old.cancel(file, 3000, svid=2) == LCK_DENIED
+
+
+def test_old_versions_by_message(old: LockClient, alpha: LockClient, file: bytes) -> None:
+    assert alpha.lock(file, 0, 5) == NLM4_GRANTED
+    old.call("TEST_MSG", old.made("testargs", b"t", True, old.on(file)))
+    (result,) = old.wait_for("TEST_RES")
+    assert result.test_stat.holder == old.made("holder", True, 1, b"1@alpha", 0, 5)
+    old.call("LOCK_MSG", old.wish(file, block=True))
+    assert old.wait_for("LOCK_RES") == [old.made("res", b"cookie", LCK_BLOCKED)]
+    assert alpha.unlock(file) == NLM4_GRANTED
+    (told,) = old.wait_for("GRANTED_MSG")
+    assert told.alock == old.on(file)
+    old.call("GRANTED_RES", old.made("res", told.cookie, LCK_GRANTED))
+    old.call("UNLOCK_MSG", old.made("unlockargs", b"u", old.on(file)))
+    assert old.wait_for("UNLOCK_RES") == [old.made("res", b"u", LCK_GRANTED)]
+    assert {each.version for each in old.heard} == {old.version}
+    assert alpha.lock(file) == NLM4_GRANTED
+
+
+def test_statuses_that_old_versions_have_not(
+    old: LockClient, alpha: LockClient, wire: Wire
+) -> None:
+    for handle in (b"", b"no handle", bytes(64), wire.lookup("directory")):
+        assert old.lock(handle) == LCK_DENIED_NOLOCKS
+        assert old.test(handle).stat == LCK_DENIED_NOLOCKS
+    first, second = wire.lookup("a"), wire.lookup("b")
+    assert alpha.lock(first) == NLM4_GRANTED
+    assert old.lock(second) == LCK_GRANTED
+    assert alpha.lock(second, block=True) == NLM4_BLOCKED
+    assert old.lock(first, block=True) == LCK_DEADLCK
+    assert old.lock(wire.lookup("c"), reclaim=True) == LCK_DENIED_GRACE_PERIOD
+
+
+def test_shares_in_version_3(server: Server, alpha: LockClient, file: bytes) -> None:
+    with LockClient(server, name=b"dos", version=3) as dos:
+        assert dos.share(file, FSA_R, FSM_DW) == LCK_GRANTED
+        assert alpha.share(file, FSA_W, FSM_DN) == NLM4_DENIED
+        assert dos.share(file, verb="UNSHARE") == LCK_GRANTED
+        assert alpha.share(file, FSA_W, FSM_DR) == NLM4_GRANTED
+        assert dos.share(file, FSA_R, FSM_DN) == LCK_DENIED
+        assert dos.call("NM_LOCK", dos.wish(file, 0, 5)).stat == LCK_GRANTED
+        assert alpha.lock(file, 0, 5) == NLM4_DENIED
+        dos.free_all()
+        assert alpha.lock(file, 0, 5) == NLM4_GRANTED
 
 
 def test_shares(alpha: LockClient, beta: LockClient, file: bytes) -> None:

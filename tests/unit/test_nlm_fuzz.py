@@ -14,25 +14,10 @@ from pathlib import Path
 import pytest
 
 from nfsd.xdr.codec import Parts
-from nfsd.xdr.nlm4 import (
-    NLM4_DENIED,
-    NLM4_GRANTED,
-    NLM4_PROGRAM,
-    NLM4_V4,
-    nlm4_cancargs,
-    nlm4_holder,
-    nlm4_notify,
-    nlm4_res,
-    nlm4_share,
-    nlm4_shareargs,
-    nlm4_testargs,
-    nlm4_testres,
-    nlm4_testrply,
-    nlm4_unlockargs,
-)
+from nfsd.xdr.nlm4 import NLM4_DENIED, NLM4_GRANTED, NLM4_PROGRAM
 from nfsd.xdr.nsm import SM_PROG, SM_VERS, mon, mon_id, my_id, stat_chge
 from tests.conformance.server import Server, Stack
-from tests.locking import NLM, NSM, LockClient
+from tests.locking import NSM, VERSIONS, LockClient
 from tests.unit.test_server_fuzz import IN_SYNC, OUT_OF_SYNC, throw
 from tests.wire import Wire
 
@@ -45,21 +30,22 @@ GROWTH = 8 << 20  # bytes it may still grow
 
 
 def valid_calls(client: LockClient, handle: bytes) -> list[bytes]:
-    """One call of every procedure of both programs."""
+    """One call of every procedure of both programs, of NLM in the client's version."""
+    made = client.made
     lock = client.on(handle, 5, 5)
     wish = client.wish(handle, 5, 5, block=True)
-    testargs = nlm4_testargs(b"c", True, lock)
-    holder = nlm4_holder(True, 1, b"oh", 0, 0)
-    share = nlm4_shareargs(b"c", nlm4_share(client.name, handle, b"oh", 1, 1), False)
+    testargs = made("testargs", b"c", True, lock)
+    holder = made("holder", True, 1, b"oh", 0, 0)
+    share = made("shareargs", b"c", made("share", client.name, handle, b"oh", 1, 1), False)
     by_name = {
         "NULL": None,
         **dict.fromkeys(("TEST", "TEST_MSG", "GRANTED", "GRANTED_MSG"), testargs),
         **dict.fromkeys(("LOCK", "LOCK_MSG", "NM_LOCK"), wish),
-        **dict.fromkeys(("CANCEL", "CANCEL_MSG"), nlm4_cancargs(b"c", True, True, lock)),
-        **dict.fromkeys(("UNLOCK", "UNLOCK_MSG"), nlm4_unlockargs(b"c", lock)),
-        "TEST_RES": nlm4_testres(b"c", nlm4_testrply(NLM4_DENIED, holder)),
+        **dict.fromkeys(("CANCEL", "CANCEL_MSG"), made("cancargs", b"c", True, True, lock)),
+        **dict.fromkeys(("UNLOCK", "UNLOCK_MSG"), made("unlockargs", b"c", lock)),
+        "TEST_RES": made("testres", b"c", made("testrply", NLM4_DENIED, holder)),
         **dict.fromkeys(("SHARE", "UNSHARE"), share),
-        "FREE_ALL": nlm4_notify(client.name, 3),
+        "FREE_ALL": made("notify", client.name, 3),
     }
     me = my_id(client.name, 1, 2, 3)
     of_nsm = {
@@ -72,10 +58,11 @@ def valid_calls(client: LockClient, handle: bytes) -> list[bytes]:
         "NOTIFY": stat_chge(client.name, 3),
     }
     calls = []
-    for name, signature in NLM.items():
+    for name, signature in VERSIONS[client.version].items():
         packed: Parts = []
-        signature.pack_arguments(by_name.get(name, nlm4_res(b"c", NLM4_GRANTED)), packed)
-        message = client.client.message(NLM4_PROGRAM, NLM4_V4, signature.number, b"".join(packed))
+        signature.pack_arguments(by_name.get(name, made("res", b"c", NLM4_GRANTED)), packed)
+        number = signature.number
+        message = client.client.message(NLM4_PROGRAM, client.version, number, b"".join(packed))
         calls.append(message)
     for name, signature in NSM.items():
         packed = []
@@ -118,7 +105,9 @@ def test_damaged_calls(server: Server) -> None:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
     ):
         assert holder.lock(handle, 0, 100) == NLM4_GRANTED
-        calls = valid_calls(other, handle)
+        calls = []
+        for other.version in (1, 3, 4):
+            calls += valid_calls(other, handle)
         datagrams.connect(("127.0.0.1", server.lock_port))
         sent = answered = level = 0
         while sent < RECORDS:

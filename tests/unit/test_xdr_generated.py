@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nfsd.xdr
-from nfsd.xdr import mount, nfs3, nfsacl, nlm4, nsm, rpc, rpcbind
+from nfsd.xdr import mount, nfs3, nfsacl, nlm3, nlm4, nsm, rpc, rpcbind
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.generate import generate
 from nfsd.xdr.language import Declaration, Module, Reader
@@ -33,6 +33,7 @@ MODULES = {
     "mount": mount,
     "nfs3": nfs3,
     "nfsacl": nfsacl,
+    "nlm3": nlm3,
     "nlm4": nlm4,
     "nsm": nsm,
     "rpc": rpc,
