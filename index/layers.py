@@ -161,6 +161,13 @@ class Known:
     earlier: tuple[int, ...] = ()  # numbers that `filesystem` had, of inodes that still are there
     empty: bool | None = None  # whether a lower layer has nothing in it; None: not recorded
 
+    @property
+    def root_handle(self) -> RealHandle | None:
+        """The kernel handle of the root inode; None where the filesystem has none."""
+        _, _, inode = self.root.partition(":")
+        kind, _, data = inode.partition(":")
+        return RealHandle(int(kind), bytes.fromhex(data)) if data else None
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -48,13 +48,24 @@ def recorded(tree: Tree, identity: Identity, fd: Fd, st: os.stat_result) -> int:
     value = tree.index.marks.get(fd, xattrs.NLINK) or b""
     if _FORM.fullmatch(value) is None:
         return st.st_nlink - _INDEX_LINK
-    if value.startswith(b"U"):
-        base = st.st_nlink
-    else:
-        base = lower_nlink(tree, identity)
-        if base > 1 and _growth(tree, fd, base):
-            tree.index.marks.put(fd, xattrs.LINKS, b"%d" % base)
+    base = st.st_nlink if value.startswith(b"U") else _lower_links(tree, identity, fd)
     return base + int(value[1:])
+
+
+def _lower_links(tree: Tree, identity: Identity, fd: Fd) -> int:
+    """The links of the lower inode that an offset to it is to: as many as it ever was seen with.
+
+    A link that it has lost may be one of a name that the upper layer has by now.
+    """
+    links, counted = lower_nlink(tree, identity), _counted(tree, fd)
+    if counted is not None and links > counted:
+        tree.index.marks.put(fd, xattrs.LINKS, b"%d" % links)
+    return links if counted is None else max(links, counted)
+
+
+def _counted(tree: Tree, fd: Fd) -> int | None:
+    value = tree.index.marks.get(fd, xattrs.LINKS)
+    return None if value is None or not value.isdigit() else int(value)
 
 
 def _upper_names(tree: Tree, fd: Fd, st: os.stat_result) -> int:
@@ -67,8 +78,8 @@ def _upper_names(tree: Tree, fd: Fd, st: os.stat_result) -> int:
 
 def _growth(tree: Tree, fd: Fd, links: int) -> int:
     """How many links a lower inode has more than were counted."""
-    counted = tree.index.marks.get(fd, xattrs.LINKS)
-    return 0 if counted is None or not counted.isdigit() else max(0, links - int(counted))
+    counted = _counted(tree, fd)
+    return 0 if counted is None else max(0, links - counted)
 
 
 def recount(tree: Tree, identity: Identity, fd: Fd, links: int) -> bool:
@@ -115,7 +126,7 @@ def relate_to_upper(tree: Tree, node: FileNode) -> None:
 def relate_to_lower(tree: Tree, node: FileNode) -> None:
     """Prepare for giving a lower name of `node` its upper link."""
     visible = os.fstat(node.fd).st_nlink + node.nlink_adjust
-    _write(tree, node.fd, b"L%+d" % (visible - lower_nlink(tree, node.identity)))
+    _write(tree, node.fd, b"L%+d" % (visible - _lower_links(tree, node.identity, node.fd)))
 
 
 def _write(tree: Tree, fd: Fd, value: bytes) -> None:

@@ -42,8 +42,9 @@ from overlay.moved import mend_copied
 from overlay.overlap import check_layers
 from overlay.presence import check_filled, check_present, missing, note_filled
 from overlay.progress import Progress, silent
+from overlay.stack import Layers
 from overlay.state_directory import check_workdir, open_private, state_directory
-from overlay.tree import Layers, Tree
+from overlay.tree import Tree
 
 # What it needs who is not root (linux/capability.h).
 _CAPABILITIES: Final = {

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -25,7 +24,6 @@ from index.kernel import KernelIndex
 from index.layers import NO_HANDLE, Layer, Record
 from index.locks import ProcessLock, copy_up_byte, let_go
 from index.paths import short_path
-from index.seal import Seal
 from index.syscalls import EXT4_MAGIC, TMPFS_MAGIC, XFS_MAGIC, filesystem_magic, syncfs
 from index.workdir import Workdir
 from overlay import umask
@@ -36,44 +34,15 @@ from overlay.departures import Departures
 from overlay.errors import error
 from overlay.generations import Generations, bump_all, last_change
 from overlay.jobs import Jobs
+from overlay.left_out import LeftOut
 from overlay.namespace import Namespace
 from overlay.node import DirNode, FileNode, LowerDir, Node, Place
 from overlay.reserve import Reserve
+from overlay.stack import Layers
 from overlay.verifier import WriteVerifier
 from overlay.writers import Writers
 
 _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """The layers of one overlay, topmost lower first."""
-
-    upper: Layer | None
-    lowers: tuple[Layer, ...]
-    data: tuple[Layer, ...] = ()  # data-only layers, reached by the redirects of metacopies
-    seal: Seal | None = None  # where to find what was copied
-
-    def by_id(self, layer_id: int) -> Layer | None:
-        """The layer a directory's handle names; None when it was taken out of the stack."""
-        return next((layer for layer in self.all() if layer.id == layer_id), None)
-
-    def on_filesystem(self, number: int) -> Layer | None:
-        """Any layer of the filesystem that a file's handle names."""
-        return next(
-            (one for one in self.lowers if one.filesystem == number and one.has_handles), None
-        )
-
-    def on_device(self, device: int) -> Layer | None:
-        """Any lower layer whose inodes have this st_dev."""
-        return next((one for one in self.lowers if os.fstat(one.root).st_dev == device), None)
-
-    def with_uuid(self, uuid: bytes) -> Layer | None:
-        """Any lower layer on the filesystem that `overlay.origin` names."""
-        return next((one for one in self.lowers if one.uuid == uuid and one.has_handles), None)
-
-    def all(self) -> tuple[Layer, ...]:
-        return self.lowers if self.upper is None else (self.upper, *self.lowers)
 
 
 def _lock_copy_up(workdir: Workdir, number: int, wait: bool) -> ProcessLock:
@@ -118,6 +87,7 @@ class Tree:
         self.root = self._make_root(record.root)
         self.writers = Writers()
         self.reserve = Reserve(self.root.real)
+        self._left_out = LeftOut(layers.lowers, record)
         self._keeps_order = filesystem_magic(self.root.real) in _ORDERED
         self.data_roots = tuple(self._root_of(layer) for layer in layers.data)
 
@@ -326,7 +296,10 @@ class Tree:
             layer = self.layers.by_id(identity.source)
         else:
             layer = self.layers.on_filesystem(identity.source)
-        return None if layer is None else self._open_real(layer, identity.real, flags)
+        opened = None if layer is None else self._open_real(layer, identity.real, flags)
+        if opened is None or identity.is_dir or self._left_out.has(identity.source, opened[1]):
+            return opened
+        return None
 
     def _open_copied(self, layer_id: int, real: RealHandle, flags: int) -> tuple[Layer, Fd] | None:
         layer = self.layers.by_id(layer_id)

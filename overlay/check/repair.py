@@ -152,8 +152,9 @@ def enter_file(tree: Tree, file: UpperFile, identity: Identity, names: int) -> N
 def write_nlink(tree: Tree, fd: Fd, identity: Identity, names: int) -> None:
     """Record how many names a file has, relative to the lower inode's link count."""
     if not identity.is_upper:
-        value = b"L%+d" % (names - nlink.lower_nlink(tree, identity))
-        tree.index.marks.put(fd, xattrs.NLINK, value)
+        links, marks = nlink.lower_nlink(tree, identity), tree.index.marks
+        marks.put(fd, xattrs.LINKS, b"%d" % links)
+        marks.put(fd, xattrs.NLINK, b"L%+d" % (names - links))
 
 
 def count_names(tree: Tree, identity: Identity, names: int) -> None:
