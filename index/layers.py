@@ -183,6 +183,7 @@ class Record:
     # When the last whiteout of the index was made that does not say whose it is, in
     # nanoseconds; 0: there is none, None: what an earlier version recorded.
     unattributed: int | None = 0
+    workdir: str = ""  # the root inode of the work directory, as of a layer; empty: not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,7 @@ def parse_record(data: bytes) -> Record:
         sealed,
         since=since,
         unattributed=unattributed,
+        workdir=fields.get("workdir", ""),
     )
 
 

@@ -55,6 +55,8 @@ class ClientOverlays:
         self._handles: dict[str, tuple[float, per_client.Handles | None]] = {}
         self._lock = threading.Lock()
         self._caches = Caches()
+        # The ids of exports that all clients see, which none of these may have.
+        self.beside: frozenset[bytes] = frozenset()
         per_client.prepare(layers)
 
     def keep_in(self, caches: Caches) -> None:
@@ -135,6 +137,15 @@ class ClientOverlays:
             raise error(errno.EAGAIN if busy else errno.EIO) from problem
         if overlay is None:
             return None
+        if overlay.export_id in self.beside:
+            overlay.let_go()
+            if ONCE.first("client overlay", client, self._path, "copy"):
+                LOGGER.error(
+                    "%s: export %s: the client's workdir is a copy of that of another export: "
+                    "reset the client (overlay-nfsd clients)",
+                    *(client, self._path),
+                )
+            raise error(errno.EIO)
         per_client.note_use(overlay)
         now = time.monotonic()
         return _Open(overlay, now, now)

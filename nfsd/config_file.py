@@ -253,12 +253,13 @@ def _export(table: _Table) -> ExportConfig:
     is_bad = b".." in names or b"\0" in path or len(path) > _PATH_MAX
     if is_bad or not path.startswith(b"/"):
         raise table.error("path", "give what clients mount it as, an absolute path like /debian")
-    layers = _layers(table)
+    path = b"/" + b"/".join(names)
+    layers = _layers(table).of_export(path)
     most = table.number("max_clients", 1, 65536)
     if most is not None and (layers.upperdir is None or PLACEHOLDER not in layers.upperdir):
         raise table.error("max_clients", f"goes with {_PLACEHOLDER} in upperdir and workdir")
     clients = _clients(table)
-    return ExportConfig(b"/" + b"/".join(names), layers, clients, most or MAX_CLIENTS)
+    return ExportConfig(path, layers, clients, most or MAX_CLIENTS)
 
 
 def _check_distinct(table: _Table, export: ExportConfig, other: ExportConfig) -> None:

@@ -81,6 +81,8 @@ class Exports:
             for position, export in enumerate(self.all)
             if isinstance(export.overlay, ClientOverlays)
         ]
+        for _, overlays in self._own:
+            overlays.beside = frozenset(self._position)
         self._count_stale = count_stale
         # Whether there are clients whose changes are to be on the disk when they are answered.
         self.has_sync = any(

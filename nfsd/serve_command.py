@@ -180,7 +180,8 @@ def _from_options(options: argparse.Namespace) -> Config:
     """One overlay, for everybody."""
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
-    export = ExportConfig(export_path(options.export or "/"), overlay_config(options), EVERYBODY)
+    path = export_path(options.export or "/")
+    export = ExportConfig(path, overlay_config(options).of_export(path), EVERYBODY)
     return Config((_LISTEN,), None, (export,))
 
 

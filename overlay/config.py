@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 PLACEHOLDER: Final = b"{client}"  # in upperdir and workdir: a name of each client's own
@@ -26,10 +26,18 @@ class OverlayConfig:
     workdir: bytes | None = None
     datadirs: tuple[bytes, ...] = ()
     userxattr: bool = False  # user.overlay.* in place of trusted.overlay.*, as the mount option
+    # Of an export without an upper layer: by which its state is told from that of another
+    # with the same bottommost layer.
+    name: bytes = b""
+
+    def of_export(self, path: bytes) -> OverlayConfig:
+        """The same for the export that clients mount as `path`."""
+        return replace(self, name=path) if self.upperdir is None else self
 
     @property
     def own(self) -> frozenset[bytes]:
         """Directories that one overlay alone may have at a time, or what stands for them."""
         if self.upperdir is None or self.workdir is None:
-            return frozenset((b"below " + os.path.realpath(self.lowerdirs[-1]),))
+            bottom = os.path.realpath(self.lowerdirs[-1])
+            return frozenset((b"below %s for %s" % (bottom, self.name),))
         return frozenset(map(os.path.realpath, (self.upperdir, self.workdir)))

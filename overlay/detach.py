@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from index import xattrs
 from index.fd import Fd, open_at
-from index.layers import RECORD, UPPER_ID, Record, parse_record
+from index.layers import RECORD, UPPER_ID, Opened, Record, parse_record
+from index.recognise import root_identity
 from overlay import nlink
 from overlay.check import repair
 from overlay.check.problem import Kind
@@ -64,6 +65,11 @@ def recorded_config(workdir: bytes) -> OverlayConfig:
     except (OSError, ValueError, KeyError, TypeError) as problem:
         cure = "run overlay-nfsd check --repair first"
         raise ConfigError(f"--workdir {where}: its record cannot be read: {cure}") from problem
+    if record.workdir not in ("", root_identity(Opened(root, workdir))):
+        raise ConfigError(
+            f"--workdir {where} is a copy: give --lowerdir and --upperdir, as those that it "
+            "records may be of the original"
+        )
     paths = _paths(record)
     if not paths or record.stack[0] != UPPER_ID:
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -23,7 +24,7 @@ from index.layers import (
     up_to_date,
 )
 from index.locks import hold
-from index.recognise import recognise
+from index.recognise import recognise, root_identity
 from index.seal import Seal, open_seal
 from index.syscalls import (
     FUSE_MAGIC,
@@ -128,6 +129,7 @@ def _opened_tree(
     if recognised.copied and seal is None:
         seal = Seal(workdir.identity)
     record = note_filled(recognised.record, recognised.known, opened)
+    record = replace(record, workdir=root_identity(Opened(workdir.root, b"")))
     index = Index(workdir)
     layers = make_layers(opened, recognised.known, seal, index, record)
     top = 0 if config.upperdir is None else 1
@@ -158,7 +160,7 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
         check_workdir(work, f"--workdir {os.fsdecode(config.workdir)}")
         opened.append(top)
     else:
-        work = state_directory(config.lowerdirs[-1])
+        work = state_directory(config.lowerdirs[-1], config.name)
         check_workdir(work, "the state directory")
     opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
     workdir = _open_workdir(work, read_only=config.upperdir is None)
@@ -288,8 +290,8 @@ def _open_workdir(work: Fd, *, read_only: bool) -> Workdir:
                 else "use another upper and workdir"
             )
             raise ConfigError(
-                f"the {'bottommost layer' if read_only else 'workdir'} is in use by another "
-                f"server: stop that one, or {cure}"
+                f"{'an export of this name over this layer' if read_only else 'the workdir'} is "
+                f"in use by another server: stop that one, or {cure}"
             ) from problem
         cure = ": it must be writable; under systemd name its parent with ReadWritePaths="
         cure = cure if problem.errno == errno.EROFS else ""

@@ -18,6 +18,7 @@ from itertools import combinations
 from typing import Final
 
 from index.fd import Fd
+from index.layers import RECORD, parse_record
 from index.mounts import Location, locate
 from overlay.config import PLACEHOLDER, ConfigError, OverlayConfig
 from overlay.state_directory import state_base
@@ -75,12 +76,39 @@ def check_exports(exports: Sequence[tuple[bytes, OverlayConfig]]) -> None:
             check_layers(config)
         except ConfigError as problem:
             raise ConfigError(f"export {os.fsdecode(path)}: {problem}") from problem
+    _check_ids(exports)
     claimed = [(path, list(_claims(config))) for path, config in exports]
     for (path, ones), (other_path, others) in combinations(claimed, 2):
         found = _clash(ones, others)
         if found is not None:
             names = f"export {os.fsdecode(path)}", f"export {os.fsdecode(other_path)}"
             raise ConfigError(f"{_told(*found, *names)}: {_cure(*found)}")
+
+
+def _check_ids(exports: Sequence[tuple[bytes, OverlayConfig]]) -> None:
+    """Refuse two exports one of which has a copy of the other's work directory."""
+    seen: dict[int, tuple[bytes, bytes]] = {}
+    for path, config in exports:
+        found = None if config.workdir is None else recorded_export(config.workdir)
+        if config.workdir is None or found is None:
+            continue
+        other, work = seen.setdefault(found, (path, config.workdir))
+        if other != path:
+            copy, original = os.fsdecode(config.workdir), os.fsdecode(work)
+            raise ConfigError(
+                f"export {os.fsdecode(path)}: --workdir {copy} is a copy of {original}, of export "
+                f"{os.fsdecode(other)}: file handles of one would be taken for the other's; have "
+                "the copy begin anew with overlay-nfsd index detach, naming all its layers"
+            )
+
+
+def recorded_export(workdir: bytes) -> int | None:
+    """The id of the export that a work directory is of; None if there is none, or none to read."""
+    try:
+        with open(os.path.join(workdir, b"identity", RECORD), "rb") as file:
+            return parse_record(file.read()).export
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # what is wrong with it is said when it is opened
 
 
 def clash(config: OverlayConfig, other: OverlayConfig) -> bool:

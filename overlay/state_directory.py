@@ -15,36 +15,64 @@ import stat
 from typing import Final
 
 from index.fd import DIR_FLAGS, Fd, components, open_at, open_dir, open_path
+from index.syscalls import rename
 from overlay.config import ConfigError
 
 # Where an export without an upper layer keeps its key and its layers' ids.
 STATE_DIRECTORY: Final = b"/var/lib/overlay-nfsd"
 KEY: Final = b"key"
+_NAME: Final = b"export"  # whose a state directory is
 _LOGGER: Final = logging.getLogger("overlay-nfsd.start")
 _LINKS_MAX: Final = 40  # symbolic links in a path, as the kernel has it
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
-_OURS: Final = (b"inodes", b"staging", b"identity")
+_OURS: Final = (b"inodes", b"staging", b"identity", b"marks")
 
 
-def state_directory(path: bytes) -> Fd:
-    """Where to keep state that has no work directory: a place of its own for each `path`.
+def state_directory(path: bytes, name: bytes = b"") -> Fd:
+    """Where to keep state that has no work directory: for each `path`, and each `name` with it.
 
+    The first that comes with a path has the place that is called by that alone.
     Raises ConfigError if it cannot be made, or if others may change what is in it.
     """
     bottom = os.path.realpath(path)
     base = state_base()
-    name = hashlib.blake2b(bottom, digest_size=8).hexdigest().encode()
+    places = [os.path.join(base, _hash(text)) for text in (bottom, bottom + b"\0" + name)]
     cure = "set STATE_DIRECTORY to a directory that root alone can write to"
     try:
         if base == STATE_DIRECTORY:
             _close_left_open(base)
-        return open_private(os.path.join(base, name), cure, make=True)
+        if os.path.isdir(places[1]):
+            return open_private(places[1], cure)
+        first = open_private(places[0], cure, make=True)
+        return first if _is_of(first, name) else open_private(places[1], cure, make=True)
     except OSError as problem:
         raise ConfigError(
-            f"cannot make {os.fsdecode(os.path.join(base, name))}, where the server keeps its own: "
+            f"cannot make {os.fsdecode(places[0])}, where the server keeps its own: "
             f"{problem.strerror}; set STATE_DIRECTORY to a directory that can be written"
         ) from problem
+
+
+def _hash(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=8).hexdigest().encode()
+
+
+def _is_of(directory: Fd, name: bytes) -> bool:
+    """Whether a state directory is of this name, as it is from now on if it was of none."""
+    while True:
+        try:
+            with open(os.dup(open_at(directory, _NAME, os.O_RDONLY)), "rb") as file:
+                return file.read() == name
+        except FileNotFoundError:
+            _write_name(directory, name)
+
+
+def _write_name(directory: Fd, name: bytes) -> None:
+    temporary = b"%s.%d" % (_NAME, os.getpid())
+    fd = open_at(directory, temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.write(fd, name)
+    os.fsync(fd)
+    rename(directory, temporary, directory, _NAME)
 
 
 def state_base() -> bytes:

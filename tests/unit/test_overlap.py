@@ -20,11 +20,12 @@ import pytest
 from index.fd import Fd, open_dir, open_name
 from index.syscalls import clone_mount
 from overlay.config import ConfigError, OverlayConfig
+from overlay.detach import detach, recorded_config
 from overlay.filesystem import Overlay
 from overlay.overlap import check_exports, check_layers
 from overlay.per_client import prepare
 from tests.property import syscalls
-from tests.unit.overlays import Dirs, make_dirs, mounted, served
+from tests.unit.overlays import Dirs, Served, make_dirs, mounted, served
 
 _LAYOUTS = int(os.environ.get("OVERLAY_NFSD_LAYOUTS", "25"))
 
@@ -351,3 +352,51 @@ def test_kernel_mount_in_another_namespace_is_noticed(dirs: Dirs) -> None:
         (dirs.place / "mnt").mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "none", dirs.place / "mnt"], check=True, timeout=60)
     Overlay.open(dirs.config).close()
+
+
+def test_a_copied_workdir_is_refused_beside_the_original(dirs: Dirs) -> None:
+    with served(dirs) as at:
+        at.write("a", "changed")
+    copy = Dirs(dirs.place / "copy")
+    copy.place.mkdir(0o755)
+    subprocess.run(["cp", "-a", dirs.upper, dirs.work, copy.place], check=True, timeout=60)
+    config = replace(copy.config, lowerdirs=dirs.config.lowerdirs)
+    exports = [(b"/a", dirs.config), (b"/b", config)]
+    with pytest.raises(ConfigError, match=r"export /b: .* is a copy of .* of export /a"):
+        check_exports(exports)
+    with pytest.raises(ConfigError, match="is a copy: give --lowerdir and --upperdir"):
+        recorded_config(os.fsencode(copy.work))
+    detach(config, copy_data=False)
+    check_exports(exports)
+    for _, each in exports:
+        overlay = Overlay.open(each)
+        assert Served(overlay).read("a").startswith(b"changed")
+        overlay.close()
+
+
+def handles(config: OverlayConfig) -> dict[str, bytes]:
+    overlay = Overlay.open(config)
+    try:
+        return Served(overlay).handles()
+    finally:
+        overlay.close()
+
+
+def test_read_only_exports_over_one_base(place: Path) -> None:
+    """Each has its own key, whichever is opened first, and whatever images are added."""
+    for name in ("base", "one", "two", "new"):
+        (place / name).mkdir()
+        (place / name / f"of {name}").touch()
+    path = {name: os.fsencode(place / name) for name in ("base", "one", "two", "new")}
+    plain = OverlayConfig((path["base"],))
+    one = OverlayConfig((path["one"], path["base"])).of_export(b"/one")
+    two = OverlayConfig((path["two"], path["base"])).of_export(b"/two")
+    first, second = Overlay.open(one), Overlay.open(two)
+    assert first.export_id != second.export_id
+    seen = [Served(overlay).handles() for overlay in (first, second)]
+    for overlay in (first, second):
+        overlay.close()
+    assert [handles(two), handles(one)] == [seen[1], seen[0]]
+    newer = replace(one, lowerdirs=(path["new"], *one.lowerdirs))
+    assert seen[0].items() <= handles(newer).items()
+    assert not set(handles(plain).values()) & set(seen[0].values())

