@@ -79,9 +79,10 @@ class Marks:
                 return
             aside = self.aside(fd)
             if aside is not None:
-                xattrs.put(aside, name, value)
-                xattrs.drop(fd, name)
-                return
+                with contextlib.suppress(xattrs.NoRoomError):
+                    xattrs.put(aside, name, value)
+                    xattrs.drop(fd, name)
+                    return
         self.drop(fd, name)
 
     def drop(self, fd: Fd, name: bytes) -> None:

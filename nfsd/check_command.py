@@ -7,6 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Final
 
+from nfsd import descriptors
 from nfsd.options import add_layer_options, add_without, overlay_config, without
 from nfsd.progress import Progress
 from overlay.check.problem import Problem
@@ -52,6 +53,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    descriptors.raise_limit()  # one is open for each level of directories
     config = overlay_config(options)
     problems: list[Problem] = []
     with Progress("checking") as progress:

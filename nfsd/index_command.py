@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from nfsd import descriptors
 from nfsd.options import (
     Refusal,
     add_layer_options,
@@ -98,6 +99,7 @@ def add_to(commands: Commands) -> None:
 
 
 def _seal(options: argparse.Namespace) -> int:
+    descriptors.raise_limit()  # one is open for each level of directories
     with Progress("sealing") as progress:
         done = seal_overlay(_config(options), progress=progress)
     print(f"sealed: {done.lower:,} names of lower layers, {done.upper:,} of the upper layer")
@@ -105,6 +107,7 @@ def _seal(options: argparse.Namespace) -> int:
 
 
 def _detach(options: argparse.Namespace) -> int:
+    descriptors.raise_limit()  # one is open for each level of directories
     config = _config(options)
     if not options.yes:
         _ask(options.workdir)

@@ -23,6 +23,7 @@ from index.entries import DirectoryEntry, UpperInode
 from index.fd import Fd, open_dir, open_name, open_path, reopen
 from index.handles import RealHandle, handle_of, pack_real
 from index.identity import Identity
+from index.paths import holds
 from index.syscalls import RENAME_NOREPLACE, rename
 from overlay.blocking import may_block
 from overlay.node import LowerDir
@@ -79,7 +80,7 @@ def _is_in_upper(tree: Tree, real: RealHandle) -> bool:
         if problem.errno not in (errno.ESTALE, errno.ENOTDIR):
             raise
         return False
-    return os.fstat(fd).st_nlink > 0 and tree.upper_path(fd) is not None
+    return os.fstat(fd).st_nlink > 0 and holds(tree.layers.upper.root, fd)
 
 
 def disown(tree: Tree, fd: Fd) -> None:

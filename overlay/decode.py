@@ -248,11 +248,12 @@ def from_lower(tree: Tree, layer: Layer, fd: Fd) -> DirNode | None:
     ancestor may have been renamed, by the upper layer or by a lower one, or removed
     after what is below it was moved away.
     """
-    names = components(layer.path_of(fd))
-    found = _below_known(tree, layer, fd, names[-1]) if len(names) > _DEEP else None
-    if found is not None:
-        return found
-    steps = _way_down(tree, layer, names)
+    path = layer.path_of(fd)
+    if path.count(b"/") > _DEEP:
+        found = _below_known(tree, layer, fd, path.rpartition(b"/")[2])
+        if found is not None:
+            return found
+    steps = _way_down(tree, layer, components(path))
     if steps is None:
         return None
     start: DirNode = tree.root

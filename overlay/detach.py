@@ -104,7 +104,7 @@ def detach(
             files = _prepare(tree, copy_data, progress)
             tree.workdir.retire_index()
         found = scan(tree, progress)
-        _each(found, lambda path: _strip(tree, path))
+        _each(tree, found, _strip)
         metacopies = sum(xattrs.METACOPY in file.attributes for file in found.files.values())
         tree.workdir.dissolve()
     finally:
@@ -127,10 +127,11 @@ def _prepare(tree: Tree, copy_data: bool, progress: Progress) -> int:
         if entry is not None and entry.fh is not None and not entry.is_dir:
             repair.link_names(tree, entry.fh, paths)
     indexed = [file for file in scan(tree, progress).files.values() if file.mark is not None]
+    upper = repair.UpperPaths(tree)
     for file in indexed:
         if copy_data and xattrs.METACOPY in file.attributes:
             _complete(tree, file)
-        _write_nlink(tree, file)
+        _write_nlink(tree, file, upper.open(file.paths[0]))
     return len(indexed)
 
 
@@ -152,13 +153,12 @@ def _complete(tree: Tree, file: UpperFile) -> None:
         copy_up_data(tree, node)
 
 
-def _write_nlink(tree: Tree, file: UpperFile) -> None:
+def _write_nlink(tree: Tree, file: UpperFile, fd: Fd) -> None:
     """Leave `overlay.nlink` as the kernel uses it: only where its index holds names together.
 
     It counts from the lower inode, because the upper one is about to lose a link.
     """
     assert file.mark is not None
-    fd = repair.open_upper(tree, file.paths[0])
     st = os.fstat(fd)
     origin = file.attributes.get(xattrs.ORIGIN)
     held = None if origin is None else tree.kernel_index.find(origin)
@@ -172,16 +172,16 @@ def _write_nlink(tree: Tree, file: UpperFile) -> None:
         xattrs.drop(fd, xattrs.NLINK)
 
 
-def _each(found: Scan, work: Callable[[bytes], None]) -> None:
+def _each(tree: Tree, found: Scan, work: Callable[[Fd], None]) -> None:
+    upper = repair.UpperPaths(tree)
     for file in found.files.values():
-        work(file.paths[0])
+        work(upper.open(file.paths[0]))
     for record in found.dirs:
-        work(record.path)
+        work(upper.open(record.path))
 
 
-def _strip(tree: Tree, path: bytes) -> None:
+def _strip(fd: Fd) -> None:
     """Remove our attributes from an object of the upper layer."""
-    fd = repair.open_upper(tree, path)
     had = xattrs.names(fd)
     redirects = stat.S_ISDIR(os.fstat(fd).st_mode) or xattrs.METACOPY in had
     for attribute in _OURS if redirects else (*_OURS, xattrs.REDIRECT):

@@ -42,7 +42,10 @@ class _Source(NamedTuple):
 
 
 class _Directory(NamedTuple):
-    """A directory of the walked layer, its number, and what was sealed of it."""
+    """A directory of the walked layer, its number, and what was sealed of it.
+
+    Its path is wanted where there are no file handles; else a deep tree has no long ones.
+    """
 
     fd: Fd
     path: bytes
@@ -92,7 +95,7 @@ class LowerWalk:
             # Of a directory that is finished there may be names of what was there before.
             if stat.S_ISDIR(sealed.type) and (found := open_name(directory.fd, name)) is not None:
                 sources = _sources(directory.sources, known, name)
-                path = directory.path + b"/" + name
+                path = b"" if self._layer.has_handles else directory.path + b"/" + name
                 yield _Directory(found[0], path, sealed.identity.fileid, sources)
 
     def _write(

@@ -158,7 +158,7 @@ class _Directories:
             yield Finding(kind, record.path, enter, fileid)
         elif leads.upper != record.handle:
             yield Finding(Kind.DIRECTORY_UPPER_STALE, record.path, enter)
-        elif leads.path != noted_path(record.path):
+        elif leads.path not in (None, noted_path(record.path)):
             yield Finding(Kind.DIRECTORY_PATH_OLD, record.path, enter)
 
     def _unindexed(self, record: UpperDir, mark: Identity) -> Finding:

@@ -48,6 +48,29 @@ def open_upper(tree: Tree, path: bytes) -> Fd:
     return open_path(fd, names[-1]) if names else fd
 
 
+class UpperPaths:
+    """Opens objects of the upper layer by paths that mostly have much in common with the last."""
+
+    def __init__(self, tree: Tree) -> None:
+        assert tree.layers.upper is not None
+        self._names: list[bytes] = []  # of the last directory
+        self._open = [tree.layers.upper.root]  # on the way to it
+
+    def open(self, path: bytes) -> Fd:
+        """As `open_upper`."""
+        *names, last = components(path)
+        same = 0
+        for known, name in zip(self._names, names, strict=False):
+            if known != name:
+                break
+            same += 1
+        del self._open[same + 1 :]
+        for name in names[same:]:
+            self._open.append(open_dir(self._open[-1], name))
+        self._names = names
+        return open_path(self._open[-1], last)
+
+
 def put_upper(tree: Tree, path: bytes, attribute: bytes, value: bytes | None) -> None:
     """Set or remove a private attribute in the upper layer."""
     fd = open_upper(tree, path)
