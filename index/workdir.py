@@ -30,6 +30,7 @@ KEY: Final = b"key"
 KEY_SIZE: Final = 32
 REMOVING: Final = b"removing#"
 LAST_MOUNT: Final = b"kernel-work"  # in identity/: the kernel mount that was last seen
+NUMBERS: Final = b"numbers"  # short ones of objects (index.numbers)
 PATHS: Final = b"paths"  # those that no attribute can hold (index.long_paths)
 COPIED: Final = b"copied"  # in its place: layers were copied that were not sealed
 _MARKS: Final = b"marks"  # attributes that upper inodes have no room for (index.marks)
@@ -184,7 +185,7 @@ class Workdir:
 
     def dissolve(self) -> None:
         """Remove everything of ours; what the kernel keeps beside it stays."""
-        for name in (_RETIRED, PATHS, _MARKS, b"inodes", b"staging", b"identity"):
+        for name in (_RETIRED, PATHS, NUMBERS, _MARKS, b"inodes", b"staging", b"identity"):
             with contextlib.suppress(FileNotFoundError):
                 remove_tree(self.root, name)
 

@@ -308,7 +308,15 @@ def _layers(table: _Table) -> OverlayConfig:
         None if work is None else os.fsencode(work),
         tuple(map(os.fsencode, data)),
         table.flag("userxattr"),
+        inode_bits=_inode_bits(table),
     )
+
+
+def _inode_bits(table: _Table) -> int:
+    bits = table.number("inode_bits", 32, 64)
+    if bits not in (None, 32, 64):
+        raise table.error("inode_bits", "give 32 or 64")
+    return bits or 64
 
 
 def _check_path(table: _Table, name: str, path: str) -> None:

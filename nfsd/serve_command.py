@@ -64,6 +64,13 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--export", metavar="/NAME", help="what clients mount the overlay as (default: /)"
     )
+    parser.add_argument(
+        "--inode-bits",
+        type=int,
+        choices=(32, 64),
+        help="how long the numbers of objects are that clients see: 32 for programs of 32 bits "
+        "that know no longer ones (default: 64)",
+    )
     _add_server_options(parser)
     parser.add_argument(
         "-v",
@@ -170,8 +177,8 @@ def configuration(options: argparse.Namespace) -> Config:
 
 
 def _from_file(options: argparse.Namespace) -> Config:
-    for name in ("upperdir", "workdir", "export"):
-        if getattr(options, name) is not None:
+    for name in ("upperdir", "workdir", "export", "inode-bits"):
+        if getattr(options, name.replace("-", "_")) is not None:
             raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
     return load(options.config or DEFAULT_PATH)
 
@@ -180,8 +187,9 @@ def _from_options(options: argparse.Namespace) -> Config:
     """One overlay, for everybody."""
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
-    path = export_path(options.export or "/")
-    export = ExportConfig(path, overlay_config(options).of_export(path), EVERYBODY)
+    path, bits = export_path(options.export or "/"), options.inode_bits or 64
+    layers = replace(overlay_config(options).of_export(path), inode_bits=bits)
+    export = ExportConfig(path, layers, EVERYBODY)
     return Config((_LISTEN,), None, (export,))
 
 

@@ -42,6 +42,9 @@ EXPORT: Final[dict[str, str]] = {
     "datadir": "A list of data-only layers, reached by the redirects of metacopies alone.",
     "userxattr": "Whether the private attributes of the layers are user.overlay.* rather than "
     "trusted.overlay.*. The default is false.",
+    "inode_bits": "How long the numbers of objects are that clients see, 32 or 64 bits. Where "
+    "layers lie on several filesystems those of 64 may be above 2^56, and old programs of 32 bits "
+    "get EOVERFLOW. It may be changed at any time: handles stay what they are. The default is 64.",
     "max_clients": "Where upperdir and workdir contain {client}: how many clients may have upper "
     "layers of their own. The default is 64.",
     "clients": "Patterns of clients with the options that each has, as in "

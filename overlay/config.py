@@ -29,6 +29,7 @@ class OverlayConfig:
     # Of an export without an upper layer: by which its state is told from that of another
     # with the same bottommost layer.
     name: bytes = b""
+    inode_bits: int = 64  # of the numbers that clients see: 32 or 64
 
     def of_export(self, path: bytes) -> OverlayConfig:
         """The same for the export that clients mount as `path`."""

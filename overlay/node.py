@@ -56,6 +56,7 @@ class _Object:
         "identity",
         "kept",
         "kept_acl",
+        "number",
         "place",
         "protection",
         "was_copied",
@@ -71,6 +72,7 @@ class _Object:
         was_copied: bool,
     ) -> None:
         self.identity = identity
+        self.number = identity.fileid  # for clients; the tree may have a shorter one for them
         self.handle = handle
         self.generation = generation
         # Where the object was found.  Of a lower directory this cannot change, as
@@ -270,7 +272,7 @@ def _attributes(node: Node, st: os.stat_result, nlink: int, blocks: int) -> Attr
         st.st_size,
         blocks * 512,
         st.st_rdev,
-        node.identity.fileid,
+        node.number,
         st.st_atime_ns,
         st.st_mtime_ns,
         st.st_ctime_ns,

@@ -185,7 +185,10 @@ def _make_tree(
 ) -> Tree:
     kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
     signer = Signer(workdir.key(), record.export)
-    return Tree(layers, workdir, index, signer, kernel, record, caches)
+    tree = Tree(layers, workdir, index, signer, kernel, record, caches)
+    if config.inode_bits == 32:
+        tree.shorten_numbers()
+    return tree
 
 
 def _mend(tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress) -> None:

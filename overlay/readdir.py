@@ -60,8 +60,12 @@ def readdir(tree: Tree, node: DirNode) -> Listing:
         may_block()
     found = _merge(tree, node)
     hidden = _settle(tree, node, found)
-    shown = filterfalse(hidden.__contains__, range(len(found.rows)))
-    listing = Listing((node.fileid, parent_of(tree, node).fileid), found.rows, shown)
+    places = range(len(found.rows))
+    if tree.short_numbers is not None:
+        for at in filterfalse(hidden.__contains__, places):
+            found.rows.fileids[at] = tree.short_numbers.of(found.rows.fileids[at])
+    shown = filterfalse(hidden.__contains__, places)
+    listing = Listing((node.number, parent_of(tree, node).number), found.rows, shown)
     tree.caches.listings.put(node.handle, Listed(generation, listing))
     return listing
 

@@ -23,6 +23,7 @@ from index.identity import DIRECTORY, ROOT, Identity, Signer
 from index.kernel import KernelIndex
 from index.layers import NO_HANDLE, Layer, Record
 from index.locks import ProcessLock, copy_up_byte, let_go
+from index.numbers import ShortNumbers
 from index.paths import short_path
 from index.syscalls import EXT4_MAGIC, TMPFS_MAGIC, XFS_MAGIC, filesystem_magic, syncfs
 from index.workdir import Workdir
@@ -85,6 +86,7 @@ class Tree:
         self.namespace = Namespace()
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
+        self.short_numbers: ShortNumbers | None = None
         self.writers = Writers()
         self.reserve = Reserve(self.root.real)
         self._left_out = LeftOut(layers.lowers, record)
@@ -98,6 +100,11 @@ class Tree:
         handle = self.signer.encode(identity)
         top = upper.root if upper else None
         return DirNode(identity, handle, 0, None, upper=top, lowers=lowers)
+
+    def shorten_numbers(self) -> None:
+        """Have clients see numbers of 32 bits, before anybody is served."""
+        self.short_numbers = ShortNumbers(self.workdir, self.namespace)
+        self.root.number = self.short_numbers.of(self.root.identity.fileid)
 
     def keep_apart(self) -> None:
         """Leave the common caches: what is kept from now on goes with the tree."""
@@ -169,7 +176,7 @@ class Tree:
             lacks_data=lacks_data,
             was_copied=was_copied,
         )
-        self.caches.nodes.put(handle, node)
+        self._keep(node)
         return node
 
     def add_dir(
@@ -193,8 +200,14 @@ class Tree:
             lowers=lowers,
             was_copied=was_copied,
         )
-        self.caches.nodes.put(handle, node)
+        self._keep(node)
         return node
+
+    def _keep(self, node: Node) -> None:
+        short = self.short_numbers
+        if short is not None:
+            node.number = short.of(node.identity.fileid)
+        self.caches.nodes.put(node.handle, node)
 
     def changed_object(self, fileid: int) -> None:
         """What an object is made of has changed: nodes of it are no longer true."""

@@ -269,6 +269,12 @@ WRONG = [
         "userxattr: give true or false",
     ),
     (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\ninode_bits = 48',
+        15,
+        "inode_bits: give 32 or 64",
+    ),
+    (
         'upperdir = "/srv/upper"',
         'upperdir = "/srv/{client}/upper"',
         9,
