@@ -25,6 +25,7 @@ from nfsd.lock_intervals import Span
 from nfsd.lock_outside import NOBODY, Outside
 
 AT_ONCE: Final = 32  # steps of `work` that a call does itself
+_FILES: Final = 256  # that are looked at for others in one go
 _STEPS: Final = 64  # of each kind, in one go of `work`
 
 # Told file, lock, and how its owner is to be told, when somebody who waits is given his.
@@ -58,6 +59,8 @@ class LockTable:
         self._leaving: deque[Account] = deque()
         self._doomed: deque[tuple[File, Span]] = deque()
         self._awake: dict[File, None] = {}  # in which there are some to be looked at again
+        self._stuck: dict[File, None] = {}  # in which there are some who wait for others outside
+        self._unseen: deque[File] = deque()  # which are to be looked at for those
         self._owed: deque[tuple[File, int, int]] = deque()  # bytes that may be free outside
 
     def test(self, key: bytes, wanted: Lock) -> Lock | None:
@@ -107,7 +110,7 @@ class LockTable:
         search = Search(self._accounts.waits, wanted.owner)
         if span is not None and search.closes_circle(file, wanted):
             return Outcome.DEADLOCK
-        self._accounts.wait(file, wanted, how).wait_in(_queue_of(file, span))
+        self._accounts.wait(file, wanted, how).wait_in(self._queue(file, span))
         return Outcome.WAITS
 
     def holds(self, key: bytes, lock: Lock) -> bool:
@@ -170,16 +173,25 @@ class LockTable:
         return bool(self._leaving or self._doomed or self._awake or self._owed)
 
     def look_outside(self) -> None:
-        """Have others see what they did not, and give who waits for them what they have let go."""
-        for file in list(self._files.values()):
+        """Have others see what they did not, and give who waits for them what they have let go.
+
+        Of many files some are looked at, and others the next time.
+        """
+        if not self._unseen:
+            self._unseen.extend(self._files.values())
+        for _ in range(min(_FILES, len(self._unseen))):
+            file = self._unseen.popleft()
             if not self._outside.is_open(file.key):
                 for holding in file.holdings.values():
                     for span in holding.spans:
                         self._outside.take(file.key, _lock_of(span))
-            if file.stuck:
-                queue, file.stuck = file.stuck, {}
-                self._look_again(file, queue)
-                self._wake(file, AT_ONCE)
+                if self._files.get(file.key) is not file:
+                    self._outside.drop(file.key)
+        stuck, self._stuck = self._stuck, {}
+        for file in stuck:
+            queue, file.stuck = file.stuck, {}
+            self._look_again(file, queue)
+            self._wake(file, AT_ONCE)
             self._drop_if_empty(file)
 
     def all(self) -> Iterator[FileState]:
@@ -332,12 +344,21 @@ class LockTable:
                 self._put(file, *waiter.lock)
                 self._granted(file.key, waiter.lock, waiter.how)
             else:
-                waiter.wait_in(_queue_of(file, span))
+                waiter.wait_in(self._queue(file, span))
         if file.ready:
             self._awake[file] = None
         else:
             self._awake.pop(file, None)
         return taken
+
+    def _queue(self, file: File, span: Span | None) -> Queue:
+        """Where one waits for a span, or for somebody outside."""
+        if span is None:
+            self._stuck[file] = None
+            return file.stuck
+        if span.queue is None:
+            span.queue = {}
+        return span.queue
 
     def _settle(self, steps: int) -> None:
         """Have others be given what nobody holds any more."""
@@ -364,15 +385,6 @@ class LockTable:
 def _is_gone(span: Span) -> bool:
     """Whether a span was given up, and is still to be taken out of its tree."""
     return span.is_doomed or span.holder.account.is_gone
-
-
-def _queue_of(file: File, span: Span | None) -> Queue:
-    """Where one waits for a span, or for somebody outside."""
-    if span is None:
-        return file.stuck
-    if span.queue is None:
-        span.queue = {}
-    return span.queue
 
 
 def _lock_of(span: Span) -> Lock:
