@@ -12,8 +12,9 @@ the export it belongs to and a keyed MAC, at most 64 bytes (RFC 1813 section
 its layer, for anything else the number of its filesystem, because hard links
 of one inode may lie in several layers and are one object all the same.
 
-In a layer whose filesystem has no file handles an object is named by a hash of
-its path in place of a kernel handle, and `source` is always the layer's id.
+In a layer whose filesystem has no file handles, or longer ones than fit, an object is
+named by a hash of its path in place of a kernel handle, and `source` is always the
+layer's id.
 
 open_by_handle_at(2) opens any inode of a filesystem, also outside the layers,
 so a handle whose MAC is wrong goes no further than `Signer.decode`.
@@ -38,6 +39,7 @@ ROOT: Final = 1
 DIRECTORY: Final = 2
 UPPER: Final = 4
 BY_PATH: Final = 8
+NO_HANDLE: Final = 0xFF  # FILEID_INVALID, the type in place of a kernel handle's
 
 _HEAD: Final = struct.Struct(">BBHIQBB")
 _MAX_REAL: Final = MAX_WIRE - _HEAD.size - MAC_SIZE
@@ -83,7 +85,7 @@ class Identity:
         Raises EOVERFLOW for a kernel handle too long to be sent to clients.
         """
         real = self.real
-        if len(real.data) > _MAX_REAL or not 0 <= real.type <= 255:
+        if len(real.data) > _MAX_REAL or not 0 <= real.type <= NO_HANDLE:
             raise OSError(errno.EOVERFLOW, os.strerror(errno.EOVERFLOW))
         head = _HEAD.pack(
             VERSION,
@@ -106,6 +108,11 @@ class Identity:
         if version != VERSION or len(real) != size:
             return None
         return cls(flags, source, fileid, RealHandle(real_type, real))
+
+
+def fits_wire(real: RealHandle) -> bool:
+    """Whether a kernel handle is short enough to be sent to clients, and of a type that is."""
+    return len(real.data) <= _MAX_REAL and 0 <= real.type < NO_HANDLE
 
 
 def export_of(handle: bytes) -> bytes:

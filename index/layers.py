@@ -16,7 +16,7 @@ from typing import Any, Final
 from index.entries import Index
 from index.fd import Fd, components, open_at, open_dir
 from index.handles import RealHandle, handle_of, open_by_handle
-from index.identity import BY_PATH, DIRECTORY, UPPER, Identity
+from index.identity import BY_PATH, DIRECTORY, NO_HANDLE, UPPER, Identity, fits_wire
 from index.origin import Origin, filesystem_uuid
 from index.paths import KnownPaths, path_of
 from index.seal import Seal
@@ -27,7 +27,6 @@ UPPER_ID: Final = 0
 INO_BITS: Final = 56
 MAX_FOLDED: Final = 127  # filesystems
 HASHED: Final = 1 << 63  # in a number that is a hash
-NO_HANDLE: Final = 0xFF  # FILEID_INVALID
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +41,7 @@ class Layer:
     is_upper: bool = False
     uuid: bytes | None = None  # the filesystem's, as in `overlay.origin`
     has_handles: bool = True  # that can be opened at any time
+    has_equal_handles: bool = True  # else some may be too long to be sent to clients
     seal: Seal | None = None  # for a lower layer that was copied: the identities of its inodes
     is_renumbered: bool = False  # there are inodes whose number for clients is an earlier one
     earlier: tuple[int, ...] = ()  # numbers of the filesystem under which handles name inodes too
@@ -80,9 +80,10 @@ class Layer:
 
     def identity(self, fd: Fd, st: os.stat_result, *, is_dir: bool) -> Identity:
         """The identity of an object that comes from this inode of this layer."""
-        if self.has_handles:
+        real = handle_of(fd) if self.has_handles else None
+        if real is not None and fits_wire(real):
             sealed = self._sealed(st.st_ino)
-            return sealed or self.own_identity(st, handle_of(fd), is_dir=is_dir)
+            return sealed or self.own_identity(st, real, is_dir=is_dir)
         own = self.own_identity_by_path(self.path_of(fd), is_dir=is_dir)
         return self._sealed(own.fileid) or own
 
@@ -195,6 +196,7 @@ class Opened:
     prefix: bytes = b"/"
     is_upper: bool = False
     has_handles: bool = True
+    has_equal_handles: bool = True
 
 
 def load_record(workdir: Workdir) -> Record | None:
@@ -259,6 +261,7 @@ def make_layers(
             one.is_upper,
             filesystem_uuid(one.root),
             one.has_handles,
+            one.has_equal_handles,
             seal if found.copied and not one.is_upper else None,
             found.copied or bool(found.earlier),
             found.earlier,

@@ -20,8 +20,8 @@ from typing import NamedTuple
 from index import xattrs
 from index.fd import Fd, is_whiteout, open_dir, open_name
 from index.handles import RealHandle, handle_at
-from index.identity import Identity
-from index.layers import NO_HANDLE, Layer
+from index.identity import NO_HANDLE, Identity, fits_wire
+from index.layers import Layer
 from index.seal import ROOT_NUMBER, Sealed, SealWriter
 from overlay.progress import Progress
 
@@ -126,8 +126,8 @@ class LowerWalk:
     ) -> Sealed:
         layer, is_dir = self._layer, stat.S_ISDIR(st.st_mode)
         path = directory.path + b"/" + name
-        if layer.has_handles:
-            real = handle_at(directory.fd, name)
+        real = handle_at(directory.fd, name) if layer.has_handles else None
+        if real is not None and fits_wire(real):
             number, own = st.st_ino, layer.own_identity(st, real, is_dir=is_dir)
         else:
             own = layer.own_identity_by_path(path, is_dir=is_dir)

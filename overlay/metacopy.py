@@ -23,7 +23,7 @@ from index.fd import DIR_FLAGS, Fd, components
 from index.identity import Identity
 from index.layers import Layer
 from overlay.node import DirNode, LowerDir
-from overlay.search import LowerFile, redirect_of, roots_below, search
+from overlay.search import LowerFile, redirect_of, roots_below, search, search_below
 from overlay.tree import Tree
 
 
@@ -97,6 +97,12 @@ def leads_to(
     return _origin_on_path(tree, _first(tree, fd, parent.lowers, name), identity)
 
 
+def recorded_layer(fd: Fd) -> int | None:
+    """The id of the layer that has the lower file of a metacopy, if it is recorded on this."""
+    place = _unpack_place(xattrs.get(fd, xattrs.DATA))
+    return None if place is None else place[0].source
+
+
 def place_of(found: LowerFile) -> bytes:
     """A lower file's directory in its layer and its name there, to be recorded."""
     assert found.parent is not None
@@ -165,15 +171,13 @@ def _origin_on_path(tree: Tree, found: LowerFile | None, identity: Identity) -> 
     while found is not None:
         if found.layer.identity(found.fd, found.st, is_dir=False) == identity:
             return found
-        assert found.below is not None
-        found = _regular(search(tree, found.below.bases, found.below.path))
+        found = _regular(search_below(tree, found))
     return None
 
 
 def _is_plausible(tree: Tree, fd: Fd, found: LowerFile) -> bool:
     """Whether a lower file may be the one that an upper metacopy was made of."""
-    recorded = _unpack_place(xattrs.get(fd, xattrs.DATA))
-    if recorded is not None and recorded[0].source != found.layer.id:
+    if recorded_layer(fd) not in (None, found.layer.id):
         return False
     return found.st.st_size == os.fstat(fd).st_size
 

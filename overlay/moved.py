@@ -32,8 +32,9 @@ from index.layers import Layer
 from index.seal import SealWriter
 from index.workdir import COPIED, LAST_MOUNT
 from overlay.lower_walk import LowerWalk, Walked
+from overlay.metacopy import recorded_layer
 from overlay.progress import Progress, silent
-from overlay.search import LowerFile, search
+from overlay.search import LowerFile, search, search_below
 from overlay.tree import Tree
 from overlay.upper_walk import UpperWalk
 
@@ -102,7 +103,7 @@ def _find_recorded(tree: Tree, layers: list[Layer], writer: SealWriter) -> None:
         identity = None if mark is None else Identity.unpack(mark)
         if identity is None or path is None or is_whiteout(st) or identity.is_upper:
             continue
-        found = _at_path(tree, identity, path, st)
+        found = _at_path(tree, identity, path, st, recorded_layer(fd))
         if found is not None and found[0] in layers:
             layer, lower, lower_st = found
             number = lower_st.st_ino
@@ -110,14 +111,19 @@ def _find_recorded(tree: Tree, layers: list[Layer], writer: SealWriter) -> None:
 
 
 def _at_path(
-    tree: Tree, identity: Identity, path: bytes, st: os.stat_result
+    tree: Tree, identity: Identity, path: bytes, st: os.stat_result, layer_id: int | None
 ) -> tuple[Layer, Fd, os.stat_result] | None:
-    """The lower inode at a path that the index recorded: a directory's is one in its layer."""
+    """The lower inode at a path that the index recorded: a directory's is one in its layer.
+
+    In a layer above that of a metacopy there may be another file by now.
+    """
     if identity.is_dir:
         layer = tree.layers.by_id(identity.source)
         fd = None if layer is None else layer.open_path(path, os.O_PATH | os.O_DIRECTORY)
         return None if layer is None or fd is None else (layer, fd, os.fstat(fd))
     found = search(tree, tree.root.lowers, components(path))
+    while layer_id is not None and isinstance(found, LowerFile) and found.layer.id != layer_id:
+        found = search_below(tree, found)
     if not isinstance(found, LowerFile) or not found.layer.has_handles:
         return None
     alike = stat.S_IFMT(found.st.st_mode) == stat.S_IFMT(st.st_mode)

@@ -13,7 +13,7 @@ from index import xattrs
 from index.entries import Index
 from index.fd import Fd, components, open_dir
 from index.handles import handle_of, open_by_handle
-from index.identity import Signer
+from index.identity import Signer, fits_wire
 from index.layers import (
     Layer,
     Opened,
@@ -28,6 +28,8 @@ from index.recognise import recognise, root_identity
 from index.seal import Seal, open_seal
 from index.syscalls import (
     FUSE_MAGIC,
+    NFS_MAGIC,
+    OVERLAYFS_MAGIC,
     capabilities,
     clone_mount,
     filesystem_magic,
@@ -235,7 +237,11 @@ def _open_lower(path: bytes) -> Opened:
     real = _real("lower layer", path)
     root = _clone("lower layer", real, read_only=True)
     share_lower(root, real)
-    return Opened(root, real, has_handles=_has_handles(root))
+    # These have handles made of those of other filesystems, which may be several.
+    is_made_of_others = filesystem_magic(root) in (OVERLAYFS_MAGIC, NFS_MAGIC)
+    return Opened(
+        root, real, has_handles=_has_handles(root), has_equal_handles=not is_made_of_others
+    )
 
 
 def _has_handles(root: Fd) -> bool:
@@ -243,7 +249,8 @@ def _has_handles(root: Fd) -> bool:
     if filesystem_magic(root) == FUSE_MAGIC:
         return False  # it encodes handles, but most FUSE filesystems cannot decode them
     try:
-        open_by_handle(root, handle_of(root), os.O_PATH)
+        real = handle_of(root)
+        open_by_handle(root, real, os.O_PATH)
     except PermissionError as problem:
         raise ConfigError(
             "files cannot be opened by handle: run with CAP_DAC_READ_SEARCH, outside a container "
@@ -251,7 +258,7 @@ def _has_handles(root: Fd) -> bool:
         ) from problem
     except OSError:
         return False
-    return True
+    return fits_wire(real)
 
 
 def _open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:

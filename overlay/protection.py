@@ -14,7 +14,13 @@ from typing import Final
 
 from index import xattrs
 from index.fd import Fd
-from index.syscalls import STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, file_attributes
+from index.syscalls import (
+    EROFS_MAGIC,
+    STATX_ATTR_APPEND,
+    STATX_ATTR_IMMUTABLE,
+    file_attributes,
+    filesystem_magic,
+)
 from overlay.attributes import Changes
 from overlay.errors import error
 from overlay.node import DirNode, Node
@@ -41,6 +47,8 @@ def protection(tree: Tree, node: Node) -> int:
 
 def _of_inode(fd: Fd) -> int:
     flags = file_attributes(fd)
+    if flags and filesystem_magic(fd) == EROFS_MAGIC:
+        return NOTHING  # that says of each of its files that nothing can change it, as it is so
     immutable = IMMUTABLE if flags & STATX_ATTR_IMMUTABLE else NOTHING
     return immutable | (APPEND if flags & STATX_ATTR_APPEND else NOTHING)
 

@@ -122,7 +122,8 @@ def _scan(
     """Add what one layer has; a directory may have another origin if the layer `merges`."""
     layer = real.layer
     own = open_dir(real.fd, b".")  # `real.fd` has one position for all who read it
-    certain = layer.has_handles and not (layer.is_upper and layer.is_renumbered)
+    certain = layer.has_handles and layer.has_equal_handles
+    certain = certain and not (layer.is_upper and layer.is_renumbered)
     sure, sure_dirs = certain and not impure, certain and not merges
     index = None if layer.is_upper or layer.is_old(os.fstat(own)) else layer.index
     # Of files there is nothing to be found out.

@@ -131,6 +131,11 @@ def search(
     return tuple(stack)
 
 
+def search_below(tree: Tree, found: LowerFile) -> LowerFile | tuple[LowerDir, ...]:
+    """What the layers below have under the path by which a file was found."""
+    return () if found.below is None else search(tree, found.below.bases, found.below.path)
+
+
 def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes], *, is_last: bool) -> _Step:
     """Walk `path` below one directory of one layer; in all but the last it mostly leads nowhere."""
     opened = open_name if is_last else open_rare_name

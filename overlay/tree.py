@@ -19,9 +19,9 @@ from index import xattrs
 from index.entries import Index
 from index.fd import Fd
 from index.handles import RealHandle
-from index.identity import DIRECTORY, ROOT, Identity, Signer
+from index.identity import DIRECTORY, NO_HANDLE, ROOT, Identity, Signer
 from index.kernel import KernelIndex
-from index.layers import NO_HANDLE, Layer, Record
+from index.layers import Layer, Record
 from index.locks import ProcessLock, copy_up_byte, let_go
 from index.numbers import ShortNumbers
 from index.paths import short_path
@@ -316,10 +316,10 @@ class Tree:
 
     def _open_copied(self, layer_id: int, real: RealHandle, flags: int) -> tuple[Layer, Fd] | None:
         layer = self.layers.by_id(layer_id)
-        if layer is None or layer.has_handles == (real.type == NO_HANDLE):
+        if layer is None:
             return None
-        if layer.has_handles:
-            return self._open_real(layer, real, flags)
+        if real.type != NO_HANDLE:
+            return self._open_real(layer, real, flags) if layer.has_handles else None
         fd = layer.open_path(real.data, flags)
         return None if fd is None else (layer, fd)
 

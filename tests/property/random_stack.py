@@ -41,6 +41,8 @@ class Made:
     """A stack, and how it came about."""
 
     stack: Stack
+    shown: bytes  # options of a mount with the upper layer that shows everything
+    counted: bool  # whether it shows link counts as they are: it shows the index's own
     userxattr: bool = False
     story: list[str] = field(default_factory=list)
 
@@ -107,19 +109,25 @@ class _Maker:
         if not self._userxattr and rng.random() < 0.25:
             self._put_data_apart()
         rounds = rng.choice((1, 1, 2, 2, 3, 4))
-        upper = work = None
+        upper = work = options = None
         for number in range(rounds):
-            upper, work = self._mounted()
+            upper, work, options = self._mounted()
             if number == rounds - 1 and rng.random() < 0.4:
                 break
             self._lowers.insert(0, upper)
-            upper = work = None
+            upper = work = options = None
             if rng.random() < 0.25:
                 self._copy(rng.randrange(len(self._lowers)))
-        if upper is None or work is None:
+        if upper is None or work is None or options is None:
             upper, work = self._new("upper"), self._new("work")
+            options = _Options(True, True, True, False)
         stack = Stack(tuple(self._lowers), upper, work, tuple(self._data))
-        return Made(stack, self._userxattr, self._story)
+        shown = self._text(upper, work, _Options(True, True, options.index, False))
+        return Made(stack, shown, not options.export, self._userxattr, self._story)
+
+    def _text(self, upper: Path, work: Path, options: _Options) -> bytes:
+        text = mount_options(self._lowers, self._data, (upper, work))
+        return text + b"," + options.text(userxattr=self._userxattr)
 
     def _new(self, kind: str) -> Path:
         self._number += 1
@@ -179,15 +187,14 @@ class _Maker:
                 os.utime(file, ns=(TIME, TIME))
                 self._story.append(f"data of {file.relative_to(self._place)} in {blob}")
 
-    def _mounted(self) -> tuple[Path, Path]:
-        """One mount of the kernel's with random work in it; returns its upper and workdir."""
+    def _mounted(self) -> tuple[Path, Path, _Options]:
+        """One mount of the kernel's with random work; returns its upper, workdir and options."""
         rng = self._rng
         options = _Options.random(rng, userxattr=self._userxattr)
         if self._data:
             options.redirect, options.metacopy, options.export = True, True, False
         upper, work = self._new("upper"), self._new("work")
-        text = mount_options(self._lowers, self._data, (upper, work))
-        text += b"," + options.text(userxattr=self._userxattr)
+        text = self._text(upper, work, options)
         self._story.append(f"mount {upper.name} over {[p.name for p in self._lowers]}: {options}")
         root = self._place / "mnt"
         syscalls.mount(b"random", os.fsencode(root), b"overlay", text)
@@ -196,12 +203,12 @@ class _Maker:
                 self._work(root)
         finally:
             syscalls.unmount(os.fsencode(root))
-        return upper, work
+        return upper, work, options
 
     def _work(self, root: Path) -> None:
         rng = self._rng
         paths = _paths(root)
-        directories = [root, *(path for path in paths if path.is_dir() and not path.is_symlink())]
+        directories = [root, *filter(_is_dir, paths)]
         path = rng.choice(paths) if paths else root
         new = rng.choice(directories) / rng.choice(_NAMES)
         verb, work = rng.choice(_WORK)
@@ -233,7 +240,8 @@ class _Maker:
             words = [word.format(old=old, new=new) for word in command]
             subprocess.run(words, check=True, capture_output=True)
         edit = rng.choice(("", "", "", "whiteouts", "add"))
-        if edit == "whiteouts":
+        if edit == "whiteouts" and not any(map(_is_redirected, _paths(new))):
+            # Else what was renamed would have two names (docs/differences.md).
             for path in _paths(new):
                 st = path.lstat()
                 if stat.S_ISCHR(st.st_mode) and st.st_rdev == 0 and rng.random() < 0.7:
@@ -255,14 +263,19 @@ def _paths(root: Path) -> list[Path]:
     found: list[Path] = []
     for directory, names, files in os.walk(root):
         found += [Path(directory) / name for name in (*names, *files)]
-    return sorted(path for path in found if os.path.lexists(path))
+    return sorted(filter(os.path.lexists, found))
+
+
+def _is_dir(path: Path) -> bool:
+    return stat.S_ISDIR(path.lstat().st_mode)
+
+
+def _is_redirected(path: Path) -> bool:
+    return _is_dir(path) and "trusted.overlay.redirect" in os.listxattr(path)
 
 
 def _listed(root: Path) -> list[str]:
-    return [
-        f"{path.relative_to(root)}{'/' if path.is_dir() and not path.is_symlink() else ''}"
-        for path in _paths(root)
-    ]
+    return [f"{path.relative_to(root)}{'/' if _is_dir(path) else ''}" for path in _paths(root)]
 
 
 def _rename(rng: Random, path: Path, new: Path) -> None:
@@ -279,7 +292,7 @@ def _replace(rng: Random, path: Path, new: Path) -> None:
 
 
 def _remove(rng: Random, path: Path, new: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    if _is_dir(path):
         shutil.rmtree(path)
     else:
         path.unlink()
