@@ -129,7 +129,8 @@ def _prepare(tree: Tree, copy_data: bool, progress: Progress) -> int:
     indexed = [file for file in scan(tree, progress).files.values() if file.mark is not None]
     upper = repair.UpperPaths(tree)
     for file in indexed:
-        if copy_data and xattrs.METACOPY in file.attributes:
+        # What the kernel would show other contents of is completed in any case.
+        if xattrs.METACOPY in file.attributes and (copy_data or file.data_astray):
             _complete(tree, file)
         _write_nlink(tree, file, upper.open(file.paths[0]))
     return len(indexed)

@@ -111,10 +111,9 @@ def test_a_write_keeps_the_rest_of_the_data(served: Served) -> None:
 
 
 @pytest.fixture
-def without_base(stack: Stack, tmp_path: Path) -> Iterator[Served]:
+def without_base(stack: Stack) -> Iterator[Served]:
     """The layer with the data is left out."""
-    (tmp_path / "empty").mkdir()
-    overlay = Overlay.open(replace(stack, lowers=(stack.lowers[0], tmp_path / "empty")).config)
+    overlay = Overlay.open(replace(stack, lowers=stack.lowers[:1]).config)
     yield Served(overlay)
     overlay.close()
 
@@ -144,17 +143,14 @@ def test_what_lacks_data_can_be_emptied(without_base: Served) -> None:
     assert without_base.read("ch") == b"new"
 
 
-def test_data_is_there_again_with_its_layer(stack: Stack, tmp_path: Path) -> None:
-    base = stack.lowers[1]
+def test_data_is_there_again_with_its_layer(stack: Stack) -> None:
     overlay = Overlay.open(stack.config)
     handles = {path: Served(overlay).node(path).handle for path in _DATA}
     overlay.close()
-    (tmp_path / "empty").mkdir()
-    overlay = Overlay.open(replace(stack, lowers=(stack.lowers[0], tmp_path / "empty")).config)
+    overlay = Overlay.open(replace(stack, lowers=stack.lowers[:1]).config)
     with pytest.raises(OSError, match="Input/output"):
         overlay.read(overlay.resolve(handles["a"]), ROOT, 0, 100)
     overlay.close()
-    assert base.exists()
     assert _by_handle(stack, handles) == _DATA
 
 
@@ -192,3 +188,12 @@ def test_it_is_another_also_where_unsealed_layers_were_copied(
         assert Served(overlay).read("renamed") == _DATA["c/b"]
     finally:
         overlay.close()
+
+
+def test_a_kernel_mount_shows_its_contents_after_detach(
+    updated: tuple[Stack, dict[str, bytes]], tmp_path: Path
+) -> None:
+    stack, _ = updated
+    Overlay.open(stack.config).close()
+    detach(stack.config, copy_data=False)
+    assert _kernel(stack, tmp_path)["renamed"] == _DATA["c/b"]
