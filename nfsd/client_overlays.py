@@ -20,7 +20,7 @@ from nfsd.log import LOGGER, ONCE
 from overlay import per_client
 from overlay.blocking import may_block
 from overlay.caches import Caches
-from overlay.config import ConfigError, OverlayConfig
+from overlay.config import UNLIMITED, ConfigError, Limits, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
 
@@ -42,8 +42,15 @@ class _Open:
 class ClientOverlays:
     """Those that this process has open; each is opened when it is first asked for."""
 
-    def __init__(self, path: bytes, layers: OverlayConfig, fsid: int | None, limit: int) -> None:
-        """`path` is the export's, `limit` how many clients may have one.
+    def __init__(
+        self,
+        path: bytes,
+        layers: OverlayConfig,
+        fsid: int | None,
+        limit: int,
+        limits: Limits = UNLIMITED,
+    ) -> None:
+        """`path` is the export's, `limit` how many clients may have one, `limits` what of each.
 
         Raises ConfigError if there can be none.
         """
@@ -51,6 +58,7 @@ class ClientOverlays:
         self._layers = layers
         self._fsid = fsid
         self._limit = limit
+        self._limits = limits
         self._open: dict[str, _Open] = {}
         self._handles: dict[str, tuple[float, per_client.Handles | None]] = {}
         self._lock = threading.Lock()
@@ -127,7 +135,7 @@ class ClientOverlays:
     def _opened(self, client: str) -> _Open | None:
         try:
             overlay = per_client.open_overlay(
-                self._layers, client, fsid=self._fsid, caches=self._caches
+                self._layers, client, fsid=self._fsid, caches=self._caches, limits=self._limits
             )
         except ConfigError as problem:
             if ONCE.first("client overlay", client, self._path, str(problem)):

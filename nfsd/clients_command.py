@@ -75,7 +75,7 @@ def _list(options: argparse.Namespace) -> int:
     descriptors.raise_limit()  # one is open for each level of directories
     rows = list(_usage(_exports(options)))
     if options.json:
-        print(json.dumps([_values(path, usage) for path, usage in rows], indent=1))
+        print(json.dumps([_values(export, usage) for export, usage in rows], indent=1))
     elif not rows:
         print("no client has an upper layer yet")
     else:
@@ -83,33 +83,40 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _usage(exports: list[ExportConfig]) -> Iterator[tuple[str, Usage]]:
+def _usage(exports: list[ExportConfig]) -> Iterator[tuple[ExportConfig, Usage]]:
     for export in exports:
         names = per_client.clients(export.layers)
         for name in sorted(names, key=lambda name: (":" in name, int(ip_address(name)))):
-            yield os.fsdecode(export.path), per_client.usage(export.layers, name)
+            yield export, per_client.usage(export.layers, name)
 
 
-def _values(path: str, usage: Usage) -> dict[str, object]:
+def _values(export: ExportConfig, usage: Usage) -> dict[str, object]:
     last = usage.last_use
     return {
         "client": usage.client,
-        "export": path,
+        "export": os.fsdecode(export.path),
         "files": usage.files,
+        "files_limit": export.limits.files,
         "bytes": usage.size,
+        "bytes_limit": export.limits.space,
         "last_use": None if last is None else datetime.fromtimestamp(last, UTC).isoformat(),
         "open": usage.is_open,
     }
 
 
-def _table(rows: list[tuple[str, Usage]]) -> Table:
+def _table(rows: list[tuple[ExportConfig, Usage]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title, justify in (("client", "left"), ("export", "left"), ("files", "right")):
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("last use", no_wrap=True)
-    for path, usage in rows:
-        table.add_row(usage.client, path, f"{usage.files:,}", _size(usage.size), _when(usage))
+    for export, usage in rows:
+        files, space = f"{usage.files:,}", _size(usage.size)
+        if export.limits.files is not None:
+            files += f" of {export.limits.files:,}"
+        if export.limits.space is not None:
+            space += f" of {_size(export.limits.space)}"
+        table.add_row(usage.client, os.fsdecode(export.path), files, space, _when(usage))
     return table
 
 

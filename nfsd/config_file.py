@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,8 +19,8 @@ from nfsd.export_options import ExportOptions, OptionError
 from nfsd.lock_options import GRACE_MAX, LOCKS, PORT_MAX, LockConfig
 from nfsd.mount_path import components
 from nfsd.settings import EXPORT, SERVER
-from nfsd.size import SizeError, size_of
-from overlay.config import PLACEHOLDER, OverlayConfig
+from nfsd.size import SizeError, size_of, space_of
+from overlay.config import PLACEHOLDER, UNLIMITED, Limits, OverlayConfig
 from overlay.per_client import is_per_client
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
@@ -50,6 +50,7 @@ class ExportConfig:
     layers: OverlayConfig
     clients: tuple[tuple[Pattern, ExportOptions], ...]
     max_clients: int = MAX_CLIENTS  # that have an upper layer of their own
+    limits: Limits = UNLIMITED  # of each of these
 
     @property
     def fsid(self) -> int | None:
@@ -216,10 +217,10 @@ class _Table:
             raise self.error(name, "give " + " or ".join(f'"{word}"' for word in words))
         return None if value is None else str(value)
 
-    def size(self, name: str) -> int | None:
+    def size(self, name: str, of: Callable[[str], int] = size_of) -> int | None:
         value = self._values.get(name)
         try:
-            return None if value is None else size_of(value if isinstance(value, str) else "")
+            return None if value is None else of(value if isinstance(value, str) else "")
         except SizeError as problem:
             raise self.error(name, str(problem)) from None
 
@@ -256,10 +257,13 @@ def _export(table: _Table) -> ExportConfig:
     path = b"/" + b"/".join(names)
     layers = _layers(table).of_export(path)
     most = table.number("max_clients", 1, 65536)
-    if most is not None and (layers.upperdir is None or PLACEHOLDER not in layers.upperdir):
-        raise table.error("max_clients", f"goes with {_PLACEHOLDER} in upperdir and workdir")
-    clients = _clients(table)
-    return ExportConfig(path, layers, clients, most or MAX_CLIENTS)
+    space, files = table.size("client_space", space_of), table.number("client_files", 1, 1 << 40)
+    given = {"max_clients": most, "client_space": space, "client_files": files}
+    for name, value in given.items():
+        if value is not None and not is_per_client(layers):
+            raise table.error(name, f"goes with {_PLACEHOLDER} in upperdir and workdir")
+    clients, limits = _clients(table), Limits(space, files)
+    return ExportConfig(path, layers, clients, most or MAX_CLIENTS, limits)
 
 
 def _check_distinct(table: _Table, export: ExportConfig, other: ExportConfig) -> None:

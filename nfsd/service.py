@@ -175,7 +175,9 @@ class Service:
 
     def _open_one(self, config: ExportConfig) -> Overlay | ClientOverlays:
         if per_client.is_per_client(config.layers):
-            return ClientOverlays(config.path, config.layers, config.fsid, config.max_clients)
+            return ClientOverlays(
+                config.path, config.layers, config.fsid, config.max_clients, config.limits
+            )
         return Overlay.open(config.layers, self._progress, fsid=config.fsid)
 
     def _listen(self, config: Config, before: Listeners, reached: Reach) -> tuple[Listeners, Reach]:
@@ -316,7 +318,7 @@ def _clash(new: ExportConfig, gone: ExportConfig) -> bool:
 
 def _is_of(config: ExportConfig) -> tuple[object, ...]:
     """What an overlay is opened with."""
-    return config.layers, config.fsid, config.max_clients
+    return config.layers, config.fsid, config.max_clients, config.limits
 
 
 def _state(opened: _Opened) -> tuple[Fd, bytes]:

@@ -47,6 +47,10 @@ EXPORT: Final[dict[str, str]] = {
     "get EOVERFLOW. It may be changed at any time: handles stay what they are. The default is 64.",
     "max_clients": "Where upperdir and workdir contain {client}: how many clients may have upper "
     "layers of their own. The default is 64.",
+    "client_space": "Where upperdir and workdir contain {client}: how much space on disk each "
+    "client's upper layer may take, from 1M to 1000T, with K, M, G or T. Who takes more is told "
+    "that his quota is exceeded. The default is no limit.",
+    "client_files": "The same for the number of objects of any type in it.",
     "clients": "Patterns of clients with the options that each has, as in "
     '{ "10.0.0.0/8" = "rw", "*" = "ro" }. Nobody else is let in.',
 }

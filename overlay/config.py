@@ -42,3 +42,17 @@ class OverlayConfig:
             bottom = os.path.realpath(self.lowerdirs[-1])
             return frozenset((b"below %s for %s" % (bottom, self.name),))
         return frozenset(map(os.path.realpath, (self.upperdir, self.workdir)))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an upper layer may hold; None is without limit."""
+
+    space: int | None = None  # bytes of disk
+    files: int | None = None  # objects of any type
+
+    def __bool__(self) -> bool:
+        return self.space is not None or self.files is not None
+
+
+UNLIMITED: Final = Limits()

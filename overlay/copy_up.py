@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -127,11 +127,23 @@ def _copy_file(
         # The kernel finds the data of a metacopy by path alone.
         lower = _lower_file(tree, node, where)
     if lower is not None:
-        with copying(Kind.METADATA), suppress(NoRoomError):
+        with copying(Kind.METADATA), _promised(tree, 0), suppress(NoRoomError):
             _make_copy(tree, node, where, path, data_place=place_of(lower), size=size)
             return
-    with copying(Kind.DATA, _length(node.fd, size) if is_regular else 0):
+    length, space = (_length(node.fd, size), _space(node, size)) if is_regular else (0, 0)
+    with copying(Kind.DATA, length), _promised(tree, space):
         _make_copy(tree, node, where, path, data_place=None, size=size)
+
+
+def _promised(tree: Tree, space: int) -> AbstractContextManager[None]:
+    """What to hold while a copy is made that takes so much, where the upper layer has limits."""
+    return nullcontext() if tree.budget is None else tree.budget.making(space)
+
+
+def _space(node: FileNode, size: int | None) -> int:
+    """Bytes of disk that the data takes, as far as truncating to `size` leaves it."""
+    st = os.fstat(node.fd if node.data is None else node.data)
+    return min(st.st_blocks * 512, _length(node.fd, size) + st.st_blksize)
 
 
 def _length(fd: Fd, size: int | None) -> int:
@@ -219,6 +231,8 @@ def _commit(
         if origin is not None and os.fstat(node.fd).st_nlink > 1:
             tree.kernel_index.enter(origin, copy)
         tree.index.commit(node.identity, copy)
+        if tree.budget is not None:
+            tree.budget.gained(os.fstat(copy))
         if aside is not None:
             tree.workdir.discard(aside)
         try:
@@ -235,7 +249,10 @@ def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
     """Give a metacopy its data.  Until its mark goes, the lower data is what counts."""
     node = _file(resolve(tree, handle))
     if node.is_metacopy:
-        with copying(Kind.DATA, _length(node.fd, size)):
+        growth: AbstractContextManager[None] = nullcontext()
+        if tree.budget is not None:
+            growth = tree.budget.growing(node.fileid, node.fd, _space(node, size))
+        with copying(Kind.DATA, _length(node.fd, size)), growth:
             _add_data(tree, node, size)
 
 

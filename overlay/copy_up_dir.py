@@ -93,6 +93,8 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
         tree.index.forget_upper(node.identity)
         workdir.discard(name)
         raise
+    if tree.budget is not None:
+        tree.budget.gained(os.fstat(copy))
     tree.changed_attributes(parent.fileid)
     tree.changed_object(node.identity.fileid)
 

@@ -173,7 +173,12 @@ def _made_or_found(
                 return found
             before = require_writable(tree, parent, cred)
             if parent.upper is not None:
-                return make(parent, before)
+                if tree.budget is None:
+                    return make(parent, before)
+                with tree.budget.making():
+                    made = make(parent, before)
+                    tree.budget.gained(os.fstat(made.node.real))
+                    return made
         parent = copy_up_dir(tree, parent)
     raise Overtaken
 

@@ -132,8 +132,15 @@ def write(
         mode = mode_after_write(sole.before, cred)
         if mode is not None:
             os.fchmod(fd, mode)
-        with tree.reserve.left_by(cred):
-            _write(fd, memoryview(data), offset)
+        if tree.budget is None:
+            with tree.reserve.left_by(cred):
+                _write(fd, memoryview(data), offset)
+        else:
+            with (
+                tree.budget.writing(file.fileid, fd, offset, len(data)),
+                tree.reserve.left_by(cred),
+            ):
+                _write(fd, memoryview(data), offset)
         change = sole.change()
     if stable is not Stable.UNSTABLE:
         sync(tree, fd)

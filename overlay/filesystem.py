@@ -31,11 +31,12 @@ from overlay import (
     set_acl,
     setattr,
     settle,
+    taken,
 )
 from overlay.acl import Acl
 from overlay.attributes import Attributes, Change, Changes
 from overlay.caches import Caches
-from overlay.config import OverlayConfig
+from overlay.config import Limits, OverlayConfig
 from overlay.credentials import Credentials
 from overlay.data import Buffer, Stable
 from overlay.decode import current, parent_of, resolve
@@ -114,6 +115,7 @@ class Overlay:
     def leave(self) -> None:
         """The end of a process that joined: wait for copy-ups under way."""
         self._tree.finish()
+        self._note_taken()
 
     def died(self, pid: int) -> None:
         """A process that joined has ended, whatever ended it."""
@@ -127,6 +129,22 @@ class Overlay:
         """This process uses it no more: it is closed with the last reference to it."""
         self._tree.objects.bump(self.root.fileid)
         self._tree.keep_apart()
+        self._note_taken()
+
+    def limit(self, limits: Limits) -> None:
+        """Have the upper layer hold no more, from now on; for the only process that serves it.
+
+        What it holds was noted when it was last let go of, or else is counted by a walk.
+        """
+        tree = self._tree
+        if limits and tree.layers.upper is not None:
+            tree.budget = taken.budget_of(tree.workdir, tree.layers.upper.root, limits)
+        else:
+            taken.forget(tree.workdir)
+
+    def _note_taken(self) -> None:
+        if self._tree.budget is not None:
+            taken.note(self._tree.workdir, self._tree.budget)
 
     @property
     def bell(self) -> int | None:
@@ -342,5 +360,6 @@ class Overlay:
         return readdir.readdir(self._tree, node)
 
     def statvfs(self, node: Node) -> os.statvfs_result:
-        """Space of the filesystem that new data goes to."""
-        return os.fstatvfs(self._tree.root.real)
+        """Space of the filesystem that new data goes to, or what its limits leave of that."""
+        space, budget = os.fstatvfs(self._tree.root.real), self._tree.budget
+        return space if budget is None else budget.left(space)

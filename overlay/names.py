@@ -155,8 +155,14 @@ def is_removable(parent: DirNode, name: bytes, node: FileNode) -> bool:
 
 def make_removable(tree: Tree, parent: DirNode, name: bytes, node: FileNode) -> None:
     """Bring about `is_removable`, which changes nothing that clients see.  May block."""
-    if not is_removable(parent, name, node):
-        link_up(tree, copy_up_file(tree, node), Place(parent.handle, name))
+    if is_removable(parent, name, node):
+        return
+    place = Place(parent.handle, name)
+    if tree.budget is None:
+        link_up(tree, copy_up_file(tree, node), place)
+        return
+    with tree.budget.emptying():
+        link_up(tree, copy_up_file(tree, node), place)
 
 
 def lose_name(
@@ -225,7 +231,15 @@ def renamed(
 ) -> Change:
     """The change of a directory in which `name` is now this object, or nothing."""
     tree.changed_name(parent, name, now)
-    return Change(before, tree.changed_listing(parent))
+    return listing_changed(tree, parent, before)
+
+
+def listing_changed(tree: Tree, parent: DirNode, before: Attributes) -> Change:
+    """The change of a directory of which names were changed."""
+    after = tree.changed_listing(parent)
+    if tree.budget is not None:
+        tree.budget.grew(after.used - before.used)
+    return Change(before, after)
 
 
 def unchanged(tree: Tree, node: DirNode) -> Change:

@@ -14,14 +14,13 @@ import errno
 import fcntl
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
-from index.fd import DIR_FLAGS, Fd, open_dir, open_path
+from index.fd import DIR_FLAGS, Fd
 from index.identity import Signer, export_of
 from index.layers import load_record
 from index.locks import hold
@@ -30,12 +29,13 @@ from index.signing import signing
 from index.workdir import Workdir
 from overlay import umask
 from overlay.caches import Caches
-from overlay.config import PLACEHOLDER, ConfigError, OverlayConfig
+from overlay.config import PLACEHOLDER, UNLIMITED, ConfigError, Limits, OverlayConfig
 from overlay.errors import error
 from overlay.filesystem import Overlay
 from overlay.opening import prepare_process
 from overlay.overlap import check_layers
 from overlay.state_directory import state_directory
+from overlay.taken import count
 from overlay.transfer import copy_metadata
 from overlay.verifier import boot_id
 
@@ -147,13 +147,20 @@ def make(config: OverlayConfig, client: str, limit: int) -> bool:
 
 
 def open_overlay(
-    config: OverlayConfig, client: str, *, fsid: int | None, caches: Caches
+    config: OverlayConfig,
+    client: str,
+    *,
+    fsid: int | None,
+    caches: Caches,
+    limits: Limits = UNLIMITED,
 ) -> Overlay | None:
     """A client's overlay (see Overlay.open); None if it has none.  Raises ConfigError."""
     with _locked(config, fcntl.LOCK_SH):  # none is reset meanwhile
         if not is_made(config, client):
             return None
-        return Overlay.open(of_client(config, client), fsid=fsid, caches=caches)
+        overlay = Overlay.open(of_client(config, client), fsid=fsid, caches=caches)
+    overlay.limit(limits)
+    return overlay
 
 
 class Handles:
@@ -211,17 +218,14 @@ def reset(config: OverlayConfig, client: str) -> None:
 def usage(config: OverlayConfig, client: str) -> Usage:
     """What a client has taken, by a walk over its upper."""
     upper, work = _paths(of_client(config, client))
-    seen: set[tuple[int, int]] = set()
-    files = size = 0
-    for st in _walk(Fd(os.open(upper, DIR_FLAGS))):
-        if (st.st_dev, st.st_ino) not in seen:
-            seen.add((st.st_dev, st.st_ino))
-            files += 1
-            size += st.st_blocks * 512
+    inodes = None
+    with contextlib.suppress(FileNotFoundError):
+        inodes = Fd(os.open(os.path.join(work, b"inodes"), DIR_FLAGS))
+    taken = count(Fd(os.open(upper, DIR_FLAGS)), inodes)
     last_use = None
     with contextlib.suppress(FileNotFoundError):
         last_use = os.stat(os.path.join(work, b"identity", LAST_USE)).st_mtime
-    return Usage(client, files, size, last_use, _is_open(work))
+    return Usage(client, taken.files, taken.space, last_use, _is_open(work))
 
 
 def _paths(config: OverlayConfig) -> tuple[bytes, bytes]:
@@ -300,23 +304,6 @@ def _discard(path: bytes) -> None:
     parent = Fd(os.open(os.path.dirname(path), DIR_FLAGS))
     with contextlib.suppress(FileNotFoundError):
         remove_tree(parent, os.path.basename(path))
-
-
-def _walk(top: Fd) -> Iterator[os.stat_result]:
-    """The attributes of all objects below a directory."""
-    above = [(top, iter(os.listdir(top)))]
-    while above:
-        directory, names = above[-1]
-        for name in map(os.fsencode, names):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # changed meanwhile
-                st = os.fstat(open_path(directory, name))
-                yield st
-                if stat.S_ISDIR(st.st_mode):
-                    below = open_dir(directory, name)
-                    above.append((below, iter(os.listdir(below))))
-                    break
-        else:
-            above.pop()
 
 
 def _is_open(work: bytes) -> bool:

@@ -35,6 +35,7 @@ from overlay.names import (
     has_whiteout,
     is_empty,
     is_removable,
+    listing_changed,
     lose_directory,
     lose_name,
     make_removable,
@@ -73,10 +74,10 @@ def rename(
                 return Change(before[0], before[0]), Change(before[1], before[1])
             if _is_ready(old_dir, old, node, new_dir, new, target):
                 _rename(tree, old_dir, old, node, new_dir, new, target)
-                first = Change(before[0], tree.changed_listing(old_dir))
+                first = listing_changed(tree, old_dir, before[0])
                 if new_dir is old_dir:
                     return first, first
-                return first, Change(before[1], tree.changed_listing(new_dir))
+                return first, listing_changed(tree, new_dir, before[1])
         old_dir, new_dir = copy_up_dir(tree, old_dir), copy_up_dir(tree, new_dir)
         _make_movable(tree, old_dir, old, node)
         if isinstance(target, FileNode):

@@ -49,7 +49,12 @@ def setattr(
             before = _check(tree, node, cred, changes, guard)
             if not changes:
                 return Change(before, before)
-            _change(node, before.mode, _without_privilege(before, cred, changes))
+            changes = _without_privilege(before, cred, changes)
+            if tree.budget is None or changes.size is None:
+                _change(node, before.mode, changes)
+            else:
+                with tree.budget.growing(node.fileid, node.real, 0):
+                    _change(node, before.mode, changes)
             change = sole.change()
     return Change(None, change.after) if is_cut else change
 

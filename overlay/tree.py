@@ -29,6 +29,7 @@ from index.syscalls import EXT4_MAGIC, TMPFS_MAGIC, XFS_MAGIC, filesystem_magic,
 from index.workdir import Workdir
 from overlay import umask
 from overlay.attributes import Attributes
+from overlay.budget import Budget
 from overlay.cache import Room
 from overlay.caches import Caches, Known
 from overlay.departures import Departures
@@ -88,6 +89,7 @@ class Tree:
         self.root = self._make_root(record.root)
         self.short_numbers: ShortNumbers | None = None
         self.writers = Writers()
+        self.budget: Budget | None = None  # of an upper layer that has limits
         self.reserve = Reserve(self.root.real)
         self._left_out = LeftOut(layers.lowers, record)
         self._keeps_order = filesystem_magic(self.root.real) in _ORDERED
@@ -235,6 +237,8 @@ class Tree:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
         if node.is_upper and (node.is_indexed or self.sealed):
             self.index.marks.forget(node.real)
+        if self.budget is not None and node.is_upper:
+            self.budget.lost(os.fstat(node.real))
         self.caches.nodes.forget(node.handle)
         self.changed_object(node.fileid)
         if self.departures is not None:

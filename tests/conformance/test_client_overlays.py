@@ -21,6 +21,7 @@ from nfsd.xdr.mount import MNT3_OK, MNT3ERR_ACCES
 from nfsd.xdr.nfs3 import (
     NFS3_OK,
     NFS3ERR_BADHANDLE,
+    NFS3ERR_DQUOT,
     NFS3ERR_NOENT,
     NFS3ERR_STALE,
     READ3args,
@@ -29,6 +30,7 @@ from nfsd.xdr.nfs3 import (
 )
 from tests.client import Client
 from tests.conformance.server import PROJECT, Server, await_end
+from tests.unit.test_nfs3_attributes import made
 from tests.wire import Wire
 
 pytestmark = pytest.mark.conformance
@@ -364,3 +366,45 @@ def test_a_clients_layers_are_an_overlay_like_any_other(site: Site) -> None:
         check=False,
     )
     assert (checked.returncode, checked.stdout) == (0, "nothing is wrong\n")
+
+
+def test_each_client_has_its_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each its own, shown by FSSTAT, kept over kill -9; what is removed may be taken again."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    site = Site(tmp_path, 'client_space = "4M"\nclient_files = 100')
+    site.server.start()
+    try:
+        with site.client(FIRST) as first, site.client(SECOND) as second:
+            root = first.mount("/root")
+            taken, file = fill(first, root)
+            assert 3 << 20 < taken <= 4 << 20
+            assert fill(second, second.mount("/root"))[0] == taken
+            space = first.nfs("FSSTAT", root).resok
+            assert (space.tbytes, space.tfiles) == (4 << 20, 100)
+            assert space.abytes < 1 << 20
+            assert space.afiles == 99
+        (row,) = [each for each in json.loads(site.run("--json").stdout) if each["client"] == FIRST]
+        assert (row["bytes_limit"], row["files_limit"]) == (4 << 20, 100)
+        assert taken <= row["bytes"] <= 4 << 20
+        assert "1 of 100" in site.run().stdout
+        site.server.restart(crash=True)
+        with site.client(FIRST) as again:
+            full = again.nfs("WRITE", WRITE3args(file, 1 << 30, 1 << 20, 0, bytes(1 << 20)))
+            assert full.status == NFS3ERR_DQUOT
+            assert again.nfs("REMOVE", diropargs3(root, b"filled")).status == NFS3_OK
+            assert fill(again, root)[0] == taken
+        site.server.stop()
+    finally:
+        site.server.kill()
+
+
+def fill(client: Client, root: bytes) -> tuple[int, bytes]:
+    """Write a file until it is refused; how much was written, and the file."""
+    file = made(client, root, b"filled")
+    for number in range(100):
+        data = os.urandom(100_000)
+        reply = client.nfs("WRITE", WRITE3args(file, number * len(data), len(data), 2, data))
+        if reply.status != NFS3_OK:
+            assert reply.status == NFS3ERR_DQUOT
+            return number * len(data), file
+    pytest.fail("nothing is refused")

@@ -311,6 +311,24 @@ WRONG = [
         "max_clients: goes with {client} in upperdir and workdir",
     ),
     (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/work"\nclient_space = "10G"',
+        10,
+        "client_space: goes with {client} in upperdir and workdir",
+    ),
+    (
+        'upperdir = "/srv/upper"\nworkdir = "/srv/work"',
+        'upperdir = "/srv/{client}/upper"\nworkdir = "/srv/{client}/work"\nclient_space = "10"',
+        10,
+        "client_space: give a size from 1M to 1000T, like 500M or 10G",
+    ),
+    (
+        'upperdir = "/srv/upper"\nworkdir = "/srv/work"',
+        'upperdir = "/srv/{client}/upper"\nworkdir = "/srv/{client}/work"\nclient_files = "10"',
+        10,
+        "client_files: give a number from 1 to 1099511627776",
+    ),
+    (
         'upperdir = "/srv/upper"\nworkdir = "/srv/work"',
         'upperdir = "/srv/{client}/upper"\nworkdir = "/srv/{client}/work"\nmax_clients = 0',
         10,
