@@ -39,7 +39,7 @@ _FICLONE: Final = 0x40049409
 # What changes files or names, or brings them to the disk; and what sends an answer.
 _NUMBERS: Final = {
     "x86_64": {
-        1: "write", 18: "pwrite64", 20: "writev", 40: "sendfile", 296: "pwritev",
+        1: "write", 18: "pwrite64", 20: "writev", 275: "splice", 296: "pwritev",
         328: "pwritev2", 44: "sendto", 46: "sendmsg", 2: "open", 257: "openat", 437: "openat2",
         16: "ioctl", 76: "truncate", 77: "ftruncate", 285: "fallocate", 326: "copy_file_range",
         74: "fsync", 75: "fdatasync", 306: "syncfs", 162: "sync", 26: "msync",
@@ -52,7 +52,7 @@ _NUMBERS: Final = {
         198: "lremovexattr", 199: "fremovexattr",
     },
     "aarch64": {
-        64: "write", 68: "pwrite64", 66: "writev", 71: "sendfile", 70: "pwritev",
+        64: "write", 68: "pwrite64", 66: "writev", 76: "splice", 70: "pwritev",
         287: "pwritev2", 206: "sendto", 211: "sendmsg", 56: "openat", 437: "openat2",
         29: "ioctl", 45: "truncate", 46: "ftruncate", 47: "fallocate", 285: "copy_file_range",
         82: "fsync", 83: "fdatasync", 267: "syncfs", 81: "sync", 227: "msync",
