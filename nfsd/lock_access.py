@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import replace
 from typing import Final
 
 from nfsd.exports import Exports
@@ -70,8 +69,9 @@ class LockAccess:
 
         He must be let in wherever the machine's root is, and so into one export at least.
         """
-        machine = self._exports.access.standing(replace(caller, port=_ROOTS_PORT)).options
-        own = self._exports.access.standing(caller).options
+        root = Caller(caller.address, _ROOTS_PORT, b"", caller.credentials, caller.local)
+        access = self._exports.access
+        machine, own = access.standing(root).options, access.standing(caller).options
         may = [each is not None for each in machine]
         return any(may) and may == [each is not None for each in own]
 
