@@ -54,6 +54,11 @@ class Kernel:
     def has_redirects(self) -> bool:
         return self.prefix == PREFIX
 
+    @property
+    def nlink(self) -> bytes:
+        """The name of the kernel's own `nlink`, which ours is only without userxattr."""
+        return self.prefix + NLINK.removeprefix(PREFIX)
+
     def on_disk(self, name: bytes) -> bytes:
         """The name that OPAQUE, ORIGIN, IMPURE, WHITEOUT or PROTATTR has in this overlay."""
         return self.prefix + name.removeprefix(PREFIX) if name in _SHARED else name

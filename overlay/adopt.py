@@ -61,7 +61,7 @@ def kernel_origin(tree: Tree, fd: Fd, st: os.stat_result) -> tuple[Identity, os.
 def _enter(
     tree: Tree, identity: Identity, fd: Fd, st: os.stat_result, lower_st: os.stat_result
 ) -> None:
-    visible = nlink.kernel_count(fd, st, lower_st)
+    visible = nlink.kernel_count(tree, fd, st, lower_st)
     # To the lower inode, so that the index link made next does not count.
     tree.index.marks.put(fd, xattrs.NLINK, b"L%+d" % (visible - lower_st.st_nlink))
     tree.index.marks.put(fd, xattrs.LINKS, b"%d" % lower_st.st_nlink)

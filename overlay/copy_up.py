@@ -228,7 +228,9 @@ def _commit(
     with tree.changing():
         if _is_indexed(tree, node.identity):
             return  # taken over from the kernel meanwhile (overlay.adopt)
-        if origin is not None and os.fstat(node.fd).st_nlink > 1:
+        has_names = origin is not None and os.fstat(node.fd).st_nlink > 1
+        # A mount fails where an entry does not say itself what its origin is.
+        if origin and has_names and tree.kernel.get(copy, xattrs.ORIGIN) is not None:
             tree.kernel_index.enter(origin, copy)
         tree.index.commit(node.identity, copy)
         if tree.budget is not None:

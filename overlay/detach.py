@@ -168,8 +168,10 @@ def _write_nlink(tree: Tree, file: UpperFile, fd: Fd) -> None:
         value = tree.index.marks.get(fd, xattrs.NLINK)
         if value is not None:  # it is the kernel's from now on, so not aside
             with suppress(xattrs.NoRoomError):
-                tree.put_attribute(fd, xattrs.NLINK, value)
-    else:
+                tree.put_attribute(fd, tree.kernel.nlink, value)
+    elif xattrs.has(fd, tree.kernel.nlink):  # what has no user attributes refuses to drop one
+        xattrs.drop(fd, tree.kernel.nlink)
+    if tree.kernel.nlink != xattrs.NLINK:
         xattrs.drop(fd, xattrs.NLINK)
 
 

@@ -98,9 +98,9 @@ def recount(tree: Tree, identity: Identity, fd: Fd, links: int) -> bool:
     return True
 
 
-def kernel_count(fd: Fd, upper: os.stat_result, lower: os.stat_result) -> int:
+def kernel_count(tree: Tree, fd: Fd, upper: os.stat_result, lower: os.stat_result) -> int:
     """The link count of an upper inode that the kernel's overlayfs copied up."""
-    value = xattrs.get(fd, xattrs.NLINK) or b""
+    value = xattrs.get(fd, tree.kernel.nlink) or b""
     if _FORM.fullmatch(value) is None:
         return upper.st_nlink
     return (upper if value.startswith(b"U") else lower).st_nlink + int(value[1:])
