@@ -9,7 +9,9 @@ since: so that one more costs one line, however many there are.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -60,6 +62,15 @@ class _Stored(NamedTuple):
     late: frozenset[Client]
 
 
+class _Batch:
+    """Clients that have come while others were written down, and are with one write."""
+
+    def __init__(self) -> None:
+        self.clients: dict[Client, None] = {}
+        self.is_done = threading.Event()
+        self.error: OSError | None = OSError(errno.EIO, os.strerror(errno.EIO))  # until it is done
+
+
 class LockClients:
     """The list; to be used by any thread."""
 
@@ -76,6 +87,7 @@ class LockClients:
         self._names = Budget(CLIENTS_MAX)
         for client in self.before:
             self._names.take(client.address, 1)
+        self._coming: _Batch | None = None
         self._used: set[Client] = set()  # since the last time that others were dropped
         self._rates: dict[str, tuple[float, float]] = {}  # new ones that may come, and when
         self._lines = _LINES  # behind the list
@@ -95,15 +107,38 @@ class LockClients:
             if self._may_come(client.address)[0] < 1:
                 raise TooManyError(passes=True)
         may_block()
-        with self._writing:
-            self._append(client)
-            with self._lock:
-                if client not in self._clients:
-                    self._clients.add(client)
-                    self._late.discard(client)
-                    self._names.take(client.address, 1)
-                    self._came(client.address)
-                self._used.add(client)
+        with self._lock:
+            is_first = self._coming is None
+            batch = self._coming = self._coming or _Batch()
+            batch.clients[client] = None
+        if is_first:
+            self._write(batch)
+        else:
+            batch.is_done.wait()
+        if batch.error is not None:
+            raise OSError(batch.error.errno, batch.error.strerror)
+
+    def _write(self, batch: _Batch) -> None:
+        """Write down all who have come until it is our turn."""
+        try:
+            with self._writing:
+                with self._lock:
+                    self._coming = None
+                    new = [each for each in batch.clients if each not in self._clients]
+                if new:
+                    self._append(new)
+                with self._lock:
+                    self._used.update(batch.clients)
+                    for client in new:
+                        self._clients.add(client)
+                        self._late.discard(client)
+                        self._names.take(client.address, 1)
+                        self._came(client.address)
+            batch.error = None
+        except OSError as problem:
+            batch.error = problem
+        finally:
+            batch.is_done.set()
 
     def settle(self, has_locks: Callable[[Client], bool]) -> None:
         """The grace period is over: who has taken nothing back cannot do so any more.
@@ -160,14 +195,15 @@ class LockClients:
             del self._rates[next(iter(self._rates))]
         self._rates[address] = left - 1, now
 
-    def _append(self, client: Client) -> None:
-        """One more line; the whole list anew where there are many, or one may be damaged."""
+    def _append(self, clients: list[Client]) -> None:
+        """A line for each; the whole list anew where there are many, or one may be damaged."""
         if self._lines >= _LINES:
-            self._save(client)
+            self._save(*clients)
             return
-        self._lines += 1
+        self._lines += len(clients)
+        lines = (json.dumps(_row(client)).encode() + b"\n" for client in clients)
         try:
-            self._store.append(json.dumps(_row(client)).encode() + b"\n")
+            self._store.append(b"".join(lines))
         except OSError:
             self._lines = _LINES
             raise

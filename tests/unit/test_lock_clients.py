@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,6 +24,8 @@ class Disk:
         self.contents: bytes | None = None
         self.is_full = False
         self.written = self.appended = 0
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+        self.may_go_on.set()
 
     def read(self) -> bytes | None:
         return self.contents
@@ -34,6 +39,8 @@ class Disk:
     def append(self, contents: bytes) -> None:
         assert self.contents is not None, "there is nothing to write behind"
         self.appended += 1
+        self.begun.set()
+        assert self.may_go_on.wait(30)
         if self.is_full:
             self.contents += contents[: len(contents) // 2]
             raise OSError(errno.ENOSPC, "full")
@@ -91,6 +98,12 @@ def test_who_has_just_come_is_not_dropped(disk: Disk) -> None:
     assert disk.start().before == set()
 
 
+def number_of(clients: LockClients) -> int:
+    """How many have come that are still to be written down."""
+    coming = clients._coming
+    return 0 if coming is None else len(coming.clients)
+
+
 def named(number: int, address: str = "192.0.2.9") -> Client:
     return Client(address, b"%d" % number)
 
@@ -124,6 +137,45 @@ def test_one_address_has_not_many_new_names_at_once(disk: Disk) -> None:
             clients.add(named(number))
     assert disk.appended - lines < 200
     clients.add(ALPHA)
+
+
+def test_who_comes_while_others_are_written_down_waits_for_one_write(disk: Disk) -> None:
+    """And not for all of them, one after the other."""
+    clients = disk.start()
+    disk.begun, disk.may_go_on = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(clients.add, ALPHA)
+        assert disk.begun.wait(30)
+        others = [pool.submit(clients.add, named(number)) for number in range(18)]
+        deadline = time.monotonic() + 30
+        while number_of(clients) < 18 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not any(each.done() for each in others)
+        disk.may_go_on.set()
+        for each in (first, *others):
+            each.result(30)
+    assert disk.appended == 2
+    assert disk.start().before == {ALPHA, *map(named, range(18))}
+
+
+def test_all_who_come_together_are_told_of_an_error(disk: Disk) -> None:
+    clients = disk.start()
+    disk.begun, disk.may_go_on = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(clients.add, ALPHA)
+        assert disk.begun.wait(30)
+        others = [pool.submit(clients.add, named(number)) for number in range(4)]
+        while number_of(clients) < 4:
+            time.sleep(0.01)
+        disk.is_full = True
+        disk.may_go_on.set()
+        for each in (first, *others):
+            with pytest.raises(OSError, match="full"):
+                each.result(30)
+    assert clients.all() == set()
+    disk.is_full = False
+    clients.add(BETA)
+    assert disk.start().before == {BETA}
 
 
 def test_one_more_costs_one_line(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
