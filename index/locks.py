@@ -13,6 +13,7 @@ import fcntl
 import os
 import struct
 import time
+from contextlib import suppress
 from typing import Final
 
 from index.fd import Fd
@@ -83,4 +84,5 @@ class ProcessLock:
         self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        self.release()
+        with suppress(OSError):  # closing the file, which follows, gives it back too
+            self.release()

@@ -8,14 +8,18 @@ hears NFS3ERR_JUKEBOX and asks again later) while the job goes on.
 Work that is quick but for a wait for the disk is done by the thread that asks for it, one
 at a time, and others have their turn while it waits: threads that make many system calls
 each are ten times as slow when they take the interpreter's lock from each other.
+
+Every job ends, whatever fails, and what failed holds nothing: an exception that is kept would
+keep what its frames have open, an unfinished copy and its space among them.
 """
 
 from __future__ import annotations
 
 import errno
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Final
@@ -24,6 +28,55 @@ from overlay.errors import error
 
 PATIENCE: Final = 3.0
 _THREADS: Final = 4
+
+
+class Job:
+    """One piece of work, and how it ended."""
+
+    def __init__(self, finished: Callable[[Job], None]) -> None:
+        """`finished` is called just before whoever waits is told."""
+        self._finished = finished
+        self._over = threading.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Do the work, unless the job has failed before it was begun."""
+        if self.is_over:
+            return
+        try:
+            work()
+        except BaseException as problem:
+            self.fail(problem)
+        else:
+            self._end()
+
+    def fail(self, problem: BaseException) -> None:
+        """End it like this."""
+        traceback.clear_frames(problem.__traceback__)
+        self._failure = _anew(problem)
+        self._end()
+
+    def _end(self) -> None:
+        self._finished(self)
+        self._over.set()
+
+    def wait(self) -> None:
+        """Wait for its end; raises what the work raised, or EAGAIN after `PATIENCE`."""
+        if not self._over.wait(PATIENCE):
+            raise error(errno.EAGAIN)
+        if self._failure is not None:
+            raise _anew(self._failure)
+
+
+def _anew(problem: BaseException) -> BaseException:
+    """The same error of a system call without the frames that it has gathered."""
+    if isinstance(problem, OSError) and problem.errno is not None:
+        return OSError(problem.errno, problem.strerror)
+    return problem
 
 
 class Jobs:
@@ -36,8 +89,8 @@ class Jobs:
     def __init__(self, alone: Callable[[int, bool], AbstractContextManager[None]]) -> None:
         self._alone = alone
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="copy-up")
-        self._running: dict[int, Future[None]] = {}
-        self._lock = threading.RLock()  # a job may be done before its callback is set
+        self._running: dict[int, Job] = {}
+        self._lock = threading.Lock()
         self._turn = threading.Lock()
         self._has_turn: int | None = None  # the thread
 
@@ -50,29 +103,37 @@ class Jobs:
         """
         with self._lock:
             job = self._running.get(number)
-            is_new = job is None or job.done()
-            if job is None or job.done():
-                job = self._running[number] = Future()
-                job.add_done_callback(lambda done: self._finished(number, done))
+            is_new = job is None
+            if job is None:
+                job = self._running[number] = Job(partial(self._finished, number))
         if is_new and not (is_quick and self._is_done_here(number, work, job)):
-            self._pool.submit(_settle, job, partial(self._work, number, work))
+            self._begin(number, work, job)
+        job.wait()
+
+    def _begin(self, number: int, work: Callable[[], None], job: Job) -> None:
+        """Give the work to a thread."""
         try:
-            job.result(PATIENCE)
-        except TimeoutError:
-            raise error(errno.EAGAIN) from None
+            self._pool.submit(job.run, partial(self._work, number, work))
+        except RuntimeError as problem:  # no thread could be started; another may take it yet
+            job.fail(error(errno.EAGAIN))
+            if "thread" not in str(problem):
+                raise
 
     def _work(self, number: int, work: Callable[[], None]) -> None:
         with self._alone(number, True):
             work()
 
-    def _is_done_here(self, number: int, work: Callable[[], None], job: Future[None]) -> bool:
+    def _is_done_here(self, number: int, work: Callable[[], None], job: Job) -> bool:
         """Do the work, unless another process has the object, which may have it for long."""
         alone = ExitStack()
         try:
             alone.enter_context(self._alone(number, False))
         except BlockingIOError:
             return False
-        _settle(job, partial(self._work_in_turn, alone, work))
+        except BaseException as problem:
+            job.fail(problem)
+        else:
+            job.run(partial(self._work_in_turn, alone, work))
         return True
 
     def _work_in_turn(self, alone: ExitStack, work: Callable[[], None]) -> None:
@@ -97,21 +158,12 @@ class Jobs:
             self._turn.acquire()
             self._has_turn = threading.get_ident()
 
-    def _finished(self, number: int, job: Future[None]) -> None:
+    def _finished(self, number: int, job: Job) -> None:
+        """The next who asks gets a job of his own."""
         with self._lock:
-            if self._running.get(number) is job:  # else another was begun since
+            if self._running.get(number) is job:
                 del self._running[number]
 
     def close(self) -> None:
         """Wait for what is under way; take no more."""
         self._pool.shutdown()
-
-
-def _settle(job: Future[None], work: Callable[[], None]) -> None:
-    """Do the work of a job."""
-    try:
-        work()
-    except BaseException as problem:
-        job.set_exception(problem)
-    else:
-        job.set_result(None)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import pytest
 
 from overlay import jobs
-from overlay.jobs import Jobs
+from overlay.jobs import Job, Jobs
 
 
 def _no_others(_: int, __: bool) -> AbstractContextManager[None]:
@@ -24,7 +25,7 @@ def test_work_is_not_taken_for_done_because_other_work_is(monkeypatch: pytest.Mo
     """Between the end of one job and its removal from the books another may be asked for."""
     finished = Jobs._finished
 
-    def late(self: Jobs, number: int, job: Future[None]) -> None:
+    def late(self: Jobs, number: int, job: Job) -> None:
         time.sleep(0.02)
         finished(self, number, job)
 
@@ -143,4 +144,67 @@ def test_what_quick_work_raises_is_raised() -> None:
     for _ in range(2):
         with pytest.raises(FileNotFoundError):
             running.do(7, work, is_quick=True)
+    running.close()
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_a_lock_that_cannot_be_taken_fails_one_job(is_quick: bool) -> None:
+    """Who comes next has a job of his own."""
+    failures = [OSError(errno.EMFILE, "too many open files")]
+
+    @contextmanager
+    def alone(_: int, __: bool) -> Iterator[None]:
+        if failures:
+            raise failures.pop()
+        yield
+
+    running = Jobs(alone)
+    done: list[int] = []
+    with pytest.raises(OSError, match="too many open files"):
+        running.do(7, lambda: done.append(1), is_quick=is_quick)
+    running.do(7, lambda: done.append(2), is_quick=is_quick)
+    assert done == [2]
+    running.close()
+
+
+def test_a_thread_that_cannot_be_started_fails_one_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    running = Jobs(_no_others)
+    done: list[int] = []
+    with monkeypatch.context() as changed:
+        changed.setattr(threading.Thread, "start", start)
+        with pytest.raises(OSError, match="temporarily unavailable"):
+            running.do(7, lambda: done.append(1))
+    running.do(7, lambda: done.append(2))
+    assert done == [2]
+    running.close()
+
+
+class Resource:
+    """Something that a piece of work holds, as a copy holds space."""
+
+
+@pytest.mark.parametrize("is_quick", [True, False])
+def test_what_failed_holds_nothing(is_quick: bool) -> None:
+    """At once, not when the garbage is collected some time."""
+    held: list[weakref.ref[Resource]] = []
+
+    def work() -> None:
+        resource = Resource()
+        held.append(weakref.ref(resource))
+        raise OSError(errno.ENOSPC, "full")
+
+    running = Jobs(_no_others)
+    gc.disable()
+    try:
+        with pytest.raises(OSError, match="full"):
+            running.do(7, work, is_quick=is_quick)
+        deadline = time.monotonic() + 10  # a thread of the pool may be a moment behind
+        while held[0]() is not None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert held[0]() is None
+    finally:
+        gc.enable()
     running.close()
