@@ -173,19 +173,25 @@ class Index:
         """Whether the index has anything of this number."""
         return is_there(self._inodes, number_name(fileid))
 
-    def commit(self, identity: Identity, fd: Fd) -> None:
+    def commit(self, identity: Identity, fd: Fd, aside: bytes | None = None) -> None:
         """Make the finished inode behind `fd` the entry of an object: its copy-up is done.
 
-        Raises EEXIST when an inode is the entry already.
+        `aside`: the name that it has in `staging/` becomes the entry, so that it has none
+        too many for a moment.  Raises EEXIST when an inode is the entry already.
         """
-        name = self._name_for(identity)
-        if not isinstance(self.find(identity), DirectoryEntry):
+        name, staging = self._name_for(identity), self._workdir.staging
+        is_found_by_path = isinstance(self.find(identity), DirectoryEntry)
+        if not is_found_by_path and aside is None:
             link_fd(fd, self._inodes, name)
             return
-        aside, staging = self._workdir.new_name(), self._workdir.staging
-        link_fd(fd, staging, aside)
-        rename(staging, aside, self._inodes, name, RENAME_EXCHANGE)
-        self._workdir.discard(aside)
+        if aside is None:
+            aside = self._workdir.new_name()
+            link_fd(fd, staging, aside)
+        if is_found_by_path:
+            rename(staging, aside, self._inodes, name, RENAME_EXCHANGE)
+            self._workdir.finish_discarding(aside)
+        else:
+            rename(staging, aside, self._inodes, name, RENAME_NOREPLACE)
 
     def lower_path(self, identity: Identity) -> bytes | None:
         """The recorded path of the lower inode in its layer; None if there is none."""
@@ -288,7 +294,7 @@ class Index:
         except FileExistsError:
             whiteout = self._workdir.new_whiteout()
             rename(self._workdir.staging, whiteout, self._inodes, name, RENAME_EXCHANGE)
-            self._workdir.discard(whiteout)
+            self._workdir.finish_discarding(whiteout)
 
     # What follows is for check and repair.
 
@@ -314,7 +320,7 @@ class Index:
         """Take an entry away, with all that is below it."""
         aside = self._workdir.new_name()
         rename(self._inodes, name, self._workdir.staging, aside)
-        self._workdir.discard(aside)
+        self._workdir.finish_discarding(aside)
 
     def forget(self, identity: Identity) -> None:
         """Take the entry of an object away, if there is one: nothing is known of it then."""
@@ -342,4 +348,4 @@ class Index:
             rename(staging, name, self._inodes, entry, RENAME_NOREPLACE)
         except FileExistsError:
             rename(staging, name, self._inodes, entry, RENAME_EXCHANGE)
-            self._workdir.discard(name)
+            self._workdir.finish_discarding(name)

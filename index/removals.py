@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,28 +40,37 @@ class Removals:
         target = parent + (removal.path or b"") + b"/" + removal.name
         if len(target) > _LONGEST_LINK:
             target = parent + b"/" + removal.name
-        os.symlink(target, _intent(own_name(removal.identity)), dir_fd=self._workdir.staging)
+        name = _intent(own_name(removal.identity))
+        self._workdir.unfinished.names.append(name)
+        os.symlink(target, name, dir_fd=self._workdir.staging)
 
     def end(self, identity: Identity) -> None:
-        """Forget an intent: whether the object is gone is settled."""
+        """Forget an intent, if there is one: whether the object is gone is settled."""
         try:
             os.unlink(_intent(own_name(identity)), dir_fd=self._workdir.staging)
         except FileNotFoundError:  # an earlier version's
-            os.unlink(_intent(number_name(identity.fileid)), dir_fd=self._workdir.staging)
+            with suppress(FileNotFoundError):
+                os.unlink(_intent(number_name(identity.fileid)), dir_fd=self._workdir.staging)
+
+    def find(self, name: bytes) -> Removal | None:
+        """The intent that is called so in `staging/`; None if it is none, or not there."""
+        if not name.startswith(REMOVING):
+            return None
+        try:
+            target = os.readlink(name, dir_fd=self._workdir.staging)
+        except FileNotFoundError:
+            return None
+        where, _, removed = target.rpartition(b"/")
+        handle, slash, path = where.partition(b"/")
+        handle_type, _, data = handle.partition(b":")
+        parent = RealHandle(int(handle_type), bytes.fromhex(data.decode()))
+        identity = self._victim(b"#" + name.removeprefix(REMOVING))
+        return Removal(identity, parent, slash + path or None, removed)
 
     def unfinished(self) -> list[Removal]:
         """The intents that a dead process left."""
-        removals = []
-        for name in self._workdir.leftovers():
-            if name.startswith(REMOVING):
-                target = os.readlink(name, dir_fd=self._workdir.staging)
-                where, _, removed = target.rpartition(b"/")
-                handle, slash, path = where.partition(b"/")
-                handle_type, _, data = handle.partition(b":")
-                parent = RealHandle(int(handle_type), bytes.fromhex(data.decode()))
-                identity = self._victim(b"#" + name.removeprefix(REMOVING))
-                removals.append(Removal(identity, parent, slash + path or None, removed))
-        return removals
+        found = map(self.find, self._workdir.leftovers())
+        return [removal for removal in found if removal is not None]
 
     def _victim(self, name: bytes) -> Identity:
         """The object that an intent is about.

@@ -15,6 +15,7 @@ _AT_SYMLINK_NOFOLLOW: Final = 0x100
 RENAME_NOREPLACE: Final = 1
 RENAME_EXCHANGE: Final = 2
 RENAME_WHITEOUT: Final = 4
+_PUNCH_HOLE: Final = 3  # with FALLOC_FL_KEEP_SIZE
 
 _OPEN_TREE: Final = 428  # the same number on every architecture, as all calls since Linux 5.0
 _FSOPEN: Final = 430
@@ -90,6 +91,7 @@ _linkat = _function(
 _renameat2 = _function(
     "renameat2", ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint
 )
+_fallocate = _function("fallocate", ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _setfsuid = _function("setfsuid", ctypes.c_uint, restype=ctypes.c_uint)
 _setfsgid = _function("setfsgid", ctypes.c_uint, restype=ctypes.c_uint)
 
@@ -156,6 +158,17 @@ def file_attributes(fd: Fd) -> int:
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
     _check(_libc.statx(fd, b"", AT_EMPTY_PATH, 0, buffer))
     return ctypes.c_uint64.from_buffer(buffer, _STATX_ATTRIBUTES).value
+
+
+def punch_hole(fd: Fd, length: int) -> None:
+    """Give back the space of a file's first `length` bytes, where its filesystem can.
+
+    They then read as zeros; the file's size stays.
+    """
+    if length and _fallocate(fd, _PUNCH_HOLE, 0, length) < 0:
+        problem = failure()
+        if problem.errno != errno.EOPNOTSUPP:
+            raise problem
 
 
 def syncfs(fd: Fd) -> None:

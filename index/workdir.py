@@ -3,6 +3,7 @@
     inodes/     the index: an entry `#FILEID` for every lower inode that moved or is gone
     staging/    objects being made, not yet visible; empty while nothing happens
     identity/   key (secret of the handles' MAC), layers.json, and what else outlives a server
+    spare/      space that is set aside for removals (see index.spare)
     retired-exports   the ids of exports that used the directory before it was begun anew
 
 The kernel's own `work/` and `index/` may lie beside them.  All of it is on the
@@ -16,15 +17,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import logging
 import os
 import secrets
 import stat
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from index.fd import Fd, open_at, open_dir
 from index.locks import ProcessLock, hold
 from index.removing import remove_tree
+from index.spare import Spare
 from index.syscalls import RENAME_NOREPLACE, rename
+from index.unfinished import Unfinished
 
 KEY: Final = b"key"
 KEY_SIZE: Final = 32
@@ -38,6 +44,10 @@ _WHITEOUT: Final = b"whiteout"
 _RETIRED: Final = b"detached"
 _LOCKS: Final = b"locks"
 _RETIRED_EXPORTS: Final = b"retired-exports"
+_SPARE: Final = b"spare"
+_APART: Final = b".apart"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_LOGGER: Final = logging.getLogger("overlay-nfsd.workdir")
 
 
 class Workdir:
@@ -54,7 +64,10 @@ class Workdir:
         self.identity = _subdirectory(root, b"identity")
         self.marks = _subdirectory(root, _MARKS)
         hold(root)
+        self.spare = Spare(_subdirectory(root, _SPARE))
+        self.unfinished = Unfinished()
         self._counter = itertools.count()
+        self._apart: list[bytes] = []  # that could not be discarded yet
 
     def key(self) -> bytes:
         """The secret that signs handles: made once, kept for ever, readable by root alone."""
@@ -83,13 +96,17 @@ class Workdir:
         os.fsync(fd)
 
     def _write(self, directory: Fd, name: bytes, data: bytes) -> None:
-        temporary = self.new_name()
-        fd = open_at(self.staging, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(os.dup(fd), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        rename(self.staging, temporary, directory, name)
+        temporary = self.new_name_apart()
+        try:
+            fd = open_at(self.staging, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(os.dup(fd), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            rename(self.staging, temporary, directory, name)
+        except OSError:
+            self.discard_apart(temporary)
+            raise
         os.fsync(directory)
 
     def retired_exports(self) -> frozenset[int]:
@@ -110,15 +127,65 @@ class Workdir:
         return ProcessLock(self.open_state(_LOCKS), byte, wait=wait)
 
     def new_name(self) -> bytes:
-        """A name in `staging/` that nothing else uses."""
-        return b"%d.%d" % (os.getpid(), next(self._counter))
+        """A name in `staging/` that nothing else uses.
+
+        The namespace lock is held: what is made there does not outlive that (`unfinished`).
+        """
+        name = b"%d.%d" % (os.getpid(), next(self._counter))
+        self.unfinished.names.append(name)
+        return name
+
+    def new_name_apart(self) -> bytes:
+        """The same for who does not hold the namespace lock; `discard_apart` is his to call."""
+        for left in self._apart[:]:
+            self.discard_apart(left)
+        return b"%d.%d%s" % (os.getpid(), next(self._counter), _APART)
+
+    def discard_apart(self, name: bytes) -> None:
+        """Remove what is called so, if it still is there, now or at the next opportunity."""
+        self._apart = [left for left in self._apart if left != name]
+        for _ in range(2):
+            with contextlib.suppress(OSError):
+                self._discard_if_there(name)
+                return
+        self._apart.append(name)
+
+    def finish(self, step: Callable[[], None]) -> None:
+        """Take a step that belongs to a change that was made: the change has not failed by it.
+
+        It may be taken again, and is where it fails.  The namespace lock is held; should the step
+        fail again it is left to the next holder of that (overlay.recovery).
+        """
+        for _ in range(2):
+            try:
+                step()
+                return
+            except OSError as problem:
+                failure = problem
+                self.unfinished.has_failed = True
+                if problem.errno in _FULL:
+                    self._make_room()
+        _LOGGER.warning("left to be done before the next change: %s", failure)
+        self.unfinished.is_left = True
+
+    def _make_room(self) -> None:
+        with contextlib.suppress(OSError):  # what wants it says what is wrong
+            self.spare.release(1, last=True)
+
+    def finish_discarding(self, name: bytes) -> None:
+        """Remove `name` from `staging/`, if it is there, as a step that belongs to a change."""
+        self.finish(partial(self._discard_if_there, name))
+
+    def _discard_if_there(self, name: bytes) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.discard(name)
 
     def discard_of(self, pid: int) -> None:
         """Remove what a process that is dead was making in `staging/`."""
         own = open_dir(self.staging, b".")  # processes share the position of `staging` itself
         for name in map(os.fsencode, os.listdir(own)):
             if name.startswith(b"%d." % pid):
-                self.discard(name)
+                self._discard_if_there(name)  # overlay.recovery may be faster
 
     def new_whiteout(self) -> bytes:
         """The name, in `staging/`, of a whiteout ready to be moved where it is wanted."""
@@ -155,7 +222,7 @@ class Workdir:
         try:
             rename(self.staging, name, self.staging, _WHITEOUT, RENAME_NOREPLACE)
         except FileExistsError:
-            os.unlink(name, dir_fd=self.staging)
+            self.finish_discarding(name)
 
     def last_whiteout(self) -> int:
         """When the last whiteout was made, in nanoseconds; 0 if none was."""
@@ -172,7 +239,13 @@ class Workdir:
 
     def leftovers(self) -> list[bytes]:
         """The names in `staging/`: what an earlier process was making when it died."""
-        return [name for name in map(os.fsencode, os.listdir(self.staging)) if name != _WHITEOUT]
+        own = open_dir(self.staging, b".")  # processes share the position of `staging` itself
+        return [name for name in map(os.fsencode, os.listdir(own)) if name != _WHITEOUT]
+
+    @staticmethod
+    def is_apart(name: bytes) -> bool:
+        """Whether a name in `staging/` may be of somebody who does not hold the namespace lock."""
+        return name.endswith(_APART)
 
     def retire_index(self) -> None:
         """Put the index out of use, in one instant; `dissolve` removes it."""
@@ -185,7 +258,7 @@ class Workdir:
 
     def dissolve(self) -> None:
         """Remove everything of ours; what the kernel keeps beside it stays."""
-        for name in (_RETIRED, PATHS, NUMBERS, _MARKS, b"inodes", b"staging", b"identity"):
+        for name in (_RETIRED, PATHS, NUMBERS, _MARKS, b"inodes", b"staging", b"identity", _SPARE):
             with contextlib.suppress(FileNotFoundError):
                 remove_tree(self.root, name)
 

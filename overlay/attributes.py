@@ -114,6 +114,10 @@ class Changes:
         """The same with another mode, or with none."""
         return Changes(mode, self.uid, self.gid, self.size, self.atime, self.mtime)
 
+    def without_size(self) -> Changes:
+        """The same but for the size."""
+        return Changes(self.mode, self.uid, self.gid, None, self.atime, self.mtime)
+
 
 @dataclass(slots=True, init=False)
 class Change:

@@ -27,6 +27,7 @@ from index.xattrs import NoRoomError
 from overlay import nlink
 from overlay.adopt import mark_impure
 from overlay.blocking import may_block
+from overlay.completion import complete_data, length_of, looked_at_again, space_of
 from overlay.copy_up_dir import copy_up_dir, put_origin, require_upper, times_kept
 from overlay.counts import Kind, copying
 from overlay.decode import resolve
@@ -74,17 +75,23 @@ def copy_up_file(tree: Tree, node: FileNode) -> FileNode:
 
 
 def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> FileNode:
-    """As `copy_up_file`, with the data; only so much of it as truncating to `size` leaves."""
+    """As `copy_up_file`, with the data; only so much of it as truncating to `size` leaves.
+
+    That is then the file's size already.
+    """
+    if size is not None and size >= tree.attributes(node).size:
+        size = None
     for _ in range(_TRIES):
         if node.is_upper and not node.is_metacopy:
             return node
         if node.is_upper:
             may_block()
-            work = partial(_complete, tree, node.handle, size)
+            work = partial(complete_data, tree, node.handle, size)
             tree.copy_ups.do(node.fileid, work, is_quick=_is_small(tree, node))
-            node = _file(resolve(tree, node.handle))
+            node = _file(looked_at_again(tree, node))
         else:
-            node = _copied_up(tree, node, data=True, size=size)
+            # A metacopy is made first, so that copying up changes nothing that clients see.
+            node = _copied_up(tree, node, data=size is None, size=size)
     raise error(errno.EIO)
 
 
@@ -128,9 +135,9 @@ def _copy_file(
         lower = _lower_file(tree, node, where)
     if lower is not None:
         with copying(Kind.METADATA), _promised(tree, 0), suppress(NoRoomError):
-            _make_copy(tree, node, where, path, data_place=place_of(lower), size=size)
+            _make_copy(tree, node, where, path, data_place=place_of(lower), size=None)
             return
-    length, space = (_length(node.fd, size), _space(node, size)) if is_regular else (0, 0)
+    length, space = (length_of(node.fd, size), space_of(node, size)) if is_regular else (0, 0)
     with copying(Kind.DATA, length), _promised(tree, space):
         _make_copy(tree, node, where, path, data_place=None, size=size)
 
@@ -138,18 +145,6 @@ def _copy_file(
 def _promised(tree: Tree, space: int) -> AbstractContextManager[None]:
     """What to hold while a copy is made that takes so much, where the upper layer has limits."""
     return nullcontext() if tree.budget is None else tree.budget.making(space)
-
-
-def _space(node: FileNode, size: int | None) -> int:
-    """Bytes of disk that the data takes, as far as truncating to `size` leaves it."""
-    st = os.fstat(node.fd if node.data is None else node.data)
-    return min(st.st_blocks * 512, _length(node.fd, size) + st.st_blksize)
-
-
-def _length(fd: Fd, size: int | None) -> int:
-    """Bytes of a regular file, of which truncating to `size` leaves so many."""
-    length = os.fstat(fd).st_size
-    return length if size is None else min(size, length)
 
 
 def _make_copy(
@@ -162,25 +157,44 @@ def _make_copy(
     size: int | None,
 ) -> None:
     """Make the copy, to be called `where`; by `data_place` its data stays at `path` below."""
-    name, copy = _make_aside(tree, node)
+    if stat.S_ISREG(node.mode):
+        copy = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=tree.workdir.staging))
+        origin = _fill(tree, node, copy, path, data_place=data_place, size=size)
+        _commit(tree, node, copy, origin, where, None, size)
+        return
+    name = tree.workdir.new_name_apart()
     try:
-        if data_place is not None:
-            os.truncate(copy, os.fstat(node.fd).st_size)
-        elif stat.S_ISREG(node.mode) and size != 0:
-            with tree.reserve.left():
-                copy_data(node.reader(), copy, size)
-        had = copy_metadata(node.fd, copy)
-        origin = _mark_copy(tree, node, copy, path, data_place)
-        if size is not None and size < had.st_size:
-            os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
-        if stat.S_ISREG(node.mode) and data_place is None:
-            with tree.copy_ups.waiting():
-                os.fsync(copy)
-        _commit(tree, node, copy, origin, where, name)
+        copy = _make_aside(tree, node, name)
+        origin = _fill(tree, node, copy, path, data_place=None, size=None)
+        _commit(tree, node, copy, origin, where, name, None)
     finally:
-        if name is not None:
-            with suppress(FileNotFoundError):  # it was committed
-                tree.workdir.discard(name)
+        tree.workdir.discard_apart(name)
+
+
+def _fill(
+    tree: Tree,
+    node: FileNode,
+    copy: Fd,
+    path: bytes | None,
+    *,
+    data_place: bytes | None,
+    size: int | None,
+) -> bytes | None:
+    """Give an inode that nobody sees yet all that the object has; returns its `origin`."""
+    is_regular = stat.S_ISREG(node.mode)
+    if data_place is not None:
+        os.truncate(copy, os.fstat(node.fd).st_size)
+    elif is_regular and size != 0:
+        with tree.reserve.left():
+            copy_data(node.reader(), copy, size)
+    had = copy_metadata(node.fd, copy)
+    origin = _mark_copy(tree, node, copy, path, data_place)
+    if size is not None:
+        os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
+    if is_regular and data_place is None:
+        with tree.copy_ups.waiting():
+            os.fsync(copy)
+    return origin
 
 
 def _mark_copy(
@@ -220,26 +234,24 @@ def _commit(
     origin: bytes | None,
     where: _Name | None,
     aside: bytes | None,
+    size: int | None,
 ) -> None:
     """Let the copy be the object, and give it its upper name, if one is known.
 
-    The name that it may have `aside` goes before anybody counts its links.
+    The name that it may have `aside` becomes its entry in the index.  A copy that was cut
+    has changed by then, so that to lack its upper name is no failure.
     """
     with tree.changing():
         if _is_indexed(tree, node.identity):
             return  # taken over from the kernel meanwhile (overlay.adopt)
-        has_names = origin is not None and os.fstat(node.fd).st_nlink > 1
-        # A mount fails where an entry does not say itself what its origin is.
-        if origin and has_names and tree.kernel.get(copy, xattrs.ORIGIN) is not None:
-            tree.kernel_index.enter(origin, copy)
-        tree.index.commit(node.identity, copy)
-        if tree.budget is not None:
-            tree.budget.gained(os.fstat(copy))
-        if aside is not None:
-            tree.workdir.discard(aside)
         try:
+            _enter(tree, node, copy, origin, aside)
             if where is not None and _is_name_of(tree, node, where):
-                _link_name(tree, copy, where)
+                name_it = partial(_link_name, tree, copy, where)
+                if size is None:
+                    name_it()
+                else:
+                    tree.workdir.finish(name_it)
         finally:
             tree.changed_object(node.fileid)
         made = indexed_file(tree, node.identity, UpperInode(copy, os.fstat(copy)), node.place)
@@ -247,34 +259,21 @@ def _commit(
             made.opened_for_both(copy)
 
 
-def _complete(tree: Tree, handle: bytes, size: int | None) -> None:
-    """Give a metacopy its data.  Until its mark goes, the lower data is what counts."""
-    node = _file(resolve(tree, handle))
-    if node.is_metacopy:
-        growth: AbstractContextManager[None] = nullcontext()
-        if tree.budget is not None:
-            growth = tree.budget.growing(node.fileid, node.fd, _space(node, size))
-        with copying(Kind.DATA, _length(node.fd, size)), growth:
-            _add_data(tree, node, size)
-
-
-def _add_data(tree: Tree, node: FileNode, size: int | None) -> None:
-    writer = node.writer()
-    st = os.fstat(writer)
-    capability = xattrs.get(node.fd, xattrs.CAPABILITY)  # a write clears it
-    length = _length(writer, size)
-    with tree.reserve.left():
-        copy_data(node.reader(), writer, length)
-    if capability is not None:
-        xattrs.put(node.fd, xattrs.CAPABILITY, capability)
-    if length == st.st_size:
-        os.utime(writer, ns=(st.st_atime_ns, st.st_mtime_ns))  # else cutting it was a change
-    with tree.copy_ups.waiting():
-        tree.sync(writer)
-    with tree.changing():
-        xattrs.drop(node.fd, xattrs.METACOPY)
-        xattrs.drop(node.fd, xattrs.DATA)
-        tree.changed_object(node.fileid)
+def _enter(tree: Tree, node: FileNode, copy: Fd, origin: bytes | None, aside: bytes | None) -> None:
+    """Enter a copy into the index; that of a lower inode with several names in the kernel's too."""
+    # A mount fails where an entry does not say itself what its origin is.
+    if os.fstat(node.fd).st_nlink <= 1 or tree.kernel.get(copy, xattrs.ORIGIN) is None:
+        origin = None
+    if origin is not None:
+        tree.kernel_index.enter(origin, copy)
+    try:
+        tree.index.commit(node.identity, copy, aside)
+    except OSError:
+        if origin is not None:
+            tree.workdir.finish(partial(tree.kernel_index.remove, origin))
+        raise
+    if tree.budget is not None:
+        tree.budget.gained(os.fstat(copy))
 
 
 def _in_upper(tree: Tree, place: Place) -> _Name | None:
@@ -287,17 +286,14 @@ def _in_upper(tree: Tree, place: Place) -> _Name | None:
         return None
 
 
-def _make_aside(tree: Tree, node: FileNode) -> tuple[bytes | None, Fd]:
-    """An inode of the same type with no name in the tree; its staging name, if any."""
+def _make_aside(tree: Tree, node: FileNode, name: bytes) -> Fd:
+    """An inode of the same type, not that of a regular file, called `name` in `staging/`."""
     staging = tree.workdir.staging
-    if stat.S_ISREG(node.mode):
-        return None, Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=staging))
-    name = tree.workdir.new_name()
     if stat.S_ISLNK(node.mode):
         os.symlink(os.readlink(b"", dir_fd=node.fd), name, dir_fd=staging)
     else:
         os.mknod(name, stat.S_IFMT(node.mode) | 0o600, os.fstat(node.fd).st_rdev, dir_fd=staging)
-    return name, open_path(staging, name)
+    return open_path(staging, name)
 
 
 def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
@@ -312,9 +308,11 @@ def link_up(tree: Tree, node: FileNode, place: Place) -> FileNode:
         if not _is_name_of(tree, node, where):
             return node  # renamed or removed meanwhile: it has its names
         node = current_file(tree, node)
-        nlink.relate_to_lower(tree, node)
-        _link_name(tree, node.fd, where)
-        tree.changed_object(node.identity.fileid)
+        try:
+            nlink.relate_to_lower(tree, node)
+            _link_name(tree, node.fd, where)
+        finally:
+            tree.changed_object(node.identity.fileid)
         return current_file(tree, node, place)
 
 

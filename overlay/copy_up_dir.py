@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from index import xattrs
 from index.fd import Fd, open_dir
@@ -22,7 +23,7 @@ from overlay.errors import error
 from overlay.lookup import lookup
 from overlay.node import DirNode, directory
 from overlay.protection import copy_protection
-from overlay.transfer import copy_metadata
+from overlay.transfer import copy_metadata, set_times
 from overlay.tree import Tree
 
 
@@ -74,29 +75,26 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
         raise error(errno.ESTALE)
     workdir = tree.workdir
     name = workdir.new_name()
-    os.mkdir(name, 0o700, dir_fd=workdir.staging)
-    copy = open_dir(workdir.staging, name)
     try:
+        os.mkdir(name, 0o700, dir_fd=workdir.staging)
+        copy = open_dir(workdir.staging, name)
         top = node.lowers[0]
         copy_metadata(top.fd, copy)
         copy_protection(tree, node, copy)
         put_origin(tree, copy, top.layer.origin(top.fd))
         marks = tree.index.marks
         marks.put(copy, xattrs.UPPER, pack_real(handle_of(copy)))
-        marks.put(copy, xattrs.FH, node.identity.pack())  # by this a start knows it again
+        # By this it is known again, should it not get its name (overlay.recovery).
+        marks.put(copy, xattrs.FH, node.identity.pack())
         path = tree.upper_path_in(parent.upper, node.place.name)
         enter_dir(tree, node.identity, copy, node.lowers[-1], path)
         with times_kept(tree, parent) as upper:
             mark_impure(tree, upper)
             rename(workdir.staging, name, upper, node.place.name, RENAME_NOREPLACE)
-    except OSError:
-        tree.index.forget_upper(node.identity)
-        workdir.discard(name)
-        raise
+    finally:
+        tree.changed_object(node.identity.fileid)
     if tree.budget is not None:
         tree.budget.gained(os.fstat(copy))
-    tree.changed_attributes(parent.fileid)
-    tree.changed_object(node.identity.fileid)
 
 
 @contextmanager
@@ -104,9 +102,12 @@ def times_kept(tree: Tree, parent: DirNode) -> Iterator[Fd]:
     """Restore a directory's access and modification times after a change clients must not see."""
     assert parent.upper is not None
     st = os.fstat(parent.upper)
-    yield parent.upper
-    os.utime(parent.upper, ns=(st.st_atime_ns, st.st_mtime_ns))
-    tree.changed_attributes(parent.fileid)
+    restore = partial(set_times, parent.upper, st)
+    try:
+        yield parent.upper
+    finally:
+        tree.workdir.finish(restore)
+        tree.changed_attributes(parent.fileid)
 
 
 def put_origin(tree: Tree, copy: Fd, value: bytes | None) -> bytes | None:

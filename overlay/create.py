@@ -38,6 +38,7 @@ from overlay.names import (
     refreshed,
     renamed,
     require_writable,
+    take_back,
     unchanged,
     upper_of,
 )
@@ -173,12 +174,16 @@ def _made_or_found(
                 return found
             before = require_writable(tree, parent, cred)
             if parent.upper is not None:
-                if tree.budget is None:
-                    return make(parent, before)
-                with tree.budget.making():
-                    made = make(parent, before)
-                    tree.budget.gained(os.fstat(made.node.real))
-                    return made
+                try:
+                    if tree.budget is None:
+                        return make(parent, before)
+                    with tree.budget.making():
+                        made = make(parent, before)
+                        tree.budget.gained(os.fstat(made.node.real))
+                        return made
+                except OSError:
+                    take_back(tree, parent, name)
+                    raise
         parent = copy_up_dir(tree, parent)
     raise Overtaken
 
@@ -373,7 +378,7 @@ def _place(
         flag = RENAME_EXCHANGE if has_whiteout(parent, name) else RENAME_NOREPLACE
         rename(directory, name, upper_of(parent), name, flag)
     finally:
-        workdir.discard(room)
+        workdir.finish_discarding(room)
 
 
 def _room_like(tree: Tree, parent: DirNode, room: bytes) -> Fd:

@@ -44,11 +44,12 @@ from overlay.errors import Cause, Overtaken, error
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
+from overlay.making_room import fill_spare, with_spare
 from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
 from overlay.opening import open_tree
 from overlay.progress import Progress, silent
-from overlay.recovery import recover
+from overlay.recovery import mend_failures, recover
 from overlay.telling import cause, where
 from overlay.tree import Tree
 
@@ -86,7 +87,9 @@ class Overlay:
         """
         tree = open_tree(config, progress=progress, caches=caches)
         recover(tree)
+        mend_failures(tree)
         mend_kernel_work(tree)
+        fill_spare(tree)
         return cls(tree, fsid)
 
     def close(self) -> None:
@@ -334,12 +337,12 @@ class Overlay:
     def remove(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove a non-directory's name; returns the parent's change."""
         verb = partial(remove.remove, self._tree, directory(parent), name, cred)
-        return self._by_name(verb, parent)
+        return with_spare(self._tree, partial(self._by_name, verb, parent))
 
     def rmdir(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove an empty directory; returns the parent's change."""
         verb = partial(remove.rmdir, self._tree, directory(parent), name, cred)
-        return self._by_name(verb, parent)
+        return with_spare(self._tree, partial(self._by_name, verb, parent))
 
     def rename(
         self, old_dir: Node, old: bytes, new_dir: Node, new: bytes, cred: Credentials

@@ -21,6 +21,7 @@ from overlay.names import (
     refreshed,
     renamed,
     require_writable,
+    take_back,
     upper_of,
 )
 from overlay.node import DirNode, FileNode, Node
@@ -48,8 +49,13 @@ def link(tree: Tree, node: Node, parent: DirNode, name: bytes, cred: Credentials
             tree.attributes(now)  # raises ESTALE if the last name went meanwhile
             require_changeable(tree, now)
             if parent.upper is not None and _is_ready(now):
-                _link(tree, now, parent, name)
-                tree.changed_attributes(now.fileid)
+                try:
+                    _link(tree, now, parent, name)
+                except OSError:
+                    take_back(tree, parent, name)
+                    raise
+                finally:
+                    tree.changed_attributes(now.fileid)
                 return renamed(tree, parent, name, before, now)
         parent = copy_up_dir(tree, parent)
         copied = copy_up_file(tree, now)

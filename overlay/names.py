@@ -13,11 +13,12 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from index import xattrs
 from index.fd import Fd, is_whiteout, open_dir, open_path
-from index.syscalls import rename, set_fs_ids
+from index.syscalls import RENAME_EXCHANGE, rename, set_fs_ids
 from overlay import nlink, permission, protection
 from overlay.attributes import Attributes, Change
 from overlay.copy_up import copy_up_file, current_file, link_up
@@ -142,6 +143,30 @@ def put_whiteout(tree: Tree, parent: DirNode, name: bytes) -> None:
     rename(tree.workdir.staging, whiteout, upper_of(parent), name)
 
 
+def take_back(tree: Tree, parent: DirNode, name: bytes) -> None:
+    """Undo what a failed change has made in a copied-up directory, under a name that was nobody's.
+
+    The namespace lock has been held all the time.
+    """
+    tree.workdir.finish(partial(_clear_name, tree, parent, name))
+    tree.changed_name(parent, name, None)
+    tree.stats.bump_with(tree.listings, parent.fileid)
+
+
+def _clear_name(tree: Tree, parent: DirNode, name: bytes) -> None:
+    st = covered_by(parent, name)
+    if st is None or is_whiteout(st):
+        return
+    workdir, upper = tree.workdir, upper_of(parent)
+    if has_lower(tree, parent, name):
+        aside = workdir.new_whiteout()
+        rename(workdir.staging, aside, upper, name, RENAME_EXCHANGE)
+    else:
+        aside = workdir.new_name()
+        rename(upper, name, workdir.staging, aside)
+    workdir.finish_discarding(aside)
+
+
 def is_removable(parent: DirNode, name: bytes, node: FileNode) -> bool:
     """Whether one system call can take `name` from the object.
 
@@ -178,8 +203,10 @@ def lose_name(
             node = current_file(tree, node)
         nlink.relate_to_upper(tree, node)
         if tree.attributes(node).nlink > 1:
-            take()
-            tree.changed_attributes(node.fileid)
+            try:
+                take()
+            finally:
+                tree.changed_attributes(node.fileid)
             return
     take_last_name(tree, node, upper_of(parent), name, take)
     tree.gone(node)
@@ -220,8 +247,10 @@ def clear_whiteouts(tree: Tree, node: DirNode) -> None:
     whiteouts = os.listdir(fd)
     if not whiteouts:
         return
-    tree.put_attribute(fd, xattrs.OPAQUE, b"y")
-    tree.changed_object(node.fileid)  # before what hid the lower entries goes
+    try:
+        tree.put_attribute(fd, xattrs.OPAQUE, b"y")
+    finally:
+        tree.changed_object(node.fileid)  # before what hid the lower entries goes
     for name in whiteouts:
         os.unlink(name, dir_fd=fd)
 

@@ -2,19 +2,21 @@
 
 It excludes threads and other processes that serve the overlay (overlay.mutex).  A
 word in shared memory says who is inside.  Who enters and finds another's number there
-comes after one that died in the middle: first he puts right what that left.
+comes after one that died in the middle: first he puts right what that left.  Who fails
+inside takes back what he began, and where he cannot, or cannot finish what he did, he
+leaves a word there as if he had died.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
 from typing import Final
 
 from overlay.blocking import may_block
 from overlay.mutex import mutexes
 
 _NOBODY: Final = 0
+_UNFINISHED: Final = (1 << 64) - 1  # one that lives, but could not put right what it did
 # A change takes some 50 us, and more where its process has to wait for a processor: a few ms,
 # the time slice of whoever has it.  To wait for it takes less time of all processors than to
 # give to threads this call and all that come until then.
@@ -26,7 +28,7 @@ AWAKE_SECONDS: Final = 60e-6
 
 
 class Namespace:
-    """To be held by `with`; a thread that holds it may take it again.
+    """A thread that holds it may take it again (Tree.changing).
 
     On an event loop's thread `WouldBlock` is raised rather than waited, but for the
     moment that most changes take; and that once, until whoever takes longer is done.
@@ -39,21 +41,33 @@ class Namespace:
         self._inside = memoryview(mmap.mmap(-1, 8)).cast("Q")
         self._process = _NOBODY
 
-    def join(self, process: int, take_over: Callable[[], None]) -> None:
-        """Be a process of several: `process` (from 1) is another for each ever forked.
+    def join(self, process: int) -> None:
+        """Be a process of several: `process` (from 1) is another for each ever forked."""
+        self._process = process
 
-        `take_over` puts right what one that died inside has left.
-        """
-        self._process, self._take_over = process, take_over
-
-    def __enter__(self) -> None:
+    def enter(self) -> bool:
+        """Take it; returns whether who was inside before has left something to be put right."""
         if not self._mutex.acquire_at_once():
             self._wait()
         self._depth += 1
-        if self._depth == 1:
-            if self._inside[0]:
-                self._mend()
-            self._inside[0] = self._process
+        if self._depth > 1:
+            return False
+        if self._inside[0]:
+            return True
+        self._inside[0] = self._process
+        return False
+
+    @property
+    def is_outermost(self) -> bool:
+        """For who holds it: whether he gives it back when he leaves."""
+        return self._depth == 1
+
+    def leave(self, *, is_left: bool = False) -> None:
+        """Give it back; `is_left`: for who enters next there is something to be put right."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._inside[0] = _UNFINISHED if is_left else _NOBODY
+        self._mutex.release()
 
     def _wait(self) -> None:
         # A thread of this process gives it back only when others let it go on.
@@ -63,18 +77,3 @@ class Namespace:
             may_block()
             self._mutex.acquire()
         self._is_held_long = False
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._inside[0] = _NOBODY
-        self._mutex.release()
-
-    def _mend(self) -> None:
-        """Put right what one that died inside has left."""
-        try:
-            self._take_over()
-        except BaseException:
-            self._depth = 0
-            self._mutex.release()
-            raise

@@ -8,12 +8,9 @@ one that holds it, so that each may be killed at any moment.
 
 from __future__ import annotations
 
-from functools import partial
-
 from overlay import generations
 from overlay.caches import Caches
 from overlay.departures import Departures
-from overlay.recovery import take_over
 from overlay.tree import Tree
 
 
@@ -39,7 +36,7 @@ def join(tree: Tree, slot: int, number: int) -> None:
     if tree.departures is not None:
         tree.departures.join(slot)
     tree.writers.join(number)
-    tree.namespace.join(number, partial(take_over, tree))
+    tree.namespace.join(number)
 
 
 def died(tree: Tree, pid: int) -> None:

@@ -1,8 +1,10 @@
-"""What is done about a crash: of the server, before the first request, or of one of its processes.
+"""What is done about what was left half done: by a crash, or by a system call that failed.
 
 Removals are settled (overlay.removal), and a directory that was being copied up
 is where it always was.  Everything else in the staging directory was never
-visible and is thrown away.  A crash in here loses nothing: the next start does
+visible and is thrown away.  A start does so with all that is there, who takes the
+namespace lock after one that died or could not with what was begun under that, and
+who fails himself with what he began.  A crash in here loses nothing: the next does
 it again.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 
 from index import xattrs
 from index.entries import DirectoryEntry
@@ -24,10 +27,8 @@ from overlay.tree import Tree
 
 def recover(tree: Tree) -> None:
     """Make the index agree with the upper layer, and empty the staging directory."""
-    _settle_removals(tree)
     for name in tree.workdir.leftovers():
-        _abandon_copy(tree, name)
-        tree.workdir.discard(name)
+        _settle(tree, name)
     _discard_marks(tree)
 
 
@@ -39,19 +40,40 @@ def _discard_marks(tree: Tree) -> None:
             tree.index.marks.discard(name)
 
 
-def take_over(tree: Tree) -> None:
-    """Go on in place of a process that died with the namespace lock, which is held now.
+def mend_failures(tree: Tree) -> None:
+    """From now on changes that fail are mended while the tree is served."""
+    tree.take_back, tree.take_over = _take_back, _take_over
+
+
+def _take_back(tree: Tree) -> None:
+    """Settle what was begun under the namespace lock, which is held, by a change that failed."""
+    names = tree.workdir.unfinished.names
+    while names:
+        _settle(tree, names[-1])
+        names.pop()
+
+
+def _take_over(tree: Tree) -> None:
+    """Go on in place of one that died with the namespace lock, or could not; it is held now.
 
     What it changed is on the disk, but it may have told nobody.
     """
-    _settle_removals(tree)
+    for name in tree.workdir.leftovers():
+        if not tree.workdir.is_apart(name):
+            _settle(tree, name)
     tree.forget_facts()
 
 
-def _settle_removals(tree: Tree) -> None:
-    for removal in tree.index.removals.unfinished():
+def _settle(tree: Tree, name: bytes) -> None:
+    """Finish or take back what is called so in the staging directory, if anything is."""
+    removal = tree.index.removals.find(name)
+    if removal is not None:
         settle(tree, removal)
         tree.index.removals.end(removal.identity)
+        return
+    _abandon_copy(tree, name)
+    with suppress(FileNotFoundError):
+        tree.workdir.discard(name)
 
 
 def _abandon_copy(tree: Tree, name: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import partial
 
 from index import xattrs
 from index.entries import DirectoryEntry, UpperInode
@@ -27,28 +28,45 @@ def take_last_name(
 ) -> None:
     """Have the last name, `name` in the upper directory `upper`, taken from an object.
 
-    A crash anywhere leaves the object whole, or gone with the next start.
+    A crash anywhere leaves the object whole, or gone with the next start.  A failure that
+    is raised leaves it whole.
     """
     if not node.is_indexed:
         take()
         return
     removal = Removal(node.identity, handle_of(upper), tree.upper_path(upper), name)
-    tree.index.removals.begin(removal)
+    _begin(tree, removal, node)
     try:
         take()
-    except BaseException:
-        settle(tree, removal)
-        tree.index.removals.end(node.identity)
+    except OSError:
+        if not _happened(tree, removal):
+            tree.workdir.finish(partial(tree.index.removals.end, node.identity))
+            raise
+        # It did, and what failed came after that.
+    finally:
         tree.changed_object(node.fileid)
-        raise
-    bury(tree, node.identity)
-    tree.index.removals.end(node.identity)
+    tree.workdir.finish(partial(bury, tree, node.identity))
+    if not tree.workdir.unfinished.is_left:  # else the intent says that it is to be buried
+        tree.workdir.finish(partial(tree.index.removals.end, node.identity))
+
+
+def _begin(tree: Tree, removal: Removal, node: Node) -> None:
+    """Make the intent.  What is in the upper layer can be removed however full that is."""
+    try:
+        tree.index.removals.begin(removal)
+    except OSError as problem:
+        if not node.is_upper or problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        if not tree.workdir.spare.release(1, last=True):
+            raise
+        tree.index.removals.begin(removal)
 
 
 def settle(tree: Tree, removal: Removal) -> None:
     """Make the index agree with whether the name went."""
     if _happened(tree, removal):
         bury(tree, removal.identity)
+    tree.changed_object(removal.identity.fileid)
 
 
 def _happened(tree: Tree, removal: Removal) -> bool:

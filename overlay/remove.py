@@ -111,7 +111,7 @@ def _remove_directory(tree: Tree, parent: DirNode, name: bytes, node: DirNode) -
         aside = workdir.new_name()
         rename(upper, name, workdir.staging, aside)
     tree.changed_object(node.fileid)  # before the whiteouts in it go
-    workdir.discard(aside)
+    workdir.finish_discarding(aside)
 
 
 def _is_removed(parent: DirNode, name: bytes) -> bool:

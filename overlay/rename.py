@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from index import xattrs
+from index.fd import Fd
 from index.paths import holds
 from index.syscalls import RENAME_EXCHANGE, RENAME_WHITEOUT
 from index.syscalls import rename as rename_at
@@ -156,7 +157,7 @@ def _rename(
         lose_directory(tree, new_dir, new, target, partial(_replace, tree, target, move))
     else:
         move()
-    _record_path(tree, node, new_dir, new)
+    tree.workdir.finish(partial(_record_path, tree, node, new_dir, new))
     tree.changed_attributes(node.fileid)
     if isinstance(node, DirNode):
         tree.changed_listing(node)  # its `..` is another directory now
@@ -208,9 +209,13 @@ def _move(
         # A directory cannot replace a whiteout, but it can change places with one.
         rename_at(source, old, destination, new, RENAME_EXCHANGE)
         if not hides:
-            os.unlink(old, dir_fd=source)
+            tree.workdir.finish(partial(_unlink, source, old))
     else:
         rename_at(source, old, destination, new, RENAME_WHITEOUT if hides else 0)
+
+
+def _unlink(directory: Fd, name: bytes) -> None:
+    os.unlink(name, dir_fd=directory)
 
 
 def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:

@@ -11,10 +11,12 @@ import errno
 import os
 import stat
 import time
+from functools import partial
 
 from index.fd import Fd
 from overlay import permission
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
+from overlay.completion import looked_at_again
 from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
 from overlay.decode import current
@@ -44,17 +46,23 @@ def setattr(
         else:
             node = copy_up(tree, node)
     with tree.changing():
-        node = current(tree, node)
+        node = looked_at_again(tree, node) if is_cut else current(tree, node)
         with Sole(tree, node) as sole:
             before = _check(tree, node, cred, changes, guard)
             if not changes:
                 return Change(before, before)
             changes = _without_privilege(before, cred, changes)
-            if tree.budget is None or changes.size is None:
-                _change(node, before.mode, changes)
-            else:
-                with tree.budget.growing(node.fileid, node.real, 0):
+            if is_cut and changes.size == before.size:
+                changes = changes.without_size()  # that has been done
+            try:
+                if tree.budget is None or changes.size is None:
                     _change(node, before.mode, changes)
+                else:
+                    with tree.budget.growing(node.fileid, node.real, 0):
+                        _change(node, before.mode, changes)
+            except OSError:
+                tree.workdir.finish(partial(_restore, node, before))
+                raise
             change = sole.change()
     return Change(None, change.after) if is_cut else change
 
@@ -65,6 +73,19 @@ def _change(node: Node, mode: int, changes: Changes) -> None:
     if changes.size is not None and isinstance(node, FileNode):
         fd = node.writer()
     apply(fd, node.target, mode, changes)
+
+
+def _restore(node: Node, had: Attributes) -> None:
+    """Undo some of several changes, as the rest has failed; but not if the file was cut."""
+    st = os.fstat(node.real)
+    if not node.is_dir and st.st_size != had.size:
+        return
+    if (st.st_uid, st.st_gid) != (had.uid, had.gid):
+        os.chown(node.target, had.uid, had.gid)
+    if not stat.S_ISLNK(had.mode) and os.fstat(node.real).st_mode != had.mode:
+        os.chmod(node.target, stat.S_IMODE(had.mode))
+    if (st.st_atime_ns, st.st_mtime_ns) != (had.atime, had.mtime):
+        os.utime(node.target, ns=(had.atime, had.mtime))
 
 
 def _is_ready(node: Node, changes: Changes) -> bool:
@@ -160,16 +181,17 @@ def apply(fd: Fd, target: Fd | bytes, mode: int, changes: Changes) -> None:
 
     `target` is the same inode, as a descriptor that was opened or by its path.
     For a size, `fd` must be open for writing.  The owner goes first: changing
-    it clears the setuid and setgid bits that a mode may then set.
+    it clears the setuid and setgid bits that a mode may then set.  The size comes after what can
+    be undone, before the times that it would change.
     """
-    if changes.size is not None:
-        os.truncate(fd, changes.size)
     if changes.uid is not None or changes.gid is not None:
         uid = -1 if changes.uid is None else changes.uid
         gid = -1 if changes.gid is None else changes.gid
         os.chown(target, uid, gid)
     if changes.mode is not None and not stat.S_ISLNK(mode):
         os.chmod(target, changes.mode & 0o7777)
+    if changes.size is not None:
+        os.truncate(fd, changes.size)
     if changes.atime is not None or changes.mtime is not None:
         st, now = os.fstat(fd), time.time_ns()
         atime = _time(changes.atime, st.st_atime_ns, now)

@@ -27,16 +27,17 @@ _CANNOT_CLONE: Final = (
 
 
 def copy_data(source: Fd, target: Fd, size: int | None = None) -> None:
-    """Copy a regular file's first `size` bytes (all by default) into an empty one.
+    """Copy a regular file's first `size` bytes (all by default) into one without data.
 
-    Shares the blocks where the filesystem can (FICLONE), else copies inside
-    the kernel where it can.  Holes stay holes.
+    That is made longer if need be, never shorter.  Shares the blocks where the filesystem
+    can (FICLONE), else copies inside the kernel where it can.  Holes stay holes.
     """
     length = os.fstat(source).st_size
     wanted = length if size is None else min(size, length)
     if wanted == length and _clone(source, target):
         return
-    os.truncate(target, wanted)
+    if os.fstat(target).st_size < wanted:
+        os.truncate(target, wanted)
     position = 0
     while position < wanted:
         try:
@@ -93,6 +94,11 @@ def copy_metadata(source: Fd, target: Fd) -> os.stat_result:
         _copy_xattr(source, target, name)
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
     return st
+
+
+def set_times(fd: Fd, had: os.stat_result) -> None:
+    """Give an inode the access and modification times that were asked of one."""
+    os.utime(fd, ns=(had.st_atime_ns, had.st_mtime_ns))
 
 
 def _public_names(source: Fd) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -52,6 +53,51 @@ def _lock_copy_up(workdir: Workdir, number: int, wait: bool) -> ProcessLock:
     return workdir.lock(copy_up_byte(number), wait=wait)
 
 
+class Changing:
+    """The namespace lock, held by `with`: a change that fails inside is mended."""
+
+    __slots__ = ("_tree",)
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def __enter__(self) -> None:
+        if self._tree.namespace.enter():
+            self._mend()
+
+    def _mend(self) -> None:
+        """Put right what was left inside."""
+        try:
+            self._tree.take_over(self._tree)
+        except BaseException:
+            self._tree.namespace.leave(is_left=True)
+            raise
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        tree = self._tree
+        unfinished = tree.workdir.unfinished
+        is_left = False
+        if tree.namespace.is_outermost:
+            if unfinished.names:
+                if kind is not None or unfinished.has_failed:
+                    self._take_back()
+                unfinished.names.clear()
+            unfinished.has_failed = False
+            is_left, unfinished.is_left = unfinished.is_left, False
+        tree.namespace.leave(is_left=is_left)
+
+    def _take_back(self) -> None:
+        """Take back what was begun inside; what caused that is what is told."""
+        try:
+            self._tree.take_back(self._tree)
+        except OSError:
+            self._tree.workdir.unfinished.is_left = True
+
+
+def _nothing(_: Tree) -> None:
+    """There is nothing to mend."""
+
+
 class Tree:
     """One overlay, opened."""
 
@@ -85,6 +131,9 @@ class Tree:
         self.stats = Generations(3)  # attributes of an object
         self.copy_ups = Jobs(partial(_lock_copy_up, workdir))
         self.namespace = Namespace()
+        # What is done about a change that failed, and one that was left (overlay.recovery).
+        self.take_back: Callable[[Tree], None] = _nothing
+        self.take_over: Callable[[Tree], None] = _nothing
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
         self.short_numbers: ShortNumbers | None = None
@@ -134,9 +183,9 @@ class Tree:
         opaque = self.kernel.get(layer.root, xattrs.OPAQUE)
         return LowerDir(layer, layer.root, opaque == b"x")
 
-    def changing(self) -> Namespace:
+    def changing(self) -> Changing:
         """Hold the namespace lock; on an event loop's thread raise WouldBlock if it is taken."""
-        return self.namespace
+        return Changing(self)
 
     def cached(self, handle: bytes) -> Node | None:
         """The node of a handle, if one is at hand and still true."""

@@ -17,10 +17,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 from nfsd import cli
+from overlay import generations
 from tests.conformance.server import ALARMS, Stack
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -99,9 +101,14 @@ class ForkedServer(Forked):
         # More workers make no other states on the disk.
         arguments = ["serve", *stack.options(), "--listen", "127.0.0.1:0", "--workers", "1", *words]
         self.port = 0
-        super().__init__(lambda: cli.main(arguments), log, held=held)
+        super().__init__(partial(_serve, arguments), log, held=held)
         if not held:
             self.await_port()
+
+    def processes(self) -> list[int]:
+        """The parent and its workers."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [self.pid, *map(int, children.split())]
 
     def is_listening(self) -> bool:
         """Whether it has printed where it listens."""
@@ -127,6 +134,16 @@ class ForkedServer(Forked):
         status = self.wait()
         assert status == 0, f"exit status {status}:\n{self.printed().decode()}"
         self.check_log()
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    """Serve; the counters are shared with the servers that were forked before, so they move on.
+
+    Else a worker would store the very numbers in them that one of another server has stored.
+    """
+    generations.join(os.getpid())
+    generations.bump_all()
+    return cli.main(arguments)
 
 
 def _become(work: Callable[[], int], log: Path, gate: int) -> NoReturn:

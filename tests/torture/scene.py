@@ -11,7 +11,7 @@ import shutil
 import stat
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -103,9 +103,9 @@ class Scene:
         assert self._server is not None
         return self._server
 
-    def serve(self, *, held: bool = False) -> ForkedServer:
-        """Start a server."""
-        self._server = ForkedServer(self.stack, self.place / "log", held=held)
+    def serve(self, *, held: bool = False, words: Sequence[str] = ()) -> ForkedServer:
+        """Start a server; `words` are options besides those for the layers."""
+        self._server = ForkedServer(self.stack, self.place / "log", held=held, words=words)
         return self._server
 
     def stop(self) -> None:
@@ -174,7 +174,7 @@ class Scene:
 class Request:
     """A call as bytes, that can be sent again as it is."""
 
-    def __init__(self, scene: Scene, ask: Ask, uid: int) -> None:
+    def __init__(self, scene: Scene, ask: Ask, uid: int, xid: int = 1) -> None:
         with scene.wire() as wire:
             self._name, arguments = ask(wire)
         self._cred = auth_sys(uid, uid)
@@ -182,7 +182,8 @@ class Request:
         NFS[self._name].pack_arguments(arguments, packed)
         with Client(scene.server.port, cred=self._cred) as client:
             number = NFS[self._name].number
-            self._message = client.message(NFS_PROGRAM, NFS_V3, number, b"".join(packed))
+            message = client.message(NFS_PROGRAM, NFS_V3, number, b"".join(packed))
+            self._message = xid.to_bytes(4, "big") + message[4:]
 
     def connect(self, server: ForkedServer) -> Client:
         """A connection that the server has seen already."""

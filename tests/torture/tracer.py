@@ -20,18 +20,18 @@ from typing import Final, NamedTuple
 from tests.conformance.machine import UnavailableError
 
 _SEIZE: Final = 0x4206
-_INTERRUPT: Final = 0x4207
+INTERRUPT: Final = 0x4207
 _CONT_TO_CALL: Final = 24  # PTRACE_SYSCALL
-_DETACH: Final = 17
-_CALL_INFO: Final = 0x420E
+DETACH: Final = 17
+CALL_INFO: Final = 0x420E
 _TELL_CALLS: Final = 0x1  # TRACESYSGOOD
 # That, TRACEFORK, TRACEVFORK, TRACECLONE, EXITKILL
 _OPTIONS: Final = _TELL_CALLS | 0x2 | 0x4 | 0x8 | 0x100000
-_WALL: Final = 0x40000000
-_EVENT_STOP: Final = 128
-_CALL_STOP: Final = signal.SIGTRAP | 0x80
-_INFO: Final = struct.Struct("=B3xIQQQ6Q")  # struct ptrace_syscall_info of an entry
-_ENTRY: Final = 1
+WALL: Final = 0x40000000
+EVENT_STOP: Final = 128
+CALL_STOP: Final = signal.SIGTRAP | 0x80
+INFO: Final = struct.Struct("=B3xIQQQ6Q")  # struct ptrace_syscall_info of an entry
+ENTRY: Final = 1
 _SECONDS: Final = 60.0  # that one operation may take, being stopped at every call
 
 _CREATING: Final = os.O_CREAT | os.O_TRUNC | (os.O_TMPFILE & ~os.O_DIRECTORY)
@@ -82,7 +82,7 @@ _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c
 _libc.ptrace.restype = ctypes.c_long
 
 
-def _ptrace(request: int, thread: int, address: int = 0, data: int = 0) -> int:
+def ptrace(request: int, thread: int, address: int = 0, data: int = 0) -> int:
     result: int = _libc.ptrace(request, thread, address, data)
     if result < 0:
         number = ctypes.get_errno()
@@ -121,10 +121,10 @@ class Tracer:
         self._names = _names()
         self.calls: list[str] = []  # those that were made, and the one that was not
         self.was_cut = False  # it was killed before a call, not when it was done
-        for thread in _threads(self._group):
-            _ptrace(_SEIZE, thread, 0, _OPTIONS)
-            _ptrace(_INTERRUPT, thread)
-            _, status = os.waitpid(thread, _WALL)
+        for thread in threads(self._group):
+            ptrace(_SEIZE, thread, 0, _OPTIONS)
+            ptrace(INTERRUPT, thread)
+            _, status = os.waitpid(thread, WALL)
             assert os.WIFSTOPPED(status), f"thread {thread} ended: {status:#x}"
             self._stopped.add(thread)
 
@@ -145,7 +145,7 @@ class Tracer:
                         break
                 elif entered is None and is_done is not None and is_done():
                     break
-                self._resume(stop.thread, _signal_of(stop.status))
+                self._resume(stop.thread, signal_of(stop.status))
             self._at_stop()
             if stop is not None:
                 self._kill()
@@ -156,7 +156,7 @@ class Tracer:
         os.killpg(self._group, signal.SIGKILL)
         with suppress(ChildProcessError):
             while True:
-                os.waitpid(-self._group, _WALL)
+                os.waitpid(-self._group, WALL)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -173,7 +173,7 @@ class Tracer:
         """The next stop; None when all is over."""
         while True:
             try:
-                thread, status = os.waitpid(-self._group, _WALL)
+                thread, status = os.waitpid(-self._group, WALL)
             except ChildProcessError:
                 return None
             if os.WIFSTOPPED(status):
@@ -181,12 +181,12 @@ class Tracer:
 
     def _entered(self, stop: _Stop) -> str | None:
         """The name of the call that a thread is about to make, "" for one of no interest."""
-        if os.WSTOPSIG(stop.status) != _CALL_STOP:
+        if os.WSTOPSIG(stop.status) != CALL_STOP:
             return None
         address = ctypes.addressof(self._buffer)
-        _ptrace(_CALL_INFO, stop.thread, len(self._buffer), address)
-        kind, _, _, _, number, *arguments = _INFO.unpack_from(self._buffer)
-        if kind != _ENTRY:
+        ptrace(CALL_INFO, stop.thread, len(self._buffer), address)
+        kind, _, _, _, number, *arguments = INFO.unpack_from(self._buffer)
+        if kind != ENTRY:
             return None
         return self._interesting(number, arguments)
 
@@ -204,7 +204,7 @@ class Tracer:
     def _resume(self, thread: int, signal_: int = 0) -> None:
         self._stopped.discard(thread)
         with suppress(ProcessLookupError):
-            _ptrace(_CONT_TO_CALL, thread, 0, signal_)
+            ptrace(_CONT_TO_CALL, thread, 0, signal_)
 
 
 @contextmanager
@@ -213,36 +213,36 @@ def held_up(process: int, name: str, begin: Callable[[], object]) -> Iterator[No
 
     It comes to it when `begin` was called, and goes on at the end.
     """
-    _ptrace(_SEIZE, process, 0, _TELL_CALLS)
-    _ptrace(_INTERRUPT, process)
-    os.waitpid(process, _WALL)
+    ptrace(_SEIZE, process, 0, _TELL_CALLS)
+    ptrace(INTERRUPT, process)
+    os.waitpid(process, WALL)
     begin()
     buffer = ctypes.create_string_buffer(128)
     while True:
-        _ptrace(_CONT_TO_CALL, process)
-        _, status = os.waitpid(process, _WALL)
+        ptrace(_CONT_TO_CALL, process)
+        _, status = os.waitpid(process, WALL)
         assert os.WIFSTOPPED(status), f"process {process} ended: {status:#x}"
-        if os.WSTOPSIG(status) == _CALL_STOP:
-            _ptrace(_CALL_INFO, process, len(buffer), ctypes.addressof(buffer))
-            kind, _, _, _, number, *_ = _INFO.unpack_from(buffer)
-            if kind == _ENTRY and _names().get(number) == name:
+        if os.WSTOPSIG(status) == CALL_STOP:
+            ptrace(CALL_INFO, process, len(buffer), ctypes.addressof(buffer))
+            kind, _, _, _, number, *_ = INFO.unpack_from(buffer)
+            if kind == ENTRY and _names().get(number) == name:
                 break
     yield
     with suppress(ProcessLookupError):
-        _ptrace(_DETACH, process)
+        ptrace(DETACH, process)
 
 
-def _signal_of(status: int) -> int:
+def signal_of(status: int) -> int:
     """The signal to hand on; none where the stop was ptrace's own."""
     number = os.WSTOPSIG(status)
-    if number == _CALL_STOP or status >> 16:
+    if number == CALL_STOP or status >> 16:
         return 0
     return 0 if number == signal.SIGTRAP else number
 
 
-def _threads(process: int) -> Iterator[int]:
+def threads(process: int) -> Iterator[int]:
     """The threads of a process and of its children."""
     for task in Path(f"/proc/{process}/task").iterdir():
         yield int(task.name)
         for child in (task / "children").read_text().split():
-            yield from _threads(int(child))
+            yield from threads(int(child))

@@ -22,6 +22,7 @@ import pytest
 from index.entries import Index
 from overlay import (
     blocking,
+    completion,
     copy_up,
     create,
     jobs,
@@ -426,7 +427,7 @@ def test_data_is_copied_by_one(dirs: Dirs, gate: Gates) -> None:
 
 def test_data_of_a_metacopy_is_completed_by_one(dirs: Dirs, gate: Gates) -> None:
     """The second would write the lower data over what the client of the first has written."""
-    stop = gate(copy_up, "copy_data")
+    stop = gate(completion, "copy_data")
     content = (dirs.lower / "a").read_bytes()
     with processes(dirs) as (_, (one, other)):
         one(Served.chmod, "a", 0o600)
