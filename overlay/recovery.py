@@ -42,7 +42,7 @@ def _discard_marks(tree: Tree) -> None:
 
 def mend_failures(tree: Tree) -> None:
     """From now on changes that fail are mended while the tree is served."""
-    tree.take_back, tree.take_over = _take_back, _take_over
+    tree.mend_own, tree.mend_others = _take_back, _take_over
 
 
 def _take_back(tree: Tree) -> None:

@@ -33,6 +33,7 @@ from overlay.attributes import Attributes
 from overlay.budget import Budget
 from overlay.cache import Room
 from overlay.caches import Caches, Known
+from overlay.changing import Changing
 from overlay.departures import Departures
 from overlay.errors import error
 from overlay.generations import Generations, bump_all, last_change
@@ -51,47 +52,6 @@ _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
 def _lock_copy_up(workdir: Workdir, number: int, wait: bool) -> ProcessLock:
     """The lock of one object's copy-up among the processes that serve the overlay."""
     return workdir.lock(copy_up_byte(number), wait=wait)
-
-
-class Changing:
-    """The namespace lock, held by `with`: a change that fails inside is mended."""
-
-    __slots__ = ("_tree",)
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-
-    def __enter__(self) -> None:
-        if self._tree.namespace.enter():
-            self._mend()
-
-    def _mend(self) -> None:
-        """Put right what was left inside."""
-        try:
-            self._tree.take_over(self._tree)
-        except BaseException:
-            self._tree.namespace.leave(is_left=True)
-            raise
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        tree = self._tree
-        unfinished = tree.workdir.unfinished
-        is_left = False
-        if tree.namespace.is_outermost:
-            if unfinished.names:
-                if kind is not None or unfinished.has_failed:
-                    self._take_back()
-                unfinished.names.clear()
-            unfinished.has_failed = False
-            is_left, unfinished.is_left = unfinished.is_left, False
-        tree.namespace.leave(is_left=is_left)
-
-    def _take_back(self) -> None:
-        """Take back what was begun inside; what caused that is what is told."""
-        try:
-            self._tree.take_back(self._tree)
-        except OSError:
-            self._tree.workdir.unfinished.is_left = True
 
 
 def _nothing(_: Tree) -> None:
@@ -132,8 +92,8 @@ class Tree:
         self.copy_ups = Jobs(partial(_lock_copy_up, workdir))
         self.namespace = Namespace()
         # What is done about a change that failed, and one that was left (overlay.recovery).
-        self.take_back: Callable[[Tree], None] = _nothing
-        self.take_over: Callable[[Tree], None] = _nothing
+        self.mend_own: Callable[[Tree], None] = _nothing
+        self.mend_others: Callable[[Tree], None] = _nothing
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
         self.short_numbers: ShortNumbers | None = None
@@ -185,7 +145,15 @@ class Tree:
 
     def changing(self) -> Changing:
         """Hold the namespace lock; on an event loop's thread raise WouldBlock if it is taken."""
-        return Changing(self)
+        return Changing(self.namespace, self.workdir.unfinished, self)
+
+    def take_back(self) -> None:
+        """Take back what a change that failed has begun; the namespace lock is held."""
+        self.mend_own(self)
+
+    def take_over(self) -> None:
+        """Put right what was left under the namespace lock, which is held."""
+        self.mend_others(self)
 
     def cached(self, handle: bytes) -> Node | None:
         """The node of a handle, if one is at hand and still true."""
