@@ -14,8 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
+from nfsd.log import LOGGER, ONCE
+
 T = TypeVar("T")
 _OF_THE_FREE: Final = 4  # times as many threads as are free, at most
+_TRIES: Final = 3  # to start one
 
 
 class _Task(NamedTuple):
@@ -61,10 +64,21 @@ class FairPool:
             thread.join()
 
     def _start(self) -> None:
-        name = f"{self._name}-{len(self._threads)}"
-        thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        """Start one more thread; what no thread can be had for is done by those that there are.
+
+        Should there be none, it waits for the next call, which tries again.
+        """
+        for _ in range(_TRIES):
+            name = f"{self._name}-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as problem:
+                if ONCE.first("thread", self._name):
+                    LOGGER.warning("calls that may block have fewer threads: %s", problem)
+            else:
+                self._threads.append(thread)
+                return
 
     def _work(self) -> None:
         while True:

@@ -13,7 +13,7 @@ from functools import partial
 
 from index.fd import Fd, open_at, open_dir, open_name
 from index.layers import RECORD, parse_record
-from index.workdir import KEY_SIZE, REMOVING, Workdir
+from index.workdir import KEY_SIZE, Workdir
 from overlay.check.private import attributes_of, mark_of
 from overlay.check.problem import Finding, Kind
 from overlay.recovery import recover
@@ -77,9 +77,9 @@ def staging_findings(tree: Tree) -> Iterator[Finding]:
     mend = partial(recover, tree)
     for name in tree.workdir.leftovers():
         where = b"staging/" + name
-        if name.startswith(REMOVING):
-            fileid = int(name.removeprefix(REMOVING))
-            yield Finding(Kind.REMOVAL_UNFINISHED, where, mend, fileid)
+        removal = tree.index.removals.find(name)
+        if removal is not None:
+            yield Finding(Kind.REMOVAL_UNFINISHED, where, mend, removal.identity.fileid)
         else:
             yield Finding(Kind.LEFTOVER, where, mend, _marked(tree, name))
 

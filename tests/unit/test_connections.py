@@ -415,6 +415,21 @@ def test_threads_are_shared_by_callers() -> None:
         pool.submit("busy", lambda: None)
 
 
+def test_a_thread_that_cannot_be_started_is_started_with_the_next_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool = FairPool(2, "test")
+    with monkeypatch.context() as changed:
+        changed.setattr(threading.Thread, "start", start)
+        first = pool.submit("a", lambda: 1)
+    second = pool.submit("b", lambda: 2)
+    assert (first.result(PATIENCE), second.result(PATIENCE)) == (1, 2)
+    pool.shutdown()
+
+
 def test_a_pool_that_ends_finishes_what_has_begun() -> None:
     pool = FairPool(1, "test")
     begun, go_on = threading.Event(), threading.Event()
