@@ -14,11 +14,11 @@ from typing import Final
 
 from index.fd import Fd, open_at, open_dir
 
-PIECE_BYTES: Final = 32 << 10
-PIECES_MAX: Final = 64  # 2 MiB
-_SHARE: Final = 64  # of the filesystem: of a small one what is spare takes so much less
-_LAST: Final = 8  # pieces for what takes space for a moment only
-_FREE_TIMES: Final = 4  # it is filled where so many times as much is free
+PIECE_BYTES: Final = 16 << 10
+PIECES_MAX: Final = 128  # 2 MiB
+_SHARE: Final = 256  # of the filesystem: of a small one what is spare takes so much less
+_LAST: Final = 4  # pieces for what takes space for a moment only
+_FREE_SHARE: Final = 4  # it is filled where that part of the filesystem is free
 
 
 class Spare:
@@ -47,8 +47,8 @@ class Spare:
             st = os.fstatvfs(self._directory)
             wanted = min(PIECES_MAX, st.f_blocks * st.f_frsize // _SHARE // PIECE_BYTES)
             missing = sorted(set(map(_name, range(wanted))) - set(self._names()))
-            free = st.f_bavail * st.f_frsize // PIECE_BYTES // _FREE_TIMES
-            making = missing[: max(0, min(free, at_once))]
+            has_plenty = st.f_bavail * _FREE_SHARE >= st.f_blocks
+            making = missing[:at_once] if has_plenty else []
             for name in making:
                 self._make(name)
             self.is_short = len(making) < len(missing)

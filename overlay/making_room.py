@@ -12,9 +12,9 @@ from overlay.tree import Tree
 
 T = TypeVar("T")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-# At first; each time twice as many, so that the sixth time is as good as all.
+# At first; each time twice as many, so that the seventh time is as good as all.
 _PIECES: Final = 1
-_TRIES: Final = 6
+_TRIES: Final = 7
 _AT_ONCE: Final = 16  # pieces to set aside again, which takes a millisecond or less
 
 
