@@ -38,6 +38,7 @@ class Namespace:
         (self._mutex,) = mutexes(1)
         self._depth = 0  # how often the thread that holds it has taken it
         self._is_held_long = False
+        self._has_left_over = False
         self._inside = memoryview(mmap.mmap(-1, 8)).cast("Q")
         self._process = _NOBODY
 
@@ -68,6 +69,15 @@ class Namespace:
         if self._depth == 0:
             self._inside[0] = _UNFINISHED if is_left else _NOBODY
         self._mutex.release()
+
+    def __enter__(self) -> None:
+        """For who leaves nothing to be put right, and does not put right what others left."""
+        self._has_left_over = self.enter() or self._has_left_over
+
+    def __exit__(self, *_: object) -> None:
+        is_left = self._has_left_over and self.is_outermost
+        self._has_left_over = self._has_left_over and not is_left
+        self.leave(is_left=is_left)
 
     def _wait(self) -> None:
         # A thread of this process gives it back only when others let it go on.

@@ -33,7 +33,7 @@ from overlay.attributes import Attributes
 from overlay.budget import Budget
 from overlay.cache import Room
 from overlay.caches import Caches, Known
-from overlay.changing import Changing
+from overlay.changing import Changing, nothing
 from overlay.departures import Departures
 from overlay.errors import error
 from overlay.generations import Generations, bump_all, last_change
@@ -52,10 +52,6 @@ _ORDERED: Final = (EXT4_MAGIC, XFS_MAGIC, TMPFS_MAGIC)
 def _lock_copy_up(workdir: Workdir, number: int, wait: bool) -> ProcessLock:
     """The lock of one object's copy-up among the processes that serve the overlay."""
     return workdir.lock(copy_up_byte(number), wait=wait)
-
-
-def _nothing(_: Tree) -> None:
-    """There is nothing to mend."""
 
 
 class Tree:
@@ -91,9 +87,8 @@ class Tree:
         self.stats = Generations(3)  # attributes of an object
         self.copy_ups = Jobs(partial(_lock_copy_up, workdir))
         self.namespace = Namespace()
-        # What is done about a change that failed, and one that was left (overlay.recovery).
-        self.mend_own: Callable[[Tree], None] = _nothing
-        self.mend_others: Callable[[Tree], None] = _nothing
+        self.mend_own: Callable[[Tree], None] = nothing
+        self.mend_others: Callable[[Tree], None] = nothing
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
         self.short_numbers: ShortNumbers | None = None
