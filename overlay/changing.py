@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Generic, Protocol, TypeVar
 
 from index.unfinished import Unfinished
 from overlay.namespace import Namespace
+
+T = TypeVar("T")
 
 
 class Mender(Protocol):
@@ -16,6 +19,16 @@ class Mender(Protocol):
 
     def take_over(self) -> None:
         """Put right what others have left under the lock."""
+
+
+class Mending(Generic[T]):
+    """What mends a tree: what its own process has begun, and what others have left."""
+
+    __slots__ = ("others", "own")
+
+    def __init__(self, own: Callable[[T], None], others: Callable[[T], None]) -> None:
+        self.own: Final = own
+        self.others: Final = others
 
 
 class Changing:

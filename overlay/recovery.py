@@ -21,6 +21,7 @@ from index.fd import open_name
 from index.handles import RealHandle, handle_of
 from index.identity import Identity
 from index.layers import Layer
+from overlay.changing import Mending
 from overlay.removal import settle
 from overlay.tree import Tree
 
@@ -42,7 +43,7 @@ def _discard_marks(tree: Tree) -> None:
 
 def mend_failures(tree: Tree) -> None:
     """From now on changes that fail are mended while the tree is served."""
-    tree.mend_own, tree.mend_others = _take_back, _take_over
+    tree.mending = Mending(_take_back, _take_over)
 
 
 def _take_back(tree: Tree) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -33,7 +32,7 @@ from overlay.attributes import Attributes
 from overlay.budget import Budget
 from overlay.cache import Room
 from overlay.caches import Caches, Known
-from overlay.changing import Changing, nothing
+from overlay.changing import Changing, Mending, nothing
 from overlay.departures import Departures
 from overlay.errors import error
 from overlay.generations import Generations, bump_all, last_change
@@ -87,8 +86,7 @@ class Tree:
         self.stats = Generations(3)  # attributes of an object
         self.copy_ups = Jobs(partial(_lock_copy_up, workdir))
         self.namespace = Namespace()
-        self.mend_own: Callable[[Tree], None] = nothing
-        self.mend_others: Callable[[Tree], None] = nothing
+        self.mending: Mending[Tree] = Mending(nothing, nothing)
         self.departures: Departures | None = None  # where several processes serve the overlay
         self.root = self._make_root(record.root)
         self.short_numbers: ShortNumbers | None = None
@@ -144,11 +142,11 @@ class Tree:
 
     def take_back(self) -> None:
         """Take back what a change that failed has begun; the namespace lock is held."""
-        self.mend_own(self)
+        self.mending.own(self)
 
     def take_over(self) -> None:
         """Put right what was left under the namespace lock, which is held."""
-        self.mend_others(self)
+        self.mending.others(self)
 
     def cached(self, handle: bytes) -> Node | None:
         """The node of a handle, if one is at hand and still true."""
