@@ -78,13 +78,25 @@ class Layer:
         first = self.filesystem << INO_BITS
         return [first | ino for ino in inos] if first else inos
 
-    def identity(self, fd: Fd, st: os.stat_result, *, is_dir: bool) -> Identity:
-        """The identity of an object that comes from this inode of this layer."""
+    def identity(
+        self,
+        fd: Fd,
+        st: os.stat_result,
+        *,
+        is_dir: bool,
+        parent: Fd | None = None,
+        name: bytes = b"",
+    ) -> Identity:
+        """The identity of an object that comes from this inode of this layer.
+
+        `parent` is the directory in which a file was found as `name`, if it was.
+        """
         real = handle_of(fd) if self.has_handles else None
         if real is not None and fits_wire(real):
             sealed = self._sealed(st.st_ino)
             return sealed or self.own_identity(st, real, is_dir=is_dir)
-        own = self.own_identity_by_path(self.path_of(fd), is_dir=is_dir)
+        path = self.path_of(fd) if parent is None else self.path_in(parent, name)
+        own = self.own_identity_by_path(path, is_dir=is_dir)
         return self._sealed(own.fileid) or own
 
     def _sealed(self, number: int) -> Identity | None:
@@ -136,6 +148,10 @@ class Layer:
     def path_of(self, fd: Fd) -> bytes:
         """The path of what is opened by way of this layer, from the root of its private mount."""
         return path_of(fd, self.known)
+
+    def path_in(self, directory: Fd, name: bytes) -> bytes:
+        """The same of what is called `name` in a directory."""
+        return self.path_of(directory).rstrip(b"/") + b"/" + name
 
     def open_path(self, path: bytes, flags: int) -> Fd | None:
         """Open what the layer has at `path`; None if there is nothing."""

@@ -347,7 +347,7 @@ def _is_removed(node: DirNode) -> bool:
 
 def is_same_lower(node: FileNode, below: LowerFile) -> bool:
     """Whether the lower inode found by name is the origin of `node`."""
-    return below.layer.identity(below.fd, below.st, is_dir=False) == node.identity
+    return below.identity() == node.identity
 
 
 def current_file(tree: Tree, node: FileNode, place: Place | None = None) -> FileNode:

@@ -241,7 +241,7 @@ def _below_upper_dir(tree: Tree, parent: DirNode, name: bytes, fd: Fd) -> tuple[
 
 def lower_file(tree: Tree, found: LowerFile, place: Place | None) -> FileNode | None:
     """The node of a non-directory found in a lower layer, wherever it lives now."""
-    identity = found.layer.identity(found.fd, found.st, is_dir=False)
+    identity = found.identity()
     generation = tree.objects.of(identity.fileid)
     entry = tree.index.find(identity)
     return identified_file(tree, found, identity, generation, entry, place)
@@ -264,7 +264,8 @@ def identified_file(
         return indexed_file(tree, identity, entry, place, found)
     if entry == GONE:
         return None
-    tree.remember(identity, found.layer, found.fd)
+    if identity.is_by_path and found.parent is not None:  # else its path was what led to it
+        tree.remember(identity, found.path())
     is_regular = stat.S_ISREG(found.st.st_mode)
     data = data_of_lower(tree, found, identity, entry) if is_regular else Data()
     return tree.add_file(
@@ -300,7 +301,8 @@ def _lower_dir(
 ) -> Node | None:
     """The node of a directory that the upper layer does not have, or what it has by now."""
     identity = stack[-1].identity()
-    tree.remember(identity, stack[-1].layer, stack[-1].fd)
+    if identity.is_by_path:
+        tree.remember(identity, stack[-1].layer.path_of(stack[-1].fd))
     generation = tree.objects.of(identity.fileid)
     if parent.upper is not None:
         found = open_name(parent.upper, name)

@@ -169,7 +169,7 @@ def _first(
 def _origin_on_path(tree: Tree, found: LowerFile | None, identity: Identity) -> LowerFile | None:
     """The file with this identity among those under one path; a layer above may have another."""
     while found is not None:
-        if found.layer.identity(found.fd, found.st, is_dir=False) == identity:
+        if found.identity() == identity:
             return found
         found = _regular(search_below(tree, found))
     return None

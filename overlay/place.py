@@ -20,18 +20,19 @@ def find_place(tree: Tree, node: FileNode) -> Place | None:
     way of that layer's mount has it a path.
     """
     if not node.layer.has_handles:
-        return _place_of(tree, node.layer, node.fd)
+        return _place_of(tree, node.layer, node.fd, tree.index.lower_path(node.identity))
     real = handle_of(node.fd)
     for layer in tree.layers.lowers:
         if layer.filesystem == node.layer.filesystem and layer.has_handles:
-            place = _place_of(tree, layer, layer.open_handle(real, os.O_PATH))
+            fd = layer.open_handle(real, os.O_PATH)
+            # A long path is not to be had, as nothing leads up from a file.
+            place = _place_of(tree, layer, fd, short_path(fd))
             if place is not None:
                 return place
     return None
 
 
-def _place_of(tree: Tree, layer: Layer, fd: Fd) -> Place | None:
-    path = short_path(fd)  # the way up from a file cannot be walked
+def _place_of(tree: Tree, layer: Layer, fd: Fd, path: bytes | None) -> Place | None:
     names = [] if path is None else components(path)
     if not names:
         return None

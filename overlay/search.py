@@ -17,6 +17,7 @@ from typing import Final
 
 from index import xattrs
 from index.fd import Fd, components, is_whiteout, open_name
+from index.identity import Identity
 from index.layers import Layer
 from index.syscalls import open_rare_name
 from overlay.errors import error
@@ -62,6 +63,17 @@ class LowerFile:
         self.st = st
         self.parent = parent
         self.below = below
+
+    def identity(self) -> Identity:
+        """The identity of an object that comes from it."""
+        parent, name = self.parent, b"" if self.below is None else self.below.path[-1]
+        return self.layer.identity(self.fd, self.st, is_dir=False, parent=parent, name=name)
+
+    def path(self) -> bytes:
+        """Where it is in its layer; of one that was found by name this has no limit."""
+        if self.parent is None or self.below is None:
+            return self.layer.path_of(self.fd)
+        return self.layer.path_in(self.parent, self.below.path[-1])
 
 
 @dataclass(slots=True, init=False)

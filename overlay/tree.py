@@ -361,12 +361,12 @@ class Tree:
             return True
         return os.fstat(opened[1]).st_ctime_ns <= self._unattributed
 
-    def remember(self, identity: Identity, layer: Layer, fd: Fd) -> None:
+    def remember(self, identity: Identity, path: bytes) -> None:
         """Record the path of a lower object that cannot be found by handle."""
-        if identity.is_by_path and self.index.find(identity) is None:
+        if self.index.find(identity) is None:
             with self.changing():
                 if self.index.find(identity) is None:
-                    self.index.put_directory(identity, redirect=layer.path_of(fd))
+                    self.index.put_directory(identity, redirect=path)
 
     def attributes(self, node: Node) -> Attributes:
         """Attributes of an object now; raises ESTALE when it has no name left.

@@ -119,7 +119,7 @@ def _lower_identity(tree: Tree, path: bytes) -> Identity | None:
     """The identity of what the lower layers alone have at a path."""
     below = search(tree, tree.root.lowers, components(path))
     if isinstance(below, LowerFile):
-        return below.layer.identity(below.fd, below.st, is_dir=False)
+        return below.identity()
     return below[-1].identity() if below else None
 
 

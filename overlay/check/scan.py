@@ -122,13 +122,26 @@ class Scan:
 
 
 class _Place(NamedTuple):
-    """A path: its upper directory, the lower ones merged there, and the lower layers' own."""
+    """A path: its upper directory, the lower ones merged there, and the lower layers' own.
 
-    path: bytes
+    The path is put together when it is asked for: kept on each level, paths of a deep tree
+    would take gigabytes.
+    """
+
+    above: _Place | None
+    name: bytes
     upper: Fd | None
     lowers: Stack
     below: Stack
     record: UpperDir | None
+
+    @property
+    def path(self) -> bytes:
+        names, at = [], self
+        while at.above is not None:
+            names.append(at.name)
+            at = at.above
+        return b"".join(b"/" + name for name in reversed(names))
 
 
 def scan(tree: Tree, progress: Progress) -> Scan:
@@ -154,7 +167,7 @@ class _Scanner:
         self._read_index()
         root = self._tree.root
         assert root.upper is not None
-        start = _Place(b"", root.upper, root.lowers, root.lowers, None)
+        start = _Place(None, b"", root.upper, root.lowers, root.lowers, None)
         # A generator for each directory on the way down, so that only these are open.
         pending = [self._visit(start)]
         while pending:
@@ -212,7 +225,7 @@ class _Scanner:
         below = merged
         if place.below is not place.lowers:
             below = self._find(path, place.below, [name])
-        child = _Place(path, None, (), below if isinstance(below, tuple) else (), None)
+        child = _Place(place, name, None, (), below if isinstance(below, tuple) else (), None)
         found = None if place.upper is None else open_name(place.upper, name)
         if found is None:
             if isinstance(merged, LowerFile):
@@ -228,7 +241,7 @@ class _Scanner:
         return child if child.upper is not None or child.lowers or child.below else None
 
     def _lower_file(self, path: bytes, found: LowerFile) -> None:
-        identity = found.layer.identity(found.fd, found.st, is_dir=False)
+        identity = found.identity()
         fileid = identity.fileid
         self._see(identity)
         if path in self._recorded or found.st.st_nlink > 1:
@@ -238,7 +251,7 @@ class _Scanner:
 
     def _below(self, path: bytes, below: LowerFile | Stack, *, shown: bool) -> None:
         if isinstance(below, LowerFile):
-            identity = below.layer.identity(below.fd, below.st, is_dir=False)
+            identity = below.identity()
             if path in self._recorded:
                 self._scan.recorded[path] = identity.fileid
         elif below:
@@ -341,7 +354,7 @@ class _Scanner:
             found = self._find(path, place.lowers, [redirect or path.rpartition(b"/")[2]])
         origin = file.mark or file.adoptable
         if isinstance(found, LowerFile) and stat.S_ISREG(found.st.st_mode):
-            there = found.layer.identity(found.fd, found.st, is_dir=False)
+            there = found.identity()
             alive = origin is not None and self._tree.open_origin(origin, os.O_PATH)
             file.data_astray |= bool(alive) and there != origin
         elif origin is not None and self._tree.open_origin(origin, os.O_PATH):

@@ -6,6 +6,8 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,14 @@ from index.removing import remove_tree
 from index.workdir import Workdir
 from overlay.attributes import Changes
 from overlay.check.run import check
+from overlay.config import OverlayConfig
 from overlay.credentials import ROOT
+from overlay.data import Stable
 from overlay.detach import detach
+from overlay.filesystem import Overlay
 from overlay.node import Node
 from overlay.sealing import seal_overlay
-from tests.unit.overlays import Dirs, Served, served
+from tests.unit.overlays import Dirs, Served, mounted, served
 
 LEVELS = 60
 _NAME = b"d" * 200  # the kernel tells the path of twenty of them
@@ -64,6 +69,15 @@ def _walk(tree: Served, name: bytes = _NAME, levels: int = LEVELS) -> list[Node]
 
 def _names(tree: Served, node: Node) -> list[bytes]:
     return [name for _, _, name in tree.listed(node)[2:]]
+
+
+@contextmanager
+def opened(config: OverlayConfig) -> Iterator[Served]:
+    overlay = Overlay.open(config)
+    try:
+        yield Served(overlay)
+    finally:
+        overlay.close()
 
 
 def _is_sound(dirs: Dirs) -> bool:
@@ -202,3 +216,38 @@ def test_what_is_renamed_deep_down_takes_no_longer_than_its_depth(dirs: Dirs) ->
                 tree.overlay.rename(old, b"sub", new, b"sub", ROOT)
             times[depth] = time.process_time() - begin
     assert times[levels] < 10 * times[levels // 4] + 0.1
+
+
+def test_a_deep_layer_without_file_handles_is_known_by_its_paths(dirs: Dirs) -> None:
+    """A kernel mount without `nfs_export` has none."""
+    below = Dirs(dirs.place / "below")
+    for path in (below.place, below.lower, below.upper, below.work):
+        path.mkdir()
+    _plant(below.lower, LEVELS)
+    with mounted(below) as layer:
+        try:
+            _use_by_paths(replace(dirs.config, lowerdirs=(os.fsencode(layer),)))
+        finally:
+            remove_tree(_opened(below.place), b"lower")
+
+
+def _use_by_paths(config: OverlayConfig) -> None:
+    with opened(config) as tree:
+        nodes = _walk(tree)
+        handles = [node.handle for node in nodes]
+        files = [tree.overlay.lookup(node, b"f", ROOT).handle for node in nodes[1:]]
+    for handle in (handles[-1], files[-1], files[2], handles[30]):
+        with opened(config) as tree:
+            assert tree.overlay.resolve(handle).handle == handle
+    with opened(config) as tree:
+        assert sorted(_names(tree, tree.overlay.resolve(handles[40]))) == [_NAME, b"f"]
+        for file in (files[-1], files[1]):
+            tree.overlay.setattr(tree.overlay.resolve(file), ROOT, Changes(mode=0o600))
+        deep = tree.overlay.resolve(handles[-1])
+        tree.overlay.rename(deep, b"f", tree.overlay.root, b"g", ROOT)
+    with opened(config) as tree:
+        assert tree.overlay.lookup(tree.overlay.root, b"g", ROOT).handle == files[-1]
+        assert _names(tree, tree.overlay.resolve(handles[-1])) == []
+        tree.overlay.write(tree.overlay.resolve(files[-1]), ROOT, 0, b"UPPER", Stable.UNSTABLE)
+        assert tree.read("g") == b"UPPER"
+    assert not list(check(config, repair=False))
