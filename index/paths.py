@@ -114,7 +114,11 @@ def holds(directory: Fd, other: Fd) -> bool:
     """Whether `other` is `directory` or lies in it, at whatever depth."""
     wanted, st = os.fstat(directory), os.fstat(other)
     while not os.path.samestat(st, wanted):
-        other, below = above(other), st
+        below = st
+        try:
+            other = above(other)
+        except FileNotFoundError:
+            return False  # it lies beside the root of the mount
         st = os.fstat(other)
         if os.path.samestat(st, below):
             return False  # the root of the mount

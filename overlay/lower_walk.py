@@ -69,6 +69,7 @@ class LowerWalk:
         self._writer = writer
         self._progress = progress
         self._walked = Walked()
+        self._is_by_handle = layer.has_handles and layer.has_equal_handles
         roots = tuple(_Source(source, ROOT_NUMBER) for source in sources)
         self._root = _Directory(layer.root, b"", ROOT_NUMBER, roots)
 
@@ -95,7 +96,7 @@ class LowerWalk:
             # Of a directory that is finished there may be names of what was there before.
             if stat.S_ISDIR(sealed.type) and (found := open_name(directory.fd, name)) is not None:
                 sources = _sources(directory.sources, known, name)
-                path = b"" if self._layer.has_handles else directory.path + b"/" + name
+                path = b"" if self._is_by_handle else directory.path + b"/" + name
                 yield _Directory(found[0], path, sealed.identity.fileid, sources)
 
     def _write(

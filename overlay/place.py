@@ -19,7 +19,7 @@ def find_place(tree: Tree, node: FileNode) -> Place | None:
     A handle does not say which layer of its filesystem the file is in, and only by
     way of that layer's mount has it a path.
     """
-    if not node.layer.has_handles:
+    if node.identity.is_by_path:
         return _place_of(tree, node.layer, node.fd, tree.index.lower_path(node.identity))
     real = handle_of(node.fd)
     for layer in tree.layers.lowers:
