@@ -178,8 +178,8 @@ class Connection:
             self._dispatcher.arrived(self.peer)
 
     def resume(self) -> None:
-        """Go on, if what it had to wait for may be there."""
-        if self.source is not None and not self._is_closed:
+        """Go on, if it does not, and what it had to wait for may be there."""
+        if self.source is not None and not self._is_closed and not self._watched & READABLE:
             self._go_on()
 
     def _let_go(self) -> None:
@@ -285,6 +285,7 @@ class Connection:
         room = self._reader.buffer()
         if len(room) > self.allowance.received:
             room = room[: self.allowance.received]
+        begun = monotonic_ns() if self._arriving_since else 0
         try:
             count = self._receive(room)
         except BlockingIOError:
@@ -299,16 +300,18 @@ class Connection:
         if self._reader.failure:
             self._fail()
         elif not records:
-            self._arrive()
+            self._arrive(begun)
             return
         self._arriving_since = 0
         self._waiting += records
         self._answer()
 
-    def _arrive(self) -> None:
-        """Something of a record has arrived, but not all."""
-        if not self._arriving_since:
-            self._arriving_since = monotonic_ns()
+    def _arrive(self, begun: int) -> None:
+        """Something of a record has arrived, but not all; `begun` is 0 if it is the first."""
+        now = monotonic_ns()
+        if begun and self.source is not None:
+            self.source.spend(now - begun)
+        self._arriving_since = self._arriving_since or now
         self._account()
         if self._memory.held > self._memory.budget:
             self._watch()

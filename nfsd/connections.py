@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic_ns
 from typing import Final
 
+from nfsd import heap
 from nfsd.allowance import FOR_CLIENTS, FOR_STRANGERS, FOR_UNKNOWN
 from nfsd.balance import NOWHERE
 from nfsd.connection import Connection
@@ -33,6 +34,8 @@ _OF_ONE_STRANGER: Final = 64
 _OF_DESCRIPTORS: Final = 3  # a part of those that the process may have
 _LOOK_SECONDS: Final = 0.5
 _STALLED: Final = 1_000_000_000  # ns; who has not gone on for so long may be closed for memory
+_MUCH: Final = 16 << 20  # bytes held, and
+_LITTLE: Final = 1 << 20
 STRANGERS: Final = "strangers"
 
 
@@ -60,6 +63,7 @@ class Connections:
         self._lets_in = lets_in
         self._left = left
         self.memory = Memory()
+        self._most_held = 0  # since memory was given back
         self._lingering = Lingering(loop, self.memory.shared)
         self._places: dict[Connection, int] = {}  # the newest last
         self._names: dict[Connection, str] = {}  # whose they are (nfsd.sources)
@@ -187,10 +191,18 @@ class Connections:
             else:
                 self._settle(connection)  # who is let in may change
         self._make_memory(now)
+        self._give_back()
         for connection in list(self._places):
-            if not connection.is_idle:
-                connection.resume()
+            connection.resume()
         self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def _give_back(self) -> None:
+        """Let the kernel have what was much and is no more."""
+        held = self.memory.held
+        self._most_held = max(self._most_held, held)
+        if self._most_held >= _MUCH > _LITTLE >= held:
+            heap.trim()
+            self._most_held = held
 
     def _make_memory(self, now: int) -> None:
         """While more is held than there may be, close what holds it and does not go on."""

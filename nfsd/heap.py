@@ -26,3 +26,10 @@ def tune() -> None:
         libc.mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_ARENA_MAX, 1)
+
+
+def trim() -> None:
+    """Give back to the kernel what has been let go of, after there was much."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # glibc's
+        libc.malloc_trim(0)

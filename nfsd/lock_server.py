@@ -44,7 +44,7 @@ from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
 
 PROCESS_NAME: Final = b"overlay-locks"
-_AT_ONCE: Final = 64  # connections, before others have their turn
+_AT_ONCE: Final = 8  # connections, before others have their turn
 _THREADS: Final = 5  # of which one client has 4 at most (nfsd.pool)
 _LOOK_SECONDS: Final = 1.0
 _DEAF_SECONDS: Final = 1.0  # between two times that an overlay hears: few files are locked

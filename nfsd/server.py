@@ -28,7 +28,7 @@ from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
 
 THREADS: Final = 20  # of which one client has 16 at most (nfsd.pool)
-_TAKE_AT_ONCE: Final = 64
+_TAKE_AT_ONCE: Final = 8  # before calls have their turn
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 5.0
 _ATTEND_SECONDS: Final = 5.0
