@@ -236,10 +236,10 @@ def resident(server: Server) -> int:
     return sum(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def throw(port: int, stream: bytes) -> int:
+def throw(port: int, stream: bytes, host: str = "127.0.0.1") -> int:
     """Send it, take whatever comes back, and be gone; returns the number of replies."""
     replies = bytearray()
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+    with socket.create_connection((host, port), timeout=60) as sock:
         try:
             sock.sendall(stream)
             sock.shutdown(socket.SHUT_WR)
