@@ -33,6 +33,7 @@ _OF_STRANGERS: Final = 8
 _OF_ONE_STRANGER: Final = 64
 _OF_DESCRIPTORS: Final = 3  # a part of those that the process may have
 _LOOK_SECONDS: Final = 0.5
+_LOOKS_UNTIL_AGAIN: Final = 10  # at who is let in
 _STALLED: Final = 1_000_000_000  # ns; who has not gone on for so long may be closed for memory
 _MUCH: Final = 16 << 20  # bytes held, and
 _LITTLE: Final = 1 << 20
@@ -63,6 +64,7 @@ class Connections:
         self._lets_in = lets_in
         self._left = left
         self.memory = Memory()
+        self._looks = 0
         self._most_held = 0  # since memory was given back
         self._lingering = Lingering(loop, self.memory.shared)
         self._places: dict[Connection, int] = {}  # the newest last
@@ -182,13 +184,15 @@ class Connections:
     def _look(self) -> None:
         """Close what does not go on; look again at who is let in."""
         now = monotonic_ns()
+        self._looks += 1
+        is_time = self._looks % _LOOKS_UNTIL_AGAIN == 0
         for connection in list(self._places):
             why = connection.overdue(now)
             if why:
                 if connection.is_let_in and ONCE.first("stuck", connection.peer.address, why):
                     LOGGER.warning("%s: connection closed: %s", connection.peer.address, why)
                 connection.close()
-            else:
+            elif is_time or connection.allowance is FOR_UNKNOWN:
                 self._settle(connection)  # who is let in may change
         self._make_memory(now)
         self._give_back()

@@ -46,7 +46,7 @@ workers = 2
 rpcbind = "embedded"
 udp = {2}
 grace = 0
-cache = "64M"
+cache_size = "64M"
 [[export]]
 path = "/plain"
 lowerdir = "{0}/lower"
