@@ -40,6 +40,7 @@ Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 _CALLER: Final = "datagrams"  # together, as the addresses may be anybody's
 _DATAGRAM_MAX: Final = 1 << 16  # bytes
 _BATCH: Final = 64  # answered before connections have their turn
+_PAUSE_SECONDS: Final = 0.004  # after a turn that was used up
 _SLOW_MAX: Final = 64  # calls under way in threads
 _PEERS: Final = 1024
 _ROOM: Final = 1 << 20  # bytes of datagrams that may wait at the socket
@@ -101,7 +102,8 @@ class Datagrams:
         self._loop = loop
         self._peers: dict[tuple[Address, str], Peer] = {}
         self._slow: set[tuple[Address, bytes]] = set()  # by address and xid
-        loop.watch(sock.fileno(), READABLE, self._readable)
+        self._is_finished = False
+        self._go_on()
 
     @property
     def is_idle(self) -> bool:
@@ -110,6 +112,7 @@ class Datagrams:
 
     def finish(self) -> None:
         """Take no more."""
+        self._is_finished = True
         self._loop.forget(self._sock.fileno())
 
     def _readable(self, _: int) -> None:
@@ -123,8 +126,18 @@ class Datagrams:
                 continue  # what was sent before could not be delivered
             self._answer(datagram, address, ancillary, begun)
             if monotonic_ns() - begun > TURN_NANOSECONDS:
-                break  # it comes again
+                self._pause()
+                break
         self._dispatcher.answered(begun)
+
+    def _pause(self) -> None:
+        """Leave most of the time to connections, whose clients are known; the kernel drops more."""
+        self._loop.forget(self._sock.fileno())
+        self._loop.call_later(_PAUSE_SECONDS, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._is_finished:
+            self._loop.watch(self._sock.fileno(), READABLE, self._readable)
 
     def _answer(self, datagram: bytes, address: Address, ancillary: Ancillary, begun: int) -> None:
         called, source = _called(ancillary)
