@@ -354,7 +354,8 @@ class Connection:
         if parts:
             self._send(parts, size)
         source.spend(monotonic_ns() - begun)
-        if self._watched != READABLE or waiting or self._held or self._slow or self._is_ending:
+        is_quiet = not (waiting or self._unsent.size or self._held or self._slow)
+        if self._watched != READABLE or not is_quiet or self._is_ending:
             self._go_on()
 
     @property

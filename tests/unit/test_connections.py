@@ -24,11 +24,11 @@ from nfsd.record import mark
 from nfsd.rpc import Dispatcher
 from nfsd.sources import TURN_NANOSECONDS, Source, source_name
 from nfsd.unsent import Unsent
-from nfsd.xdr.codec import Signature, pack_void, unpack_void
+from nfsd.xdr.codec import Parts, Signature, pack_void, unpack_void
 from nfsd.xdr.mount import pack_dirpath, unpack_dirpath
 from overlay.blocking import allow_blocking, forbid_blocking, may_block
 
-PROGRAM, VERSION, ECHO, WAIT = 400_000, 2, 1, 2
+PROGRAM, VERSION, ECHO, WAIT, LARGE = 400_000, 2, 1, 2, 3
 STRANGER = "127.0.0.9"
 PATIENCE = 30.0
 SECOND = 1_000_000_000
@@ -38,9 +38,17 @@ def echo(caller: Caller, text: bytes) -> bytes:
     return text
 
 
+def large(caller: Caller, arguments: None) -> bytes:
+    return bytes(8 << 20)
+
+
 def wait(caller: Caller, arguments: None) -> None:
     """A call that has to wait for the disk, say."""
     may_block()
+
+
+def pack_large(result: bytes, parts: Parts) -> None:
+    parts += [struct.pack(">I", len(result)), result]
 
 
 VOID, TEXT = (pack_void, unpack_void), (pack_dirpath, unpack_dirpath)
@@ -48,6 +56,7 @@ ROWS = (
     Procedure.of(Signature(0, "NULL", *VOID, *VOID), null),
     Procedure.of(Signature(ECHO, "ECHO", *TEXT, *TEXT), echo),
     Procedure.of(Signature(WAIT, "WAIT", *VOID, *VOID), wait),
+    Procedure.of(Signature(LARGE, "LARGE", *VOID, pack_large, unpack_dirpath), large),
 )
 
 
@@ -235,6 +244,23 @@ def test_who_takes_replies_slowly_is_not_closed(
             if time.monotonic() - begun < 4:
                 time.sleep(0.02)
         sender.join()
+
+    house.run(work)
+
+
+def test_a_reply_that_the_socket_does_not_take_at_once_is_sent_later(house: House) -> None:
+    """Also if it is the only one, and nothing else happens."""
+
+    def work() -> None:
+        for _ in range(20):
+            sock = house.connect("127.0.0.2", room=2048)
+            sock.settimeout(5)
+            size, total = 4 + 24 + 4 + (8 << 20), 0
+            sock.sendall(call(LARGE))
+            time.sleep(0.01)
+            while total < size:
+                total += len(sock.recv(1 << 20))
+            sock.close()
 
     house.run(work)
 
