@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from overlay import generations
 from overlay.attributes import Changes
 from overlay.config import OverlayConfig
 from overlay.credentials import ROOT
@@ -137,6 +138,7 @@ def _by_name_and_killed(config: OverlayConfig) -> dict[Name, bytes]:
     pid = os.fork()
     if pid == 0:
         os.close(read)
+        generations.join(os.getpid())  # it counts in memory of both
         try:
             answer: object = Served(Overlay.open(config)).handles()
         except BaseException:

@@ -109,7 +109,7 @@ def _content(where: bytes, st: os.stat_result) -> bytes | tuple[bytes, ...]:
     if stat.S_ISREG(st.st_mode):
         try:
             with open(where, "rb") as file:
-                return file.read()
+                return file.read()[: st.st_size]  # of a metacopy: its data may be longer
         except OSError as problem:
             if problem.errno not in (errno.EIO, errno.ENOENT):
                 raise
