@@ -6,9 +6,21 @@ everybody's, whatever others have taken.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
+from nfsd.sources import source_name
+
+_KNOWN: Final = 4096  # addresses of IPv6, of which one client may have very many
 _LITTLES: Final = 4096  # in all: for so many addresses there is a little
+
+
+_source_name: Final = lru_cache(_KNOWN)(source_name)
+
+
+def taker_at(address: str) -> str:
+    """Who takes what an address takes: all of a client's of IPv6 are one (nfsd.sources)."""
+    return _source_name(address) if ":" in address else address
 
 
 class Budget:
@@ -22,7 +34,7 @@ class Budget:
 
     def has(self, address: str, amount: int) -> bool:
         """Whether an address may take so much more."""
-        taken = self._taken.get(address, 0) + amount
+        taken = self._taken.get(taker_at(address), 0) + amount
         return taken <= self._total - self._sum or (
             taken <= self._little and self._sum + amount <= 2 * self._total
         )
@@ -30,6 +42,7 @@ class Budget:
     def take(self, address: str, amount: int) -> None:
         """Count so much more, or less if it is negative, whether or not it may."""
         self._sum += amount
+        address = taker_at(address)
         taken = self._taken.get(address, 0) + amount
         if taken:
             self._taken[address] = taken

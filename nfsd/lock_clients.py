@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, NamedTuple, Protocol
 
 from nfsd.lock import Client
-from nfsd.lock_budget import Budget
+from nfsd.lock_budget import Budget, taker_at
 from nfsd.log import LOGGER
 from overlay.blocking import may_block
 
@@ -185,11 +185,12 @@ class LockClients:
     def _may_come(self, address: str) -> tuple[float, float]:
         """How many new clients may come now from an address; and the time."""
         now = time.monotonic()
-        left, since = self._rates.get(address, (BURST, now))
+        left, since = self._rates.get(taker_at(address), (BURST, now))
         return min(BURST, left + (now - since) * _PER_SECOND), now
 
     def _came(self, address: str) -> None:
         left, now = self._may_come(address)
+        address = taker_at(address)
         self._rates.pop(address, None)
         if len(self._rates) >= _ADDRESSES_KNOWN:
             del self._rates[next(iter(self._rates))]

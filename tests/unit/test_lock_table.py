@@ -484,6 +484,17 @@ def test_many_addresses_leave_room_for_one_more() -> None:
     assert len(memory) < 3 << 19
 
 
+def test_all_addresses_of_one_client_of_ipv6_are_one() -> None:
+    memory = Budget(1000)
+    number = 0
+    while memory.has(f"2001:db8::{number:x}", 1):
+        memory.take(f"2001:db8::{number:x}", 1)
+        number += 1
+    assert number == 500
+    assert not memory.has("2001:db8::ffff:1", 1)
+    assert memory.has("2001:db8:0:1::1", 100)
+
+
 def test_what_is_counted_is_what_is_taken() -> None:
     """The budget is of memory, so it must be near what the locks really take."""
     memory = Budget(1 << 40)
