@@ -25,7 +25,6 @@ from index.workdir import Workdir
 
 # Those that may be aside.
 OURS: Final = (
-    xattrs.PATH,
     xattrs.LONG_REDIRECT,
     xattrs.UPPER,
     xattrs.NLINK,
@@ -103,6 +102,8 @@ class Marks:
             value = xattrs.get(fd, name) if name in had else None
             if value is not None:
                 self.put_aside(fd, name, value)
+        # Without it all can be found: it is there only if there is room for it.
+        self.hint(fd, xattrs.PATH, None)
 
     def aside(self, fd: Fd) -> Fd | None:
         """The file with what did not fit; None if there is none."""

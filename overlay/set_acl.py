@@ -10,14 +10,15 @@ import os
 import stat
 
 from index import xattrs
+from index.xattrs import NoRoomError
 from overlay import permission
 from overlay.acl import ACCESS_ACL, DEFAULT_ACL, Acl, acl_of_mode, pack_acl
 from overlay.attributes import Attributes
-from overlay.copy_up import copy_up
+from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
 from overlay.decode import resolve
 from overlay.errors import error
-from overlay.node import Node
+from overlay.node import FileNode, Node
 from overlay.protection import require_changeable
 from overlay.tree import Tree
 
@@ -43,6 +44,18 @@ def set_acls(
         default = None  # nothing is what it has
     _check(tree, node, cred, default)
     node = copy_up(tree, node)
+    try:
+        _set(tree, node, cred, access, default)
+    except NoRoomError:
+        if not isinstance(node, FileNode) or not node.is_metacopy:
+            raise
+        # Then no path to its data has to be on it.
+        _set(tree, copy_up_data(tree, node), cred, access, default)
+
+
+def _set(
+    tree: Tree, node: Node, cred: Credentials, access: Acl | None, default: Acl | None
+) -> None:
     with tree.changing():
         if not tree.is_true(node):
             node = resolve(tree, node.handle)

@@ -208,6 +208,25 @@ def test_an_acl_goes_before_ours(dirs: Dirs) -> None:
     assert _is_sound(dirs)
 
 
+def test_an_acl_goes_before_the_path_to_the_data(ext4: Path, limit: int) -> None:
+    """A file that only has its metadata then gets its data."""
+    dirs = Dirs(ext4 / "metacopy")
+    _plant(dirs, 0)
+    way = "/".join("n" * 250 for _ in range(limit * 8 // 10 // 251))
+    (dirs.lower / way).mkdir(parents=True)
+    (dirs.lower / way / "f").write_text("lower")
+    with served(dirs) as tree:
+        tree.chmod(f"{way}/f", 0o600)
+        assert "trusted.overlay.metacopy" in os.listxattr(dirs.upper / way / "f")
+        tree.overlay.set_acls(tree.node(f"{way}/f"), ROOT, _acl(limit // 3 // 8), None)
+        handle = tree.node(f"{way}/f").handle
+    assert "trusted.overlay.metacopy" not in os.listxattr(dirs.upper / way / "f")
+    with served(dirs) as tree:
+        assert tree.node(f"{way}/f").handle == handle
+        assert tree.read(f"{way}/f") == b"lower"
+    assert _is_sound(dirs)
+
+
 def _acl(count: int) -> tuple[AclEntry, ...]:
     return (
         AclEntry(USER_OBJ, 6, NO_ID),
