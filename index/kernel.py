@@ -25,6 +25,7 @@ class KernelIndex:
     """The directory `index/` of one work directory."""
 
     def __init__(self, workdir: Workdir) -> None:
+        self._workdir = workdir
         self._root = workdir.root
         self._opened: Fd | None = None
 
@@ -72,11 +73,11 @@ class KernelIndex:
         """Remove an entry for a non-directory."""
         entries = self._entries
         if entries is not None:
-            os.unlink(name, dir_fd=entries)
+            self._workdir.unlink(entries, name)
 
     def remove(self, origin: bytes) -> None:
         """The object is gone; the kernel then keeps no entry either."""
         entries = self._entries
         if entries is not None:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(origin.hex().encode(), dir_fd=entries)
+                self._workdir.unlink(entries, origin.hex().encode())

@@ -68,6 +68,7 @@ class Workdir:
         self.unfinished = Unfinished()
         self._counter = itertools.count()
         self._apart: list[bytes] = []  # that could not be discarded yet
+        self.kept: Fd | None = None  # where a repair puts what it takes away
 
     def key(self) -> bytes:
         """The secret that signs handles: made once, kept for ever, readable by root alone."""
@@ -263,8 +264,18 @@ class Workdir:
                 remove_tree(self.root, name)
 
     def discard(self, name: bytes) -> None:
-        """Remove `name` from `staging/` with all that is below it."""
-        remove_tree(self.staging, name)
+        """Remove `name` from `staging/` with all that is below it, unless it is to be kept."""
+        if self.kept is None:
+            remove_tree(self.staging, name)
+        else:
+            self.unlink(self.staging, name)
+
+    def unlink(self, directory: Fd, name: bytes) -> None:
+        """Remove the name of a non-directory, unless what is taken away is to be kept."""
+        if self.kept is None:
+            os.unlink(name, dir_fd=directory)
+        else:
+            rename(directory, name, self.kept, b"%d.%s" % (next(self._counter), name))
 
 
 def retired_exports(root: Fd) -> frozenset[int]:

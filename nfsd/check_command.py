@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 from nfsd import descriptors
-from nfsd.options import add_layer_options, add_without, overlay_config, without
+from nfsd.options import Refusal, add_layer_options, add_without, overlay_config, without
 from nfsd.progress import Progress
+from overlay.check.keep import Keeper
 from overlay.check.problem import Problem
 from overlay.check.run import check
+from overlay.check.undo import undo
+from overlay.config import OverlayConfig
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -24,7 +28,8 @@ _DESCRIPTION: Final = f"""\
 
 Goes through the upper layer, the lower layers, the index and the work directory
 and says for each problem what is wrong, what it means for clients, and what a
-repair does. Without --repair nothing is changed. The server mends by itself, at
+repair does. Without --repair nothing is changed; what a repair changes or takes
+away is kept in repaired/ of the workdir, and --undo takes it back. The server mends by itself, at
 every start, what a crash or work on a kernel mount leaves.
 """
 _EPILOG: Final = """\
@@ -46,7 +51,21 @@ def add_to(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_layer_options(parser, lower=True, upper=True, work=True)
-    parser.add_argument("--repair", action="store_true", help="repair what can be repaired")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="repair what can be repaired; on a terminal it says what that is, and asks",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="with --repair: say what it would do, no more"
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--undo",
+        metavar="FOLDER",
+        help="take back a repair, if nothing was changed since: FOLDER is what it said, in "
+        "repaired/ of the workdir",
+    )
     add_without(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
     parser.set_defaults(command=_check)
@@ -55,16 +74,43 @@ def add_to(commands: Commands) -> None:
 def _check(options: argparse.Namespace) -> int:
     descriptors.raise_limit()  # one is open for each level of directories
     config = overlay_config(options)
+    if options.undo is not None:
+        if options.repair:
+            raise Refusal("--repair and --undo do not go together: give one of them")
+        print(f"undone; names that are as they were: {undo(config, os.fsencode(options.undo)):,}")
+        return _CLEAN
+    repair = options.repair and not options.dry_run
+    if not repair or options.yes or not sys.stdin.isatty():
+        return _status(_run(options, config, repair=repair))
+    found = _run(options, config, repair=False)
+    if not any(problem.repairable for problem in found):
+        return _status(found)
+    print("Repair this? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Refusal("nothing was changed")
+    return _status(_run(options, config, repair=True))
+
+
+def _run(options: argparse.Namespace, config: OverlayConfig, *, repair: bool) -> list[Problem]:
+    """Look or repair, and say what was found."""
+    keeper = Keeper(config)
     problems: list[Problem] = []
     with Progress("checking") as progress:
         for problem in check(
-            config, repair=options.repair, without=without(options), progress=progress
+            config, repair=repair, without=without(options), progress=progress, keeper=keeper
         ):
             progress.hide()
             problems.append(problem)
-            print(_json(problem) if options.json else _text(problem, options.repair), flush=True)
+            print(_json(problem) if options.json else _text(problem, repair), flush=True)
     if not options.json:
-        print(_summary(problems, options.repair))
+        print(_summary(problems, repair))
+    if keeper.path is not None:
+        where = os.fsdecode(keeper.path)
+        print(f"what was there before is in {where}: --undo {where} takes it back", file=sys.stderr)
+    return problems
+
+
+def _status(problems: list[Problem]) -> int:
     return _FOUND if any(not problem.harmless for problem in problems) else _CLEAN
 
 

@@ -157,7 +157,7 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
     check_layers(config)
     opened = []
     if config.upperdir is not None and config.workdir is not None:
-        top, work = _open_upper(config.upperdir, config.workdir)
+        top, work = open_upper(config.upperdir, config.workdir)
         open_private(config.workdir, "put upper and workdir elsewhere")
         check_workdir(work, f"--workdir {os.fsdecode(config.workdir)}")
         opened.append(top)
@@ -261,7 +261,7 @@ def _has_handles(root: Fd) -> bool:
     return fits_wire(real)
 
 
-def _open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
+def open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
     """Both directories below one private mount, so that names can be linked across."""
     upper, work = _real("--upperdir", upperdir), _real("--workdir", workdir)
     common = os.path.commonpath([upper, work])

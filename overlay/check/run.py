@@ -12,6 +12,8 @@ import errno
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+from index.workdir import Workdir
+from overlay.check.keep import Keeper
 from overlay.check.marks import mark_findings
 from overlay.check.names import name_findings
 from overlay.check.problem import TEXTS, Finding, Kind, Problem
@@ -36,10 +38,12 @@ def check(
     repair: bool,
     without: Collection[bytes] = (),
     progress: Progress = silent,
+    keeper: Keeper | None = None,
 ) -> Iterator[Problem]:
     """The problems of an overlay that no server has open, mended with `repair` as they come.
 
-    `without`: recorded layers that a repair is to do without.
+    `without`: recorded layers that a repair is to do without.  What it takes away is kept
+    in the work directory, by `keeper` if there is one.
     Raises ConfigError if the layers cannot be opened or are in use.
     """
     if config.upperdir is None or config.workdir is None:
@@ -47,14 +51,15 @@ def check(
             "nothing to check: an export without an upper layer has no index; "
             "name the layers with --upperdir and --workdir"
         )
+    keeper = (keeper or Keeper(config)) if repair else None
     try:
         if not was_served(config.workdir):
             return
         first = identity_findings(config.workdir)
-        if first and repair:
+        if first and keeper is not None:
             workdir = held(config.workdir)
             for finding in first:
-                _mend(finding)
+                _mend(finding, workdir, keeper)
             del workdir
     except OSError as problem:
         cure = "stop the server that uses it" if problem.errno == errno.EBUSY else "look at it"
@@ -65,7 +70,9 @@ def check(
     purpose = Purpose.REPAIR if repair else Purpose.LOOK
     tree = open_tree(config, purpose=purpose, without=without, progress=progress)
     try:
-        yield from check_tree(tree, repair=repair, progress=progress)
+        yield from check_tree(tree, repair=repair, progress=progress, keeper=keeper)
+        if keeper is not None:
+            keeper.finish(tree.workdir)
     finally:
         tree.close()
 
@@ -76,15 +83,19 @@ def check_tree(
     repair: bool,
     progress: Progress = silent,
     kinds: Collection[Kind] = frozenset(Kind),
+    keeper: Keeper | None = None,
 ) -> Iterator[Problem]:
-    """The problems of these kinds in an opened overlay that serves nobody yet."""
+    """The problems of these kinds in an opened overlay that serves nobody yet.
+
+    `keeper`: what keeps what repairs take away, if anything does.
+    """
     staged = list(staging_findings(tree))
     for finding in [one for one in staged if one.kind in kinds]:
         if repair:
-            _mend(finding)
+            _mend(finding, tree.workdir, keeper)
         yield finding.problem()
     if repair:
-        yield from _repair(tree, progress, kinds)
+        yield from _repair(tree, progress, kinds, keeper)
     else:
         doubtful = {one.fileid for one in staged if one.fileid is not None}
         yield from _look(tree, progress, kinds, doubtful)
@@ -105,7 +116,9 @@ def _look(
             return
 
 
-def _repair(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator[Problem]:
+def _repair(
+    tree: Tree, progress: Progress, kinds: Collection[Kind], keeper: Keeper | None
+) -> Iterator[Problem]:
     found = scan(tree, progress)
     told: set[Problem] = set()  # of those that cannot be repaired
     for _ in range(_ROUNDS):
@@ -117,7 +130,7 @@ def _repair(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator
             for finding in findings:
                 problem = finding.problem()
                 if finding.kind in kinds and (finding.mend is not None or problem not in told):
-                    _mend(finding)
+                    _mend(finding, tree.workdir, keeper)
                     yield problem
                 if finding.mend is None:
                     told.add(problem)
@@ -132,6 +145,11 @@ def _repair(tree: Tree, progress: Progress, kinds: Collection[Kind]) -> Iterator
             return
 
 
-def _mend(finding: Finding) -> None:
-    if finding.mend is not None:
-        finding.mend()
+def _mend(finding: Finding, workdir: Workdir, keeper: Keeper | None) -> None:
+    if finding.mend is None:
+        return
+    if keeper is not None:
+        keeper.begin(workdir)
+    finding.mend()
+    if keeper is not None:
+        keeper.note(finding.problem())
