@@ -133,7 +133,17 @@ def _prepare(tree: Tree, copy_data: bool, progress: Progress) -> int:
         if xattrs.METACOPY in file.attributes and (copy_data or file.data_astray):
             _complete(tree, file)
         _write_nlink(tree, file, upper.open(file.paths[0]))
+    _refuse_astray(scan(tree, progress))
     return len(indexed)
+
+
+def _refuse_astray(found: Scan) -> None:
+    for file in found.files.values():
+        if file.data_astray:
+            raise ConfigError(
+                f"{os.fsdecode(file.paths[0])} would show the contents of another file without the "
+                "index: copy it, put the copy in its place while the server runs, and detach again"
+            )
 
 
 def _refuse_nameless(found: Scan) -> None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +19,18 @@ from overlay.config import ConfigError
 from overlay.credentials import ROOT
 from overlay.data import Stable
 from overlay.detach import detach, recorded_config
+from overlay.filesystem import Overlay
+from tests.property import syscalls
 from tests.property.trees import raw
-from tests.unit.overlays import Dirs, kernel_tree, make_dirs, mounted, served
+from tests.unit.overlays import (
+    KERNEL_OPTIONS,
+    Dirs,
+    Served,
+    kernel_tree,
+    make_dirs,
+    mounted,
+    served,
+)
 
 _OURS = {"trusted.overlay.fh", "trusted.overlay.upper", "trusted.overlay.path"}
 
@@ -146,3 +161,76 @@ def test_contents_without_a_name_are_not_lost(dirs: Dirs) -> None:
     with pytest.raises(ConfigError, match="without a name"):
         detach(dirs.config, copy_data=False)
     assert (dirs.work / "inodes" / f"#{number}").read_bytes().startswith(b"kept")
+
+
+def random_work(at: Served, dice: random.Random, first: int = 0) -> None:
+    """Metadata changed alone, names changed, now and then contents."""
+    for step in range(first, first + 10):
+        path = dice.choice([path for path in at.paths() if path])
+        is_dir = at.node(path).is_dir
+        match dice.randrange(4):
+            case 0:
+                at.chmod(path, 0o700 if is_dir else 0o600)
+            case 1 if not is_dir:
+                at.link(path, f"link{step}")
+            case 2 if not is_dir and dice.random() < 0.3:
+                at.write(path, "changed")
+            case _:
+                at.rename(path, f"renamed{step}")
+
+
+def image(lower: Path, old: list[str], dice: random.Random) -> None:
+    """A new layer that has other files under names that there were."""
+    lower.mkdir(0o755)
+    for path in dice.sample(old, k=len(old) // 2):
+        place = lower / path
+        if all(not above.exists() or above.is_dir() for above in place.parents):
+            place.parent.mkdir(0o755, parents=True, exist_ok=True)
+            if not place.exists():
+                place.write_text(f"image: {path}\n" * 100)
+
+
+def contents(at: Served) -> dict[str, bytes | None]:
+    return {
+        path: at.read(path) if stat.S_ISREG(at.attributes(path).mode) else None
+        for path in at.paths()
+    }
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_file_shows_anothers_contents(dirs: Dirs, seed: int) -> None:
+    """A new image has the names that metacopies were renamed from: their data goes along."""
+    dice = random.Random(seed)
+    (dirs.lower / "p").unlink()
+    with served(dirs) as at:
+        old = [path for path in at.paths() if path and not at.node(path).is_dir]
+        random_work(at, dice)
+    top = dirs.place / "image"
+    image(top, old, dice)
+    config = replace(dirs.config, lowerdirs=(os.fsencode(top), os.fsencode(dirs.lower)))
+    overlay = Overlay.open(config)
+    random_work(Served(overlay), dice, 10)
+    before = contents(Served(overlay))
+    overlay.close()
+    detach(config, copy_data=bool(seed % 2))
+    with stacked(dirs, top) as mount:
+        after = kernel_tree(mount)
+    shown = {path: seen[5] for path, seen in after.items()}
+    assert shown.keys() == before.keys()
+    files = {path: content for path, content in before.items() if content is not None}
+    assert {path: shown[path] for path in files} == files
+
+
+@contextmanager
+def stacked(dirs: Dirs, top: Path) -> Iterator[Path]:
+    """A kernel mount with one layer more."""
+    syscalls.private_mounts()
+    target = dirs.place / "mnt"
+    target.mkdir()
+    layers = f"lowerdir={top}:{dirs.lower},upperdir={dirs.upper},workdir={dirs.work},"
+    options = layers.encode() + KERNEL_OPTIONS
+    syscalls.mount(b"test", os.fsencode(target), b"overlay", options)
+    try:
+        yield target
+    finally:
+        syscalls.unmount(os.fsencode(target))
