@@ -124,9 +124,7 @@ class _Undoing:
                 self._restore_attributes(change.path, change.before)
         for change in sorted(changes, key=lambda each: each.path, reverse=True):
             if change.before is not None:
-                fd = self._open(change.path)
-                times = os.fstat(fd).st_atime_ns, change.before.mtime
-                os.utime(proc_path(fd), ns=times)
+                _set_time(self._open(change.path), change.before.mtime)
         for name in self._linked:
             os.unlink(name, dir_fd=self._kept)
 
@@ -182,17 +180,25 @@ class _Undoing:
 
     def _restore_attributes(self, path: bytes, thing: Thing) -> None:
         fd = self._open(path)
-        st = os.fstat(fd)
-        if (st.st_uid, st.st_gid) != (thing.uid, thing.gid):
-            os.chown(proc_path(fd), thing.uid, thing.gid)
-        if st.st_mode != thing.mode and not stat.S_ISLNK(st.st_mode):
-            os.chmod(proc_path(fd), stat.S_IMODE(thing.mode))
+        _set_owner(fd, thing)
         had = {name for name in xattrs.names(fd) if name.startswith(_PRIVATE)}
         for name in had - thing.attributes.keys():
             xattrs.drop(fd, name)
         for name, value in thing.attributes.items():
             if xattrs.get(fd, name) != value:
                 xattrs.put(fd, name, value)
+
+
+def _set_owner(fd: Fd, thing: Thing) -> None:
+    st = os.fstat(fd)
+    if (st.st_uid, st.st_gid) != (thing.uid, thing.gid):
+        os.chown(proc_path(fd), thing.uid, thing.gid)
+    if st.st_mode != thing.mode and not stat.S_ISLNK(st.st_mode):
+        os.chmod(proc_path(fd), stat.S_IMODE(thing.mode))
+
+
+def _set_time(fd: Fd, mtime: int) -> None:
+    os.utime(proc_path(fd), ns=(os.fstat(fd).st_atime_ns, mtime))
 
 
 def _is_one_object(change: Change) -> bool:
