@@ -55,12 +55,7 @@ def check(
     try:
         if not was_served(config.workdir):
             return
-        first = identity_findings(config.workdir)
-        if first and keeper is not None:
-            workdir = held(config.workdir)
-            for finding in first:
-                _mend(finding, workdir, keeper)
-            del workdir
+        first = _check_identity(config.workdir, keeper)
     except OSError as problem:
         cure = "stop the server that uses it" if problem.errno == errno.EBUSY else "look at it"
         raise ConfigError(f"cannot check the workdir: {problem.strerror}: {cure}") from problem
@@ -75,6 +70,16 @@ def check(
             keeper.finish(tree.workdir)
     finally:
         tree.close()
+
+
+def _check_identity(work: bytes, keeper: Keeper | None) -> list[Finding]:
+    """What is wrong with the key and the record, mended if there is a keeper."""
+    found = identity_findings(work)
+    if found and keeper is not None:
+        workdir = held(work)
+        for finding in found:
+            _mend(finding, workdir, keeper)
+    return found
 
 
 def check_tree(

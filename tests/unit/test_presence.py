@@ -6,6 +6,7 @@ layers is refused, and changes nothing on the disk; with them it finds what it w
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -90,11 +91,21 @@ def serve(config: OverlayConfig, dice: random.Random | None = None) -> dict[str,
         served = Served(overlay)
         if dice is not None:
             work(served, dice)
-        return {
-            path: b"" if served.node(path).is_dir else served.read(path) for path in served.paths()
-        }
+        return {path: read(served, path) for path in served.paths()}
     finally:
         overlay.close()
+
+
+def read(served: Served, path: str) -> bytes:
+    """The contents of a file; nothing of a directory, or where the layer is out that has them."""
+    if served.node(path).is_dir:
+        return b""
+    try:
+        return served.read(path)
+    except OSError as problem:
+        if problem.errno != errno.EIO:
+            raise
+        return b""
 
 
 def damage(layers: Layers, dice: random.Random) -> None:
