@@ -26,6 +26,7 @@ from nfsd.xdr.nfs3 import (
     NFS_PROGRAM,
     NFS_V3,
     NFS_V3_SIGNATURES,
+    READDIRPLUS3args,
 )
 from nfsd.xdr.rpc import (
     AUTH_NONE,
@@ -48,6 +49,7 @@ NFS: Final = {each.name.removeprefix("NFSPROC3_"): each for each in NFS_V3_SIGNA
 MOUNT: Final = {each.name.removeprefix("MOUNTPROC3_"): each for each in MOUNT_V3_SIGNATURES}
 _JUKEBOX_TRIES: Final = 100
 _JUKEBOX_SECONDS: Final = 0.2
+_FILLING_CALLS: Final = 40
 NO_AUTH: Final = opaque_auth(AUTH_NONE, b"")
 
 
@@ -123,6 +125,11 @@ class Client:
             yield
         finally:
             self.cred = before
+
+    def reset(self) -> None:
+        """Have the connection broken: nothing is acknowledged any more."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def nfs(self, name: str, arguments: Any = None) -> Any:  # noqa: ANN401 - by procedure
         """Call an NFSv3 procedure by its name without prefix; returns its decoded result.
@@ -222,6 +229,16 @@ class Client:
         if len(data) < size:
             raise EOFError("the server closed the connection")
         return data
+
+
+def fill(deaf: Client, directory: bytes) -> None:
+    """Have more answers sent than a client with a small receive buffer takes, which reads none."""
+    for _ in range(_FILLING_CALLS):
+        packed: Parts = []
+        reading = READDIRPLUS3args(directory, 0, bytes(8), 4096, 1 << 16)
+        NFS["READDIRPLUS"].pack_arguments(reading, packed)
+        number = NFS["READDIRPLUS"].number
+        deaf.send(deaf.message(NFS_PROGRAM, NFS_V3, number, b"".join(packed)))
 
 
 def check(body: reply_body) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +26,6 @@ from nfsd.xdr.nfs3 import (
     LINK3args,
     MKDIR3args,
     MKNOD3args,
-    READDIRPLUS3args,
     RENAME3args,
     SETATTR3args,
     SYMLINK3args,
@@ -36,7 +33,7 @@ from nfsd.xdr.nfs3 import (
     mknoddata3,
     symlinkdata3,
 )
-from tests.client import NFS, Client
+from tests.client import NFS, Client, fill
 from tests.conformance.server import Server
 from tests.conftest import Serve
 from tests.wire import Wire, sattr
@@ -180,19 +177,14 @@ def test_an_answer_that_the_client_never_had_is_given_again(server: Server) -> N
     """The client takes nothing, so its machine acknowledges nothing more, and resets."""
     wire = Wire(server.port)
     message = record(wire.client, "REMOVE", wire.parent("file"))
-    reading = NFS["READDIRPLUS"]
-    large: Parts = []
-    reading.pack_arguments(READDIRPLUS3args(wire.root, 0, bytes(8), 4096, 1 << 16), large)
     for number in range(300):
         wire.create(f"{number}".rjust(200, "x"))
     deaf = Client(server.port, receive_bytes=4096)
-    for _ in range(40):
-        deaf.send(deaf.message(NFS_PROGRAM, NFS_V3, reading.number, b"".join(large)))
+    fill(deaf, wire.root)
     deaf.send(message)
     until = time.monotonic() + 60
     while b"file" in wire.names(wire.root):
         assert time.monotonic() < until
-    deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    deaf.close()
+    deaf.reset()
     assert status(answer(server.port, message)) == NFS3_OK
     wire.close()
