@@ -14,13 +14,13 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
-from overlay import generations
 from overlay.attributes import Changes
 from overlay.config import OverlayConfig
 from overlay.credentials import ROOT
@@ -32,6 +32,11 @@ from tests.property.random_stack import Made, make, mount_options
 from tests.property.stack_views import MISSING, Name, Served, View, differences, of_kernel
 
 _NAMES = (b"a", b"b", b"c", b"d")
+_VERBS = (
+    *("mv",) * 3,
+    *("mv near", "chmod") * 2,
+    *("chown", "write", "truncate", "rm", "ln", "mkdir", "create"),
+)
 
 
 class WrongError(Exception):
@@ -64,8 +69,7 @@ def _try(place: Path, made: Made, rng: Random) -> None:
     )
     is_empty = not any(os.scandir(stack.upper))
     kernels = _mounted_read_only(place, made) if is_empty else _mounted(place, made.shown)
-    handles = _by_name_and_killed(config)
-    assert set(handles) >= set(kernels), f"names are missing: {set(kernels) - set(handles)}"
+    handles = _on_two_workers(config, kernels, counted=made.counted)
     with _opened(config) as served:
         order = list(handles)
         rng.shuffle(order)
@@ -132,15 +136,43 @@ def _opened(config: OverlayConfig) -> Iterator[Served]:
         served.forget()
 
 
-def _by_name_and_killed(config: OverlayConfig) -> dict[Name, bytes]:
-    """The handle of everything by name, in a process that is killed then."""
+def _on_two_workers(config: OverlayConfig, kernels: View, *, counted: bool) -> dict[Name, bytes]:
+    """The handle of everything, as one worker finds it by name, which is killed then.
+
+    Another, which has seen nothing, finds it by handle.
+    """
+    overlay = Overlay.open(config)
+    overlay.share(2)
+    try:
+        handles = _killed(partial(_by_name, overlay), overlay)
+        assert isinstance(handles, dict), handles
+        assert set(handles) >= set(kernels), f"names are missing: {set(kernels) - set(handles)}"
+        view = _killed(partial(_by_handle, overlay, handles), overlay)
+        assert isinstance(view, dict), view
+        _equal(view, kernels, "on another worker", counted=counted)
+    finally:
+        overlay.close()
+    return handles
+
+
+def _by_name(overlay: Overlay) -> dict[Name, bytes]:
+    overlay.join(0, 1)
+    return Served(overlay).handles()
+
+
+def _by_handle(overlay: Overlay, handles: dict[Name, bytes]) -> View:
+    overlay.join(1, 2)
+    return Served(overlay).view(handles)
+
+
+def _killed(work: Callable[[], object], overlay: Overlay) -> object:
+    """What a worker comes to, which is killed then; text of what went wrong."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        generations.join(os.getpid())  # it counts in memory of both
         try:
-            answer: object = Served(Overlay.open(config)).handles()
+            answer = work()
         except BaseException:
             answer = traceback.format_exc()
         with os.fdopen(write, "wb") as pipe:
@@ -150,7 +182,7 @@ def _by_name_and_killed(config: OverlayConfig) -> dict[Name, bytes]:
     with os.fdopen(read, "rb") as pipe:
         answer = pickle.load(pipe)
     os.waitpid(pid, 0)
-    assert isinstance(answer, dict), answer
+    overlay.died(pid)
     return answer
 
 
@@ -176,9 +208,7 @@ def _change(served: Served, rng: Random, story: list[str]) -> None:
     path, new = rng.choice(paths or [()]), (*rng.choice(directories), rng.choice(_NAMES))
     if not path:
         return
-    verb = rng.choice(
-        ("mv", "mv", "mv", "mv near", "chmod", "chmod", "write", "rm", "ln", "mkdir", "create")
-    )
+    verb = rng.choice(_VERBS)
     if verb == "mv near":
         verb, new = "mv", (*path[:-1], new[-1])
     node, above = overlay.resolve(handles[path]), overlay.resolve(handles[path[:-1]])
@@ -193,6 +223,10 @@ def _change(served: Served, rng: Random, story: list[str]) -> None:
                     overlay.rename(above, path[-1], target, new[-1], ROOT)
                 case "chmod":
                     overlay.setattr(node, ROOT, Changes(mode=rng.choice((0o600, 0o711))))
+                case "chown":
+                    overlay.setattr(node, ROOT, Changes(uid=5, gid=6))
+                case "truncate":
+                    overlay.setattr(node, ROOT, Changes(size=rng.randrange(20)))
                 case "write":
                     overlay.write(node, ROOT, rng.randrange(9), b"client", Stable.UNSTABLE)
                 case "rm":

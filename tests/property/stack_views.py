@@ -43,13 +43,16 @@ View = Mapping[Name, Seen | None]  # None: it is listed, and that is all
 def differences(ours: View, kernels: View, *, counted: bool = True) -> list[str]:
     """A line for each; `counted`: link counts must agree too."""
     lines = []
+    broken = {path for path, seen in kernels.items() if seen is None}
     for path in sorted(ours.keys() | kernels.keys()):
+        if any(path[:depth] in broken for depth in range(len(path))):
+            continue  # the kernel cannot list a directory for one broken name in it
         name = os.fsdecode(b"/" + b"/".join(path))
         if path not in ours or path not in kernels:
             lines.append(f"{name}: only the {'kernel' if path in kernels else 'server'} shows it")
             continue
         one, other = ours[path], kernels[path]
-        if other is None and one is not None and one.content == MISSING:
+        if other is None and one is not None and _may_be_broken(ours, path, one):
             continue
         if one is None or other is None:
             lines.append(f"{name}: server {one}, kernel {other}")
@@ -62,6 +65,14 @@ def differences(ours: View, kernels: View, *, counted: bool = True) -> list[str]
             if shown != expected
         ]
     return lines
+
+
+def _may_be_broken(view: View, path: Name, seen: Seen) -> bool:
+    """Whether the kernel fails here: data is missing, or that of something in the directory."""
+    if not isinstance(seen.content, tuple):
+        return seen.content == MISSING
+    children = (view.get((*path, name)) for name in seen.content)
+    return any(child is not None and child.content == MISSING for child in children)
 
 
 def of_kernel(root: Path) -> View:
@@ -109,12 +120,20 @@ def _content(where: bytes, st: os.stat_result) -> bytes | tuple[bytes, ...]:
     if stat.S_ISREG(st.st_mode):
         try:
             with open(where, "rb") as file:
-                return file.read()[: st.st_size]  # of a metacopy: its data may be longer
+                return _as_long(file.read(), st.st_size)
         except OSError as problem:
             if problem.errno not in (errno.EIO, errno.ENOENT):
                 raise
             return MISSING
     return b""
+
+
+def _as_long(data: bytes, size: int) -> bytes:
+    """What is read of a file that says so of its size: a metacopy's data may be shorter, or longer.
+
+    It is so where a layer was edited.
+    """
+    return data[:size].ljust(size, b"\0")
 
 
 def _public(path: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -177,7 +196,7 @@ class Served:
         elif stat.S_ISLNK(had.mode):
             content = overlay.readlink(node, ROOT)
         elif stat.S_ISREG(had.mode):
-            content = self._data(handle)
+            content = self._data(handle, had.size)
         xattrs = _public(b"/proc/self/fd/%d" % overlay.resolve(handle).real)
         return Seen(
             stat.S_IFMT(had.mode),
@@ -191,9 +210,10 @@ class Served:
             xattrs,
         )
 
-    def _data(self, handle: bytes) -> bytes:
+    def _data(self, handle: bytes, size: int) -> bytes:
         try:
-            return bytes(self.overlay.read(self.overlay.resolve(handle), ROOT, 0, _CHUNK)[0])
+            data = self.overlay.read(self.overlay.resolve(handle), ROOT, 0, _CHUNK)[0]
+            return _as_long(bytes(data), size)
         except OSError as problem:
             if problem.errno != errno.EIO:
                 raise
