@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from index.entries import Index
 from index.fd import Fd, components, open_at, open_dir
-from index.handles import RealHandle, handle_of, open_by_handle
+from index.handles import RealHandle, handle_at, handle_of, open_by_handle
 from index.identity import BY_PATH, DIRECTORY, NO_HANDLE, UPPER, Identity, fits_wire
 from index.origin import Origin, filesystem_uuid
 from index.paths import KnownPaths, path_of
@@ -93,14 +93,22 @@ class Layer:
         """
         real = handle_of(fd) if self.has_handles else None
         if real is not None and fits_wire(real):
-            sealed = self._sealed(st.st_ino)
+            sealed = self._sealed(st.st_ino, real)
             return sealed or self.own_identity(st, real, is_dir=is_dir)
         path = self.path_of(fd) if parent is None else self.path_in(parent, name)
         own = self.own_identity_by_path(path, is_dir=is_dir)
         return self._sealed(own.fileid) or own
 
-    def _sealed(self, number: int) -> Identity | None:
-        return None if self.seal is None else self.seal.identity_of(self.filesystem, number)
+    def _sealed(self, number: int, real: RealHandle | None = None) -> Identity | None:
+        return None if self.seal is None else self.seal.identity_of(self.filesystem, number, real)
+
+    def is_doubtful(self, ino: int, directory: Fd, name: bytes) -> bool:
+        """Whether the number that `number` says for an entry of a directory may be another's."""
+        if self.index is not None and self.index.has_number(self.number(ino)):
+            return True
+        if self._sealed(ino) is None:
+            return False
+        return self._sealed(ino, handle_at(directory, name)) is None
 
     def own_identity(self, st: os.stat_result, real: RealHandle, *, is_dir: bool) -> Identity:
         """The identity of an inode that was never copied.

@@ -79,11 +79,21 @@ class Seal:
     def close(self) -> None:
         self._env.close()
 
-    def identity_of(self, filesystem: int, ino: int) -> Identity | None:
-        """The identity of a copied inode; None if it is the inode's own."""
-        with self._env.begin(self._numbers) as transaction:
-            found = transaction.get(_NUMBER.pack(filesystem, ino))
-        return None if found is None else Identity.unpack(found)
+    def identity_of(
+        self, filesystem: int, ino: int, real: RealHandle | None = None
+    ) -> Identity | None:
+        """The identity of a copied inode; None if it is the inode's own.
+
+        By its number alone; with `real`, None if that now is another inode's.
+        """
+        with self._env.begin() as transaction:
+            found = transaction.get(_NUMBER.pack(filesystem, ino), db=self._numbers)
+            if found is None:
+                return None
+            place = None if real is None else transaction.get(found, db=self._places)
+        if real is not None and (place is None or _real_of(place) != real):
+            return None
+        return Identity.unpack(found)
 
     def place_of(self, identity: Identity) -> tuple[int, RealHandle] | None:
         """Layer id and kernel handle of the inode that has this identity though not as its own."""
@@ -91,8 +101,7 @@ class Seal:
             found = transaction.get(identity.pack())
         if found is None:
             return None
-        layer, real_type = _WHERE.unpack_from(found)
-        return layer, RealHandle(real_type, found[_WHERE.size :])
+        return _WHERE.unpack_from(found)[0], _real_of(found)
 
     def children(self, layer: int, number: int) -> dict[bytes, Sealed]:
         """The sealed names of one directory of one layer."""
@@ -193,6 +202,10 @@ class SealWriter:
     def _put(self, database: lmdb._Database, key: bytes, value: bytes) -> None:
         self._transaction.put(key, value, db=database)
         self._changes += 1
+
+
+def _real_of(place: bytes) -> RealHandle:
+    return RealHandle(_WHERE.unpack_from(place)[1], place[_WHERE.size :])
 
 
 def _children(

@@ -79,7 +79,7 @@ def data_of(
     else:
         found = _recorded(tree, xattrs.get(fd, xattrs.DATA)) or _first(tree, fd, (), None)
     mine = found if identity.is_upper else _origin_on_path(tree, found, identity)
-    if mine is None and opened is None and found is not None and _is_plausible(tree, fd, found):
+    if mine is None and opened is None and found is not None and _is_plausible(fd, found, identity):
         mine = found  # the layers were copied, and nothing contradicts it
     if mine is None:
         return Data(is_missing=True)
@@ -175,8 +175,11 @@ def _origin_on_path(tree: Tree, found: LowerFile | None, identity: Identity) -> 
     return None
 
 
-def _is_plausible(tree: Tree, fd: Fd, found: LowerFile) -> bool:
-    """Whether a lower file may be the one that an upper metacopy was made of."""
+def _is_plausible(fd: Fd, found: LowerFile, identity: Identity) -> bool:
+    """Whether a lower file may be the one that an upper metacopy was made of, as a copy of it."""
+    was_copied = found.layer.is_renumbered and found.layer.filesystem != identity.source
+    if found.layer.has_handles and not was_copied:
+        return False  # what it was made of was replaced: by this one, maybe
     if recorded_layer(fd) not in (None, found.layer.id):
         return False
     return found.st.st_size == os.fstat(fd).st_size

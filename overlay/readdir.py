@@ -125,9 +125,9 @@ def _scan(
     certain = layer.has_handles and layer.has_equal_handles
     certain = certain and not (layer.is_upper and layer.is_renumbered)
     sure, sure_dirs = certain and not impure, certain and not merges
-    index = None if layer.is_upper or layer.is_old(os.fstat(own)) else layer.index
+    is_old = layer.is_upper or layer.is_old(os.fstat(own))
     # Of files there is nothing to be found out.
-    is_plain = sure and not real.xwhiteouts and index is None
+    is_plain = sure and not real.xwhiteouts and is_old
     for items in _new(own, found.seen):
         begin, names = len(found.rows), [item.name for item in items]
         for at, item in enumerate(items, begin):
@@ -140,8 +140,8 @@ def _scan(
                 is_sure = True
             else:
                 is_sure = sure
-            if is_sure and index is not None:
-                is_sure = not index.has_number(layer.number(item.inode()))
+            if is_sure and not is_old:
+                is_sure = not layer.is_doubtful(item.inode(), own, item.name)
             if not is_sure:
                 found.unsure.append(at)
         hashes = name_hashes(tree.cookie_key, names)

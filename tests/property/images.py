@@ -47,7 +47,7 @@ class Images:
         self._random = Random(seed)
         self._serial = 0
         # Metacopies lose their data with the image that has it.
-        self._complete = self._random.random() < 1
+        self._complete = self._random.random() < 0.5
         self._stack = [self._image() for _ in range(self._random.randint(1, 3))]
         self._base = self._image()
         self._out: list[Path] = []
@@ -148,11 +148,10 @@ class Images:
         node = at.node(path)
         known = self.objects[node.handle]
         if known.content and self._complete:
-            at.write(path, known.content.decode())
+            self._write(at, path, known)
         match self._random.choice(("write", "chmod", "rename", "remove", "create", "link")):
             case "write" if not node.is_dir and known.content is not None:
-                known.content = self._new("written").encode().ljust(len(known.content), b"+")
-                at.write(path, known.content.decode())
+                self._write(at, path, known)
             case "chmod":
                 at.chmod(path, 0o700)
             case "rename":
@@ -164,6 +163,17 @@ class Images:
             case "link" if not node.is_dir:
                 at.link(path, self._new("link"))
         self._look(at)
+
+    def _write(self, at: Served, path: str, known: Object) -> None:
+        assert known.content is not None
+        content = self._new("written").encode().ljust(len(known.content), b"+")
+        try:
+            at.write(path, content.decode())
+        except OSError as problem:
+            assert problem.errno == errno.EIO  # noqa: PT017
+            assert _content(at, at.node(path).handle) is None
+        else:
+            known.content = content
 
     def _remove(self, at: Served, path: str, known: Object) -> None:
         node = at.node(path)
@@ -207,6 +217,8 @@ class Images:
         content = None if node.is_dir else _content(at, node.handle)
         if known is None:
             image = None if node.is_upper else self._image_of(path, content)
+            # What a new version of an image has under the same name is the same object.
+            content = None if path == "same" else content
             self.objects[node.handle] = Object(node.fileid, node.is_dir, content, image)
             return
         assert not known.removed, path
