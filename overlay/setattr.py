@@ -16,7 +16,6 @@ from functools import partial
 from index.fd import Fd
 from overlay import permission
 from overlay.attributes import NOW, Attributes, Change, Changes, Now
-from overlay.completion import looked_at_again
 from overlay.copy_up import copy_up, copy_up_data
 from overlay.credentials import Credentials
 from overlay.decode import current
@@ -45,15 +44,34 @@ def setattr(
             is_cut = True
         else:
             node = copy_up(tree, node)
+    if not is_cut:
+        return _made(tree, node, cred, changes, guard)
+    try:
+        change = _made(tree, node, cred, changes, guard, is_cut=True)
+    except OSError:  # which is no answer, as some of it was made
+        change = _made(tree, node, cred, changes, guard, is_cut=True)
+    return Change(None, change.after)
+
+
+def _made(
+    tree: Tree,
+    node: Node,
+    cred: Credentials,
+    changes: Changes,
+    guard: int | None,
+    *,
+    is_cut: bool = False,
+) -> Change:
+    """Make the changes to an object that is ready; `is_cut`: it may have its new size already."""
     with tree.changing():
-        node = looked_at_again(tree, node) if is_cut else current(tree, node)
+        node = current(tree, node)
         with Sole(tree, node) as sole:
             before = _check(tree, node, cred, changes, guard)
             if not changes:
                 return Change(before, before)
             changes = _without_privilege(before, cred, changes)
             if is_cut and changes.size == before.size:
-                changes = changes.without_size()  # that has been done
+                changes = changes.without_size()
             try:
                 if tree.budget is None or changes.size is None:
                     _change(node, before.mode, changes)
@@ -63,8 +81,7 @@ def setattr(
             except OSError:
                 tree.workdir.finish(partial(_restore, node, before))
                 raise
-            change = sole.change()
-    return Change(None, change.after) if is_cut else change
+            return sole.change()
 
 
 def _change(node: Node, mode: int, changes: Changes) -> None:

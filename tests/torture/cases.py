@@ -49,6 +49,7 @@ class Case:
     is_unstable: bool = False  # what is written may be lost with the power
     is_first_use: bool = False  # looking at the layers would do what the call does
     each_by_itself: bool = False  # several attributes: each is as before or as after
+    is_stable: bool = False  # data that is written, and then may fail to be brought to the disk
 
 
 _chmod: Final = attributes(0o604)
@@ -60,7 +61,7 @@ _emptied: Final = (*_files_gone, rmdir("gone/far"))
 
 COPY_UP: Final = (
     Case("write a lower file", write("file"), is_unstable=True),
-    Case("write a lower file, stable", write("file", FILE_SYNC)),
+    Case("write a lower file, stable", write("file", FILE_SYNC), is_stable=True),
     Case("write a lower file, nested", write("nest/one/two/three/leaf"), is_unstable=True),
     Case("write a lower file, merged parent", write("merged/below"), is_unstable=True),
     Case(
@@ -102,7 +103,12 @@ COPY_UP: Final = (
 
 CHANGE: Final = (
     Case("write an upper file", write("new"), first(_new_file), is_unstable=True),
-    Case("write a copied-up file, stable", write("file", FILE_SYNC), first(write("file"))),
+    Case(
+        "write a copied-up file, stable",
+        write("file", FILE_SYNC),
+        first(write("file")),
+        is_stable=True,
+    ),
     Case("commit", commit("file"), first(write("file"))),
     Case(
         "truncate an upper file", setattr("new", attributes(size=3)), first(_new_file, write("new"))

@@ -179,7 +179,7 @@ class CallTrial(Trial):
             self.result.after += 1
         elif not ended and now == self._before:
             self.result.before += 1
-        elif not ended and self.case.each_by_itself and self._is_mixed(now):
+        elif not ended and self.case.each_by_itself and is_mixed(now, self._before, self._after):
             self.result.notes["attributes partly set"] += 1
         else:
             for line in seen.differences(now, self._before):
@@ -189,17 +189,18 @@ class CallTrial(Trial):
         yield from seen.wrong_numbers(found, scene.before)
         yield from seen.wrong_times(found, scene.before, self._times, self._since)
 
-    def _is_mixed(self, now: State) -> bool:
-        """Whether every attribute is as before or as after."""
-        if now.names != self._before.names:
+
+def is_mixed(now: State, before: State, after: State) -> bool:
+    """Whether every attribute is as before or as after."""
+    if now.names != before.names:
+        return False
+    for called, one in now.objects.items():
+        old, new = before.objects[called], after.objects[called]
+        if one is None or old is None or new is None:
             return False
-        for called, one in now.objects.items():
-            old, new = self._before.objects[called], self._after.objects[called]
-            if one is None or old is None or new is None:
-                return False
-            if any(value not in pair for value, *pair in zip(one, old, new, strict=True)):
-                return False
-        return True
+        if any(value not in pair for value, *pair in zip(one, old, new, strict=True)):
+            return False
+    return True
 
 
 class StartTrial(Trial):
