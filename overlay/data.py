@@ -128,23 +128,35 @@ def write(
     if stable is not Stable.UNSTABLE:
         may_block()
     fd = file.writer()
-    with Sole(tree, file) as sole:
+    sole = Sole(tree, file)
+    sole.begin()  # quicker than `with`, where this is compiled
+    is_done = False
+    try:
         mode = mode_after_write(sole.before, cred)
         if mode is not None:
             os.fchmod(fd, mode)
-        if tree.budget is None:
-            with tree.reserve.left_by(cred):
-                _write(fd, memoryview(data), offset)
-        else:
-            with (
-                tree.budget.writing(file.fileid, fd, offset, len(data)),
-                tree.reserve.left_by(cred),
-            ):
-                _write(fd, memoryview(data), offset)
+        _write_for(tree, file, cred, fd, data, offset)
         change = sole.change()
+        is_done = True
+    finally:
+        sole.end(is_done=is_done)
     if stable is not Stable.UNSTABLE:
         sync(tree, fd)
     return change
+
+
+def _write_for(
+    tree: Tree, file: FileNode, cred: Credentials, fd: Fd, data: Buffer, offset: int
+) -> None:
+    """Write for somebody: within the limits of the upper layer, and not into what is root's."""
+    if tree.budget is not None:
+        with tree.budget.writing(file.fileid, fd, offset, len(data)), tree.reserve.left_by(cred):
+            _write(fd, memoryview(data), offset)
+    elif cred.is_root:
+        _write(fd, memoryview(data), offset)
+    else:
+        with tree.reserve.left_by(cred):
+            _write(fd, memoryview(data), offset)
 
 
 def _write(fd: Fd, rest: memoryview, offset: int) -> None:

@@ -23,7 +23,8 @@ class Sole:
         self._tree: Final = tree
         self._node: Final = node
 
-    def __enter__(self) -> Sole:
+    def begin(self) -> None:
+        """Read what is before; `end` must follow."""
         number = self._node.fileid
         self._place = self._tree.writers.enter(number)
         try:
@@ -32,12 +33,19 @@ class Sole:
         except BaseException:
             self._tree.writers.leave(self._place)
             raise
+
+    def end(self, *, is_done: bool) -> None:
+        """Others need not be seen any more."""
+        if not is_done:
+            self._tree.changed_attributes(self._node.fileid)  # some of them, perhaps
+        self._tree.writers.leave(self._place)
+
+    def __enter__(self) -> Sole:
+        self.begin()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self._tree.changed_attributes(self._node.fileid)  # some of them, perhaps
-        self._tree.writers.leave(self._place)
+        self.end(is_done=kind is None)
 
     def change(self) -> Change:
         """What came of it, when it was made."""

@@ -6,14 +6,15 @@ It excludes nobody.  Who has made a change asks whether he was alone (overlay.so
 from __future__ import annotations
 
 import mmap
-import sys
+import struct
 from typing import Final
 
 _PROCESSES: Final = 256  # whose places are told apart
 _PLACES: Final = 8  # of one process
 _WORD: Final = 8  # bytes
 _ANY: Final = (1 << 64) - 1  # of a process that has no place left: it may be at any object
-_ANY_BYTES: Final = _ANY.to_bytes(_WORD, sys.byteorder)
+_PACK: Final = struct.Struct("=Q").pack
+_ANY_BYTES: Final = _PACK(_ANY)
 _HEAD: Final = 1  # words: how many processes' places are in use
 
 
@@ -31,24 +32,26 @@ class Writers:
         """Be the process of this number, which is another for each ever forked."""
         place = process % _PROCESSES
         self._first = _HEAD + place * _PLACES
+        self._crowded = self._first + _PLACES - 1  # the place of those that have none
         for each in range(self._first, self._first + _PLACES):
             self._words[each] = 0
         self._words[0] = max(self._words[0], place + 1)
 
     def enter(self, number: int) -> int:
         """Say that an object is being changed; returns the place to `leave`."""
-        for place in range(self._first, self._first + _PLACES - 1):
-            if not self._words[place]:
-                self._words[place] = number
+        words, place = self._words, self._first
+        while place < self._crowded:
+            if not words[place]:
+                words[place] = number
                 return place
+            place += 1
         self._crowd += 1
-        place = self._first + _PLACES - 1
-        self._words[place] = _ANY
+        words[place] = _ANY
         return place
 
     def leave(self, place: int) -> None:
         """Say that it is done."""
-        if place == self._first + _PLACES - 1:
+        if place == self._crowded:
             self._crowd -= 1
             if self._crowd:
                 return
@@ -57,4 +60,4 @@ class Writers:
     def is_alone(self, number: int) -> bool:
         """Whether the caller, who has entered, is the only one at an object."""
         used = self._map[_WORD : (_HEAD + self._words[0] * _PLACES) * _WORD]
-        return used.count(number.to_bytes(_WORD, sys.byteorder)) == 1 and _ANY_BYTES not in used
+        return used.count(_PACK(number)) == 1 and _ANY_BYTES not in used
