@@ -762,6 +762,8 @@ def test_a_reload_keeps_locks(tmp_path: Path) -> None:
             assert alpha.lock(handle, 50, 10) == NLM4_GRANTED
             assert slow.lock(handle, 50, 10, block=True) == NLM4_BLOCKED
             assert alpha.share(handle, FSA_R, FSM_DRW) == NLM4_GRANTED
+            for svid in range(100, 600):
+                assert alpha.lock(handle, 10 * svid, 5, svid=svid) == NLM4_GRANTED
             alpha.unlock(handle, 50, 10)
             slow.wait_for("GRANTED")
             state = alpha.status_monitor("STAT", b"").state
@@ -775,6 +777,10 @@ def test_a_reload_keeps_locks(tmp_path: Path) -> None:
             assert beta.lock(handle, 30, 10) == NLM4_GRANTED, "there is no grace period"
             assert beta.lock(handle, 0, 10) == NLM4_DENIED
             assert beta.share(handle) == NLM4_DENIED
+            for svid in range(100, 600):
+                assert beta.test(handle, 10 * svid + 4, 1).holder.svid == svid
+                assert alpha.unlock(handle, 10 * svid, 5, svid=svid) == NLM4_GRANTED
+                assert beta.lock(handle, 10 * svid + 4, 1) == NLM4_GRANTED
             assert alpha.unlock(handle, 0, 10) == NLM4_GRANTED
             beta.wait_for("GRANTED")
             assert alpha.status_monitor("STAT", b"").state == state
