@@ -17,7 +17,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from nfsd.rpc_client import RefusedError, header, results
@@ -55,6 +55,10 @@ class CallbackError(OSError):
     """The client cannot be called, or answers with an error of RPC."""
 
 
+def _uncounted() -> None:
+    """Nobody wants to know."""
+
+
 class Callbacks:
     """Makes calls on the event loop; `sockets` are UDP, bound and not blocking."""
 
@@ -76,9 +80,11 @@ class Callbacks:
         signature: Signature,
         arguments: Any,  # noqa: ANN401 - by procedure
         patience: float,
+        sending: Callable[[], None] = _uncounted,
     ) -> Any:  # noqa: ANN401 - by procedure
         """The result of a call, sent once, to a program of a version at an address.
 
+        `sending` is called when the client's port is known, and the call itself goes out.
         Raises CallbackError, TimeoutError after `patience` seconds without an answer.
         What a client is told of locks, it has asked for: to an address that has shown no
         sign of life not much is sent, and CallbackError raised at once.
@@ -88,6 +94,7 @@ class Callbacks:
         async with asyncio.timeout(patience):
             try:
                 port = await self._port(address, program)
+                sending()
                 return await self._ask((address, port), program, signature, arguments)
             except (CallbackError, asyncio.CancelledError):
                 self._ports.pop((address, *program), None)  # it may have another now

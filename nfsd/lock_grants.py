@@ -34,6 +34,10 @@ class Grant:
     cookie: bytes = field(default_factory=lambda: secrets.token_bytes(_COOKIE_BYTES))
     told: int = 0  # how often
 
+    def count(self) -> None:
+        """The client is told of it now."""
+        self.told += 1
+
 
 class Grants:
     """All of them."""

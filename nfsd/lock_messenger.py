@@ -188,9 +188,8 @@ class LockMessenger:
                     LOGGER.warning("%s does not take its lock: it is freed", call[0])
                 self._manager.give_up(grant)
                 return
-            grant.told += 1
             begun = time.monotonic()
-            answer = await self._call(*call, pause)
+            answer = await self._call(*call, pause, sending=grant.count)
             if answer is not None and not grant.how.by_message:
                 self._manager.settle(grant, answer.stat)
             with suppress(TimeoutError):
@@ -218,10 +217,12 @@ class LockMessenger:
         patience: float,
         *,
         nothing: Any = None,  # noqa: ANN401
+        sending: Callable[[], None] = lambda: None,
     ) -> Any:  # noqa: ANN401
         """What a client answers, `nothing` if that is empty; None if it does not answer."""
+        call = (address, program, signature, arguments, patience, sending)
         try:
-            answer = await self._callbacks.call(address, program, signature, arguments, patience)
+            answer = await self._callbacks.call(*call)
         except (CallbackError, TimeoutError) as error:
             if ONCE.first("callback", address, signature.name, type(error).__name__):
                 LOGGER.warning("%s: %s: %s", address, signature.name, str(error) or "no answer")

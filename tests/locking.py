@@ -124,9 +124,13 @@ class LockClient:
         self._sockets: list[socket.socket] = []
         self._port = 0
         if serves:
-            self._port = self._serve(0)
-            self._serve(111)
+            self.serve()
         self.connect()
+
+    def serve(self) -> None:
+        """Serve what the server may call."""
+        self._port = self._serve(0)
+        self._serve(111)
 
     def connect(self) -> None:
         """Connect, again after the server was restarted."""

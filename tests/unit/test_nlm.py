@@ -263,6 +263,20 @@ def test_who_does_not_want_it_any_more(server: Server, alpha: LockClient, file: 
         until(lambda: alpha.lock(file) == NLM4_GRANTED)
 
 
+def test_a_call_that_did_not_go_out_is_not_counted(
+    server: Server, alpha: LockClient, file: bytes
+) -> None:
+    """Else a client that then says that it does not wait would be taken for one that has it."""
+    with LockClient(server, name=b"late", reply=lambda: NLM4_DENIED, serves=False) as late:
+        alpha.lock(file)
+        late.lock(file, block=True)
+        alpha.unlock(file)
+        time.sleep(1.5)  # its rpcbind does not answer the first time
+        late.serve()
+        late.wait_for("GRANTED")
+        until(lambda: alpha.lock(file) == NLM4_GRANTED)
+
+
 def test_a_lock_that_was_given_is_told_again(
     server: Server, alpha: LockClient, file: bytes
 ) -> None:
