@@ -42,8 +42,9 @@ def _counts(directory: Fd) -> Iterator[int | None]:
         if mtime != still_since:
             number = 0
             with os.scandir(open_dir(directory, b".")) as entries:
-                for number, _ in enumerate(entries, 1):
-                    if number % _AT_ONCE == 0:
+                for seen, entry in enumerate(entries, 1):
+                    number += "." not in entry.name  # else the number has an entry, too
+                    if seen % _AT_ONCE == 0:
                         yield None
             still_since = mtime if time.time_ns() - mtime > _TICK_NS else 0
         yield number

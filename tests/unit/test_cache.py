@@ -154,7 +154,7 @@ def test_descriptors_are_bounded_for_all_overlays_together(tmp_path: Path) -> No
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     opened = []
     for at in ("one", "two"):
-        (tmp_path / at).mkdir()
+        (tmp_path / at).mkdir(0o755)
         dirs = make_dirs(tmp_path / at)
         for number in range(400):
             (Path(os.fsdecode(dirs.config.lowerdirs[0])) / f"f{number}").touch()
@@ -171,7 +171,7 @@ def test_descriptors_are_bounded_for_all_overlays_together(tmp_path: Path) -> No
 def test_what_is_kept_of_one_overlay_goes_with_it(tmp_path: Path) -> None:
     caches, opened = Caches(), []
     for at in ("one", "two"):
-        (tmp_path / at).mkdir()
+        (tmp_path / at).mkdir(0o755)
         opened.append(Overlay.open(make_dirs(tmp_path / at).config, caches=caches))
         directory = opened[-1].lookup(opened[-1].root, b"d", ROOT)
         opened[-1].readdir(directory, ROOT)
@@ -186,7 +186,7 @@ def test_what_is_kept_of_one_overlay_goes_with_it(tmp_path: Path) -> None:
 def test_processes_begin_with_common_caches_that_are_empty(tmp_path: Path) -> None:
     common, opened = Caches(), []
     for at in ("one", "two"):
-        (tmp_path / at).mkdir()
+        (tmp_path / at).mkdir(0o755)
         opened.append(Overlay.open(make_dirs(tmp_path / at).config))
         opened[-1].lookup(opened[-1].root, b"d", ROOT)
     for overlay in opened:
