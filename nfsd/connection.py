@@ -72,7 +72,7 @@ class Connection:
         self._reader = RecordReader(RECORD_MAX, memory.shared, memory.spare)
         self._waiting: deque[Buffer] = deque()  # calls that are not answered yet
         self._unsent = Unsent(sock)
-        self._slow = self._slow_bytes = self._held = 0
+        self._slow = self._slow_bytes = self.held = 0  # held: bytes of memory, as last counted
         self.source: Source | None = None
         self.allowance: Allowance = FOR_STRANGERS
         self.began = self.last_used = monotonic_ns()
@@ -88,9 +88,9 @@ class Connection:
     def belong_to(self, source: Source, allowance: Allowance) -> None:
         """Read calls from now on, as one of a client's connections, within its allowance."""
         if self.source is not None:
-            self.source.held -= self._held
+            self.source.held -= self.held
         self.source = source
-        source.held += self._held
+        source.held += self.held
         self.allowance = allowance
         self._reader.limit = allowance.record
         self.peer.is_stranger = not self.is_let_in
@@ -117,11 +117,6 @@ class Connection:
     def waits_since(self) -> int:
         """When the client last went on, on the monotonic clock."""
         return self._owed_since or self._arriving_since or self.last_used
-
-    @property
-    def held(self) -> int:
-        """Bytes of memory that are counted for it."""
-        return self._held
 
     def finish(self) -> None:
         """Read no more, send what is owed, then close."""
@@ -203,9 +198,9 @@ class Connection:
         held = self._unsent.held + self._reader.held + self._slow_bytes
         if self._waiting:
             held += sum(map(len, self._waiting)) + _RECORD_BYTES * len(self._waiting)
-        change = held - self._held
+        change = held - self.held
         if change:
-            self._held = held
+            self.held = held
             self._memory.held += change
             if self.source is not None:
                 self.source.held += change
@@ -229,6 +224,7 @@ class Connection:
                 self._loop.call_soon(self._take_turn)
             else:
                 source.wait(self._take_turn)
+                self._watch()
 
     def _take_turn(self) -> None:
         self._is_scheduled = False
@@ -236,7 +232,9 @@ class Connection:
             return
         if self._waiting:
             self._answer()
-        elif self._watched & READABLE:
+            return
+        self._watch()
+        if self._watched & READABLE:
             self._read(READABLE)
 
     def _end(self) -> None:
@@ -251,7 +249,9 @@ class Connection:
 
     def _watch(self) -> None:
         """Have the loop wait for calls, unless there shall be none, and until more can be sent."""
-        events = 0 if self._is_ending or self._is_full else READABLE
+        source = self.source
+        has_to_wait = source is None or (self._is_scheduled and source.left <= 0)
+        events = 0 if self._is_ending or self._is_full or has_to_wait else READABLE
         if self._unsent.size:
             events |= WRITABLE
         if events == self._watched:
@@ -354,7 +354,7 @@ class Connection:
         if parts:
             self._send(parts, size)
         source.spend(monotonic_ns() - begun)
-        is_quiet = not (waiting or self._unsent.size or self._held or self._slow)
+        is_quiet = not (waiting or self._unsent.size or self.held or self._slow)
         if self._watched != READABLE or not is_quiet or self._is_ending:
             self._go_on()
 

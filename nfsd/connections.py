@@ -24,7 +24,7 @@ from nfsd.memory import Memory
 from nfsd.pool import FairPool
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
-from nfsd.sources import Source, source_name
+from nfsd.sources import PAUSE_SECONDS, Source, source_name
 
 CONNECTIONS_MAX: Final = 1000
 # Parts of what there may be: of one client; of strangers together, and of one of them.
@@ -70,7 +70,7 @@ class Connections:
         self._places: dict[Connection, int] = {}  # the newest last
         self._names: dict[Connection, str] = {}  # whose they are (nfsd.sources)
         self._strangers: dict[Connection, None] = {}
-        self._turn_of_strangers = Source(STRANGERS, loop)
+        self._turn_of_strangers = Source(STRANGERS, loop, PAUSE_SECONDS)
         self._sources: dict[str, Source] = {}  # of those who are let in
 
     def __iter__(self) -> Iterator[Connection]:

@@ -27,7 +27,7 @@ from nfsd.loop import READABLE, EventLoop
 from nfsd.pool import FairPool
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
-from nfsd.sources import TURN_NANOSECONDS
+from nfsd.sources import PAUSE_SECONDS, TURN_NANOSECONDS
 from nfsd.xdr.codec import Parts
 from nfsd.xdr.nfs3 import NFS_PROGRAM
 from nfsd.xdr.nfsacl import NFS_ACL_PROGRAM
@@ -40,7 +40,6 @@ Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 _CALLER: Final = "datagrams"  # together, as the addresses may be anybody's
 _DATAGRAM_MAX: Final = 1 << 16  # bytes
 _BATCH: Final = 64  # answered before connections have their turn
-_PAUSE_SECONDS: Final = 0.004  # after a turn that was used up
 _SLOW_MAX: Final = 64  # calls under way in threads
 _PEERS: Final = 1024
 _ROOM: Final = 1 << 20  # bytes of datagrams that may wait at the socket
@@ -133,7 +132,7 @@ class Datagrams:
     def _pause(self) -> None:
         """Leave most of the time to connections, whose clients are known; the kernel drops more."""
         self._loop.forget(self._sock.fileno())
-        self._loop.call_later(_PAUSE_SECONDS, self._go_on)
+        self._loop.call_later(PAUSE_SECONDS, self._go_on)
 
     def _go_on(self) -> None:
         if not self._is_finished:

@@ -24,11 +24,12 @@ from nfsd.loop import READABLE, Loop
 from nfsd.pool import FairPool
 from nfsd.pulse import BEAT_SECONDS
 from nfsd.rpc import Dispatcher
+from nfsd.sources import PAUSE_SECONDS
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
 
 THREADS: Final = 20  # of which one client has 16 at most (nfsd.pool)
-_TAKE_AT_ONCE: Final = 8  # before calls have their turn
+_TAKE_AT_ONCE: Final = 8  # connections; then they have a pause, and calls their turn
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 5.0
 _ATTEND_SECONDS: Final = 5.0
@@ -168,6 +169,12 @@ class Server:
             if given is None:
                 return
             self._connections.open(*given)
+        self._loop.forget(self._channel.fileno())
+        self._loop.call_later(PAUSE_SECONDS, self._take_more)
+
+    def _take_more(self) -> None:
+        if not self._is_stopping and not self._is_leaving:
+            self._loop.watch(self._channel.fileno(), READABLE, self._take)
 
     def _left(self, place: int) -> None:
         """A connection is gone."""

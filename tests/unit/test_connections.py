@@ -229,19 +229,19 @@ def test_who_does_not_go_on_is_closed(house: House, monkeypatch: pytest.MonkeyPa
 def test_who_takes_replies_slowly_is_not_closed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FOR_CLIENTS, "progress", SECOND)
+    monkeypatch.setattr(FOR_CLIENTS, "progress", 3 * SECOND)
 
     def work() -> None:
         sock = house.connect("127.0.0.2", room=2048)
-        sender = threading.Thread(target=sock.sendall, args=(call(ECHO, b"x" * 1024) * 3000,))
+        sender = threading.Thread(target=sock.sendall, args=(call(ECHO, b"x" * 1024) * 5000,))
         sender.start()
-        left = 3000 * (4 + 24 + 4 + 1024)
+        left = 5000 * (4 + 24 + 4 + 1024)
         begun = time.monotonic()
         while left:
             received = len(sock.recv(8192))
             assert received, "it is closed, though it goes on"
             left -= received
-            if time.monotonic() - begun < 4:
+            if time.monotonic() - begun < 7:
                 time.sleep(0.02)
         sender.join()
 
