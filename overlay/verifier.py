@@ -30,6 +30,7 @@ class WriteVerifier:
     def __init__(self, workdir: Workdir) -> None:
         self._workdir = workdir
         self._boot = boot_id()
+        self._key = workdir.key()
         self._shared = memoryview(mmap.mmap(-1, 16)).cast("Q")  # the verifier, and the failures
         self._change(int(workdir.read(_FAILURES) or b"0"))
 
@@ -39,7 +40,7 @@ class WriteVerifier:
 
     def _change(self, failures: int) -> None:
         seed = self._boot + b"%d" % failures
-        digest = hashlib.blake2b(seed, digest_size=8, key=self._workdir.key()).digest()
+        digest = hashlib.blake2b(seed, digest_size=8, key=self._key).digest()
         self._shared[0], self._shared[1] = int.from_bytes(digest, "big"), failures
 
     def data_lost(self) -> None:
@@ -47,7 +48,12 @@ class WriteVerifier:
 
         Raises OSError when that cannot be recorded for later starts.
         """
-        with self._workdir.lock(VERIFIER):
-            failures = self._shared[1] + 1
-            self._change(failures)
-            self._workdir.write(_FAILURES, b"%d" % failures)
+        stood = self._shared[0]
+        try:
+            with self._workdir.lock(VERIFIER):
+                failures = self._shared[1] + 1
+                self._change(failures)
+                self._workdir.write(_FAILURES, b"%d" % failures)
+        finally:
+            if self._shared[0] == stood:  # there was no lock to be had
+                self._change(self._shared[1] + 1)
