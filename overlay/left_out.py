@@ -14,7 +14,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from index.fd import Fd, open_dir, open_name, proc_path
+from index.fd import Fd, open_dir, open_name
 from index.layers import UPPER_ID, Known, Layer, Record
 from overlay.blocking import may_block
 
@@ -76,7 +76,7 @@ def _walk(root: Fd, found: array[int]) -> None:
 
 def _below(directory: Fd, found: array[int]) -> Iterator[Fd]:
     subdirectories, own = [], open_dir(directory, b".")
-    with os.scandir(proc_path(own)) as entries:
+    with os.scandir(own) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 subdirectories.append(os.fsencode(entry.name))
