@@ -21,6 +21,7 @@ from index.fd import open_name
 from index.handles import RealHandle, handle_of
 from index.identity import Identity
 from index.layers import Layer
+from index.workdir import REMOVING
 from overlay.changing import Mending
 from overlay.removal import settle
 from overlay.tree import Tree
@@ -28,7 +29,7 @@ from overlay.tree import Tree
 
 def recover(tree: Tree) -> None:
     """Make the index agree with the upper layer, and empty the staging directory."""
-    for name in tree.workdir.leftovers():
+    for name in _in_order(tree.workdir.leftovers()):
         _settle(tree, name)
     _discard_marks(tree)
 
@@ -49,6 +50,8 @@ def mend_failures(tree: Tree) -> None:
 def _take_back(tree: Tree) -> None:
     """Settle what was begun under the namespace lock, which is held, by a change that failed."""
     names = tree.workdir.unfinished.names
+    for name in filter(_is_removal, list(names)):
+        _settle(tree, name)
     while names:
         _settle(tree, names[-1])
         names.pop()
@@ -59,10 +62,19 @@ def _take_over(tree: Tree) -> None:
 
     What it changed is on the disk, but it may have told nobody.
     """
-    for name in tree.workdir.leftovers():
+    for name in _in_order(tree.workdir.leftovers()):
         if not tree.workdir.is_apart(name):
             _settle(tree, name)
     tree.forget_facts()
+
+
+def _in_order(names: list[bytes]) -> list[bytes]:
+    """Removals come first: a removed directory may be here as well, like one never finished."""
+    return sorted(names, key=_is_removal, reverse=True)
+
+
+def _is_removal(name: bytes) -> bool:
+    return name.startswith(REMOVING)
 
 
 def _settle(tree: Tree, name: bytes) -> None:
