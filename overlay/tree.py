@@ -246,7 +246,7 @@ class Tree:
     def gone(self, node: Node) -> None:
         """The last name of an object went.  No descriptor may keep its space from being freed."""
         if node.is_upper and (node.is_indexed or self.sealed):
-            self.index.marks.forget(node.real)
+            self.workdir.finish(partial(self.index.marks.forget, node.real))
         if self.budget is not None and node.is_upper:
             self.budget.lost(os.fstat(node.real))
         self.caches.nodes.forget(node.handle)
