@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from index import xattrs
 from index.fd import Fd, is_whiteout, open_dir, open_name, reopen
+from index.handles import handle_of
 from index.layers import RECORD
 
 UPPER: Final = b"upper"
@@ -27,7 +28,7 @@ _SMALL: Final = 1 << 20  # bytes
 class Thing(NamedTuple):
     """An object under a name."""
 
-    ino: int
+    inode: str  # which it is, by its kernel handle: a number may come back
     mode: int
     uid: int
     gid: int
@@ -81,10 +82,16 @@ def _names(path: bytes, directory: Fd) -> Iterator[bytes]:
             yield name
 
 
+def which_inode(fd: Fd) -> str:
+    """Return what no other inode of the filesystem is called, nor one that gets its number."""
+    real = handle_of(fd)
+    return f"{real.type}:{real.data.hex()}"
+
+
 def _thing(path: bytes, fd: Fd, st: os.stat_result) -> Thing:
     values = {name: xattrs.get(fd, name) for name in xattrs.names(fd) if name.startswith(_PRIVATE)}
     return Thing(
-        *(st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_rdev, st.st_mtime_ns),
+        *(which_inode(fd), st.st_mode, st.st_uid, st.st_gid, st.st_rdev, st.st_mtime_ns),
         _content(path, fd, st),
         {name: value for name, value in values.items() if value is not None},
     )

@@ -19,10 +19,9 @@ import time
 from typing import Any, Final
 
 from index.fd import Fd, open_at, open_dir, open_path
-from index.handles import handle_of
 from index.syscalls import rename
 from index.workdir import Workdir
-from overlay.check.image import REPAIRED, Image, Thing, take
+from overlay.check.image import REPAIRED, Image, Thing, take, which_inode
 from overlay.check.problem import Problem
 from overlay.config import OverlayConfig
 
@@ -90,9 +89,9 @@ class Keeper:
             return
         after = self._take(workdir.root)
         self._drop_what_is_elsewhere(after)
-        by_number = {thing.ino: path for path, thing in after.items() if not thing.is_dir}
+        by_inode = {thing.inode: path for path, thing in after.items() if not thing.is_dir}
         upper = Fd(os.open(self._config.upperdir, _DIRECTORY))
-        rows: list[dict[str, Any]] = [{"upper": root_of(upper)}]
+        rows: list[dict[str, Any]] = [{"upper": which_inode(upper)}]
         changed = {
             path
             for path in self._before.keys() | after.keys()
@@ -102,7 +101,7 @@ class Keeper:
         above = {path.rpartition(b"/")[0] for path in changed} & self._before.keys()
         for path in sorted(changed | above):
             was, now = self._before.get(path), after.get(path)
-            source = None if was is None else by_number.get(was.ino)
+            source = None if was is None else by_inode.get(was.inode)
             rows.append(_row(path, was, now, source))
         data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         fd = open_at(self._folder, b"changes.new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -116,10 +115,10 @@ class Keeper:
         """Keep no second link of what still has a name: it would count."""
         assert self._folder is not None
         kept = open_dir(self._folder, KEPT)
-        numbers = {thing.ino for thing in after.values() if not thing.is_dir}
+        inodes = {thing.inode for thing in after.values() if not thing.is_dir}
         for name in map(os.fsencode, os.listdir(kept)):
-            st = os.fstat(open_path(kept, name))
-            if st.st_ino in numbers and not stat.S_ISDIR(st.st_mode):
+            fd = open_path(kept, name)
+            if which_inode(fd) in inodes and not stat.S_ISDIR(os.fstat(fd).st_mode):
                 os.unlink(name, dir_fd=kept)
 
 
@@ -127,12 +126,6 @@ def _directory(parent: Fd, name: bytes) -> Fd:
     with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent)
     return open_dir(parent, name)
-
-
-def root_of(upper: Fd) -> str:
-    """Which inode an upper layer's root is."""
-    real = handle_of(upper)
-    return f"{real.type}:{real.data.hex()}"
 
 
 def _row(path: bytes, was: Thing | None, now: Thing | None, source: bytes | None) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from index import xattrs
 from index.fd import Fd, components, open_at, open_dir, open_path, proc_path
 from index.syscalls import is_there, rename
 from index.workdir import Workdir
-from overlay.check.image import REPAIRED, UPPER, WORK, Image, Thing, take
-from overlay.check.keep import CHANGES, KEPT, root_of, unpacked
+from overlay.check.image import REPAIRED, UPPER, WORK, Image, Thing, take, which_inode
+from overlay.check.keep import CHANGES, KEPT, unpacked
 from overlay.config import ConfigError, OverlayConfig
 from overlay.opening import open_upper, take_rights
 
@@ -73,7 +73,7 @@ def _read(work: Fd, name: bytes, upper: Fd) -> tuple[Fd, list[Change]]:
             f"{where} is not of a repair that has ended: name a folder in repaired/ of the workdir "
             "that has `changes` in it"
         ) from problem
-    if first["upper"] != root_of(upper):
+    if first["upper"] != which_inode(upper):
         raise ConfigError(f"{where} is of another upper layer: name the right one")
     return kept, [
         Change(
@@ -92,9 +92,8 @@ class _Undoing:
     def __init__(self, upper: Fd, work: Fd, kept: Fd) -> None:
         self._tops = {UPPER: upper, WORK: work}
         self._kept = kept
-        self._by_number = {
-            os.fstat(open_path(kept, name)).st_ino: name
-            for name in map(os.fsencode, os.listdir(kept))
+        self._by_inode = {
+            which_inode(open_path(kept, name)): name for name in map(os.fsencode, os.listdir(kept))
         }
 
         self._linked: set[bytes] = set()  # of what is kept, what has a name again
@@ -149,7 +148,7 @@ class _Undoing:
             return
         last = os.stat(name, dir_fd=directory, follow_symlinks=False).st_nlink == 1
         if last and stat.S_ISREG(thing.mode):
-            rename(directory, name, self._kept, b"made.%d" % thing.ino)
+            rename(directory, name, self._kept, b"made." + thing.inode.encode())
         else:
             os.unlink(name, dir_fd=directory)
 
@@ -157,7 +156,7 @@ class _Undoing:
         directory, name = self._place(change.path)
         if is_there(directory, name):
             return  # it came with the directory that it is in
-        kept = self._by_number.get(thing.ino)
+        kept = self._by_inode.get(thing.inode)
         if kept is not None and thing.is_dir:
             rename(self._kept, kept, directory, name)
         elif thing.is_dir:
@@ -206,7 +205,7 @@ def _is_one_object(change: Change) -> bool:
     before, after = change.before, change.after
     if before is None or after is None or before.content != after.content:
         return False
-    return before.ino == after.ino and stat.S_IFMT(before.mode) == stat.S_IFMT(after.mode)
+    return before.inode == after.inode and stat.S_IFMT(before.mode) == stat.S_IFMT(after.mode)
 
 
 def _is_restored(change: Change, there: Thing | None) -> bool:
@@ -215,7 +214,7 @@ def _is_restored(change: Change, there: Thing | None) -> bool:
         return change.before is there
     before = change.before
     is_file = stat.S_ISREG(before.mode)  # which it is counts; anything else may be made anew
-    return before.is_like(there if is_file else there._replace(ino=before.ino))
+    return before.is_like(there if is_file else there._replace(inode=before.inode))
 
 
 def _link(source: Fd, old: bytes, directory: Fd, name: bytes) -> None:

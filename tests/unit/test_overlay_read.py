@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from overlay.attributes import Changes
-from overlay.blocking import forbid_blocking
+from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.credentials import ROOT
 from overlay.data import RESIDENT_MIN, Buffer
 from overlay.errors import WouldBlock
@@ -28,6 +28,8 @@ def read(tree: Served, path: str, offset: int, count: int) -> tuple[bytes, bool]
             return tree.overlay.read(node, ROOT, offset, count)
         except WouldBlock:
             return None
+        finally:
+            allow_blocking()  # a later thread may have the number of this one
 
     node = tree.node(path)
     with ThreadPoolExecutor(1) as thread:
