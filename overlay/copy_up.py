@@ -210,7 +210,7 @@ def _mark_copy(
         xattrs.FH: node.identity.pack(),
         xattrs.UPPER: pack_real(handle_of(copy)),
         xattrs.NLINK: nlink.INITIAL,
-        xattrs.LINKS: b"%d" % os.fstat(node.fd).st_nlink,
+        xattrs.LINKS: b"%d" % nlink.names_of(node.identity, os.fstat(node.fd)),
     }
     for key, value in values.items():
         tree.index.marks.put(copy, key, value)

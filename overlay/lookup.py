@@ -260,7 +260,7 @@ def identified_file(
         entry = _indexed_by_kernel(tree, found, identity)
     if isinstance(entry, UpperInode) and is_entry_of(tree, entry, identity):
         if found.st.st_nlink > 1 and not identity.is_by_path:
-            nlink.recount(tree, identity, entry.fd, found.st.st_nlink)
+            nlink.recount(tree, identity, entry.fd, nlink.names_of(identity, found.st))
         return indexed_file(tree, identity, entry, place, found)
     if entry == GONE:
         return None

@@ -138,4 +138,12 @@ def _write(tree: Tree, fd: Fd, value: bytes) -> None:
 def lower_nlink(tree: Tree, identity: Identity) -> int:
     """The link count of the lower inode that an object comes from; 1 when that is gone."""
     opened = tree.open_origin(identity, os.O_PATH)
-    return 1 if opened is None or identity.is_by_path else os.fstat(opened[1]).st_nlink
+    return 1 if opened is None else names_of(identity, os.fstat(opened[1]))
+
+
+def names_of(identity: Identity, lower: os.stat_result) -> int:
+    """Return how many names the lower inode gives an object that comes from it.
+
+    Known by its path, each name of an inode is an object of its own.
+    """
+    return 1 if identity.is_by_path else lower.st_nlink
