@@ -158,11 +158,12 @@ class File:
         return self.exclusive if span.exclusive else self.shared
 
     def conflicting(self, lock: Lock, holding: Holding | None) -> Span | None:
-        """A span that is in the way of a lock of the owner who has `holding`."""
+        """The first span that is in the way of a lock of the owner who has `holding`."""
         _, begin, end, exclusive = lock
         found = self.exclusive.of_another(begin, end, holding)
-        if found is None and exclusive:
-            found = self.shared.of_another(begin, end, holding)
+        other = self.shared.of_another(begin, end, holding) if exclusive else None
+        if found is None or (other is not None and other.begin < found.begin):
+            return other
         return found
 
     def gap(self, at: int, end: int) -> tuple[int, int]:

@@ -178,6 +178,18 @@ def test_equal_to_a_model_of_single_bytes(sequence: list[tuple[str, Any]]) -> No
         check(scene.table, model)
 
 
+def test_the_first_lock_in_the_way_is_told() -> None:
+    table = LockTable(lambda *_: None)
+    table.lock(FILE, read(A, 0, 100), wait=False)
+    table.lock(FILE, write(A, 200, 300), wait=False)
+    table.lock(FILE, write(B, 400, 500), wait=False)
+    table.lock(FILE, read(B, 600, 700), wait=False)
+    assert table.test(FILE, write(C)) == read(A, 0, 100)
+    assert table.test(FILE, read(C)) == write(A, 200, 300)
+    assert table.test(FILE, write(A)) == write(B, 400, 500)
+    assert table.test(FILE, write(C, 550)) == read(B, 600, 700)
+
+
 def check(table: LockTable, model: Model) -> None:
     """Every byte is held as the model has it, and no lock is counted twice."""
     for owner in OWNERS:
