@@ -131,7 +131,8 @@ def _opened_tree(
     if recognised.copied and seal is None:
         seal = Seal(workdir.identity)
     record = note_filled(recognised.record, recognised.known, opened)
-    record = replace(record, workdir=root_identity(Opened(workdir.root, b"")))
+    if config.upperdir is not None:  # where state is kept besides, there may be no handles
+        record = replace(record, workdir=root_identity(Opened(workdir.root, b"")))
     index = Index(workdir)
     layers = make_layers(opened, recognised.known, seal, index, record)
     top = 0 if config.upperdir is None else 1

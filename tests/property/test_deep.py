@@ -15,7 +15,7 @@ import pytest
 from tests.property.deep import Size, Trial, WrongError
 from tests.property.disk import filesystem
 
-_COUNT = int(os.environ.get("OVERLAY_DEEP", "200"))
+_COUNT = int(os.environ.get("OVERLAY_DEEP", "1"))
 _SEED = int(os.environ.get("OVERLAY_DEEP_SEED", "0"))
 _SMALL = Size(levels=40, changes=60)
 _LARGE = Size(levels=600, changes=300)

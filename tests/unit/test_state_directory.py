@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import stat
+import subprocess
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -135,6 +136,21 @@ def read_only(tmp_path: Path) -> OverlayConfig:
     lower = tmp_path / "only"
     lower.mkdir(exist_ok=True)
     return OverlayConfig((os.fsencode(lower),))
+
+
+def test_where_there_are_no_file_handles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State of a read-only export lies on any filesystem, as the root of a container is."""
+    for name in ("below", "above", "room", "merged"):
+        (tmp_path / name).mkdir(0o755)
+    layers = f"lowerdir={tmp_path}/below,upperdir={tmp_path}/above,workdir={tmp_path}/room"
+    merged = str(tmp_path / "merged")
+    subprocess.run(["mount", "-t", "overlay", "-o", layers, "overlay", merged], check=True)
+    try:
+        monkeypatch.setenv("STATE_DIRECTORY", f"{merged}/state")
+        for _ in range(2):
+            Overlay.open(read_only(tmp_path)).close()
+    finally:
+        subprocess.run(["umount", merged], check=True)
 
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o777])
