@@ -7,6 +7,7 @@ on.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,8 @@ def tmpfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _try(disk: Path, seed: int, size: Size) -> None:
-    place = disk / f"deep{seed}"
-    place.mkdir(0o755)
+    place = Path(tempfile.mkdtemp(prefix=f"deep{seed}-", dir=disk))
+    place.chmod(0o755)
     trial = Trial(place, seed, size)
     try:
         trial.run()
