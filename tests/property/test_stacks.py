@@ -14,7 +14,7 @@ import pytest
 
 from tests.property import stack_trial
 
-_COUNT = int(os.environ.get("OVERLAY_STACKS", "40"))
+_COUNT = int(os.environ.get("OVERLAY_STACKS", "4"))
 _SEED = int(os.environ.get("OVERLAY_STACKS_SEED", "0"))
 
 
