@@ -49,7 +49,7 @@ def test_who_is_let_in_by_address_never_waits(found: dict[str, Any]) -> None:
 def test_who_may_be_let_in_by_a_name_is_told_to_come_again(found: dict[str, Any]) -> None:
     said, seconds = found["unknown"]
     assert said == "come again"
-    assert seconds < 4  # the bound is 1 s there
+    assert seconds < 10  # the bound is 5 s, or 1 s where it can be set (not compiled)
 
 
 def test_a_name_that_moved_takes_its_rights_along(found: dict[str, Any]) -> None:
