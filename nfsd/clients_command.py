@@ -18,6 +18,7 @@ from rich.table import Table
 from nfsd import descriptors
 from nfsd.config_command import add_config_option
 from nfsd.config_file import ExportConfig, load
+from nfsd.confirmation import add_yes, confirm
 from nfsd.options import Refusal
 from overlay import per_client
 from overlay.per_client import Usage
@@ -33,7 +34,7 @@ Reads the configuration file and the directories; no server is asked.
 """
 _RESET: Final = """\
 Give a client an empty upper layer: everything that it has changed is gone, and all
-file handles that it holds are stale.
+file handles that it holds are stale. Prints the directory and asks before.
 
 Refused while the server has the client's layers open, which it has until the client
 has not called for a minute: switch the client off first.
@@ -58,8 +59,9 @@ def add_to(commands: Commands) -> None:
         description=_RESET,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_config_option(reset)
+    add_config_option(reset, again=True)
     reset.add_argument("--export", metavar="/NAME", help="in this export alone (default: in all)")
+    add_yes(reset)
     reset.add_argument("address", metavar="ADDRESS", help="the client's")
     reset.set_defaults(command=_reset)
 
@@ -142,28 +144,41 @@ def _reset(options: argparse.Namespace) -> int:
     except ValueError:
         raise Refusal(f"{options.address} is no address: give one that is listed") from None
     wanted = None if options.export is None else os.fsencode(options.export)
-    done = 0
-    for export in _exports(options):
-        if wanted in (None, export.path):
-            done += _reset_in(export, client)
-    if not done:
+    exports = [
+        export
+        for export in _exports(options)
+        if wanted in (None, export.path) and per_client.is_made(export.layers, client)
+    ]
+    if not exports:
         raise Refusal(f"{client} has no upper layer: see overlay-nfsd clients")
+    confirm(options, _warning(options.config, client, exports))
+    for export in exports:
+        _reset_in(export, client)
     return 0
 
 
-def _reset_in(export: ExportConfig, client: str) -> bool:
-    """Whether there was something to empty."""
+def _warning(config: str, client: str, exports: list[ExportConfig]) -> str:
+    """What is about to be emptied, as the configuration file has it."""
+    lines = [f"{config}: all that {client} has changed is about to be removed:"]
+    lines += [f"  {_upper(each, client)}, of export {os.fsdecode(each.path)}" for each in exports]
+    return "\n".join(lines)
+
+
+def _upper(export: ExportConfig, client: str) -> str:
+    return os.fsdecode(per_client.of_client(export.layers, client).upperdir or b"")
+
+
+def _reset_in(export: ExportConfig, client: str) -> None:
+    """Empty the upper that a client has in an export; raises Refusal."""
     try:
         per_client.reset(export.layers, client)
     except OSError as problem:
-        if problem.errno == errno.ENOENT:
-            return False
         if problem.errno == errno.EBUSY:
             raise Refusal(
                 f"{client} is in use: switch it off and try again in a minute, or stop the server"
             ) from problem
         raise Refusal(
             f"{client}: {problem.strerror}: what is left is emptied when it mounts"
-        ) from (problem)
-    print(f"{client} has an empty upper layer in {os.fsdecode(export.path)}")
-    return True
+        ) from problem
+    where = f"{os.fsdecode(export.path)}: {_upper(export, client)}"
+    print(f"{client} has an empty upper layer in {where}")

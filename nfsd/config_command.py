@@ -29,13 +29,17 @@ def add_to(commands: Commands) -> None:
         parser.set_defaults(command=run)
 
 
-def add_config_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--config` to a subcommand that needs the file."""
+def add_config_option(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Add `--config` to a subcommand that needs the file.
+
+    With `again` a parser above this one has it too, and what is said there holds unless it
+    is said here: a default of this one would take its place.
+    """
     parser.add_argument(
         "--config",
         metavar="FILE",
-        default=DEFAULT_PATH,
-        help="the configuration file (default: %(default)s)",
+        default=argparse.SUPPRESS if again else DEFAULT_PATH,
+        help=f"the configuration file (default: {DEFAULT_PATH})",
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import TYPE_CHECKING, Final
 
 from nfsd import descriptors
+from nfsd.confirmation import add_yes, confirm
 from nfsd.options import (
     Refusal,
     add_layer_options,
@@ -62,8 +62,7 @@ example:
 """
 _WARNING: Final = """\
 The index in {work} is about to be removed.
-EVERY FILE HANDLE THAT CLIENTS HOLD BECOMES VOID: unmount the clients first.
-"""
+EVERY FILE HANDLE THAT CLIENTS HOLD BECOMES VOID: unmount the clients first."""
 
 
 def add_to(commands: Commands) -> None:
@@ -94,7 +93,7 @@ def add_to(commands: Commands) -> None:
         "so that a mount needs no metacopy=on",
     )
     add_without(parser)
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_yes(parser)
     parser.set_defaults(command=_detach)
 
 
@@ -109,8 +108,7 @@ def _seal(options: argparse.Namespace) -> int:
 def _detach(options: argparse.Namespace) -> int:
     descriptors.raise_limit()  # one is open for each level of directories
     config = _config(options)
-    if not options.yes:
-        _ask(options.workdir)
+    confirm(options, _WARNING.format(work=os.path.realpath(options.workdir)))
     with Progress("detaching") as progress:
         done = detach(
             config,
@@ -134,12 +132,3 @@ def _config(options: argparse.Namespace) -> OverlayConfig:
     if options.lowerdir is None:
         return recorded_config(unescape(options.workdir))
     return overlay_config(options)
-
-
-def _ask(workdir: str) -> None:
-    if not sys.stdin.isatty():
-        raise Refusal("detaching makes every handle of every client void: say --yes to do it")
-    print(_WARNING.format(work=os.path.realpath(workdir)), end="", file=sys.stderr)
-    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Refusal("nothing was changed")

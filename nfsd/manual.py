@@ -103,16 +103,15 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.A
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
-                inner = list(_commands(command))
-                yield from ((f"{name} {below}", each) for below, each in inner)
-                if not inner:
+                if command.get_default("command") is not None:
                     yield name, command
+                yield from ((f"{name} {below}", each) for below, each in _commands(command))
 
 
 def _command(name: str, command: argparse.ArgumentParser) -> list[str]:
     lines = [f".SS {_escaped(name)}", *_text(command.description or "")]
     for action in command._actions:
-        if isinstance(action, argparse._HelpAction):
+        if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
             continue
         shown = ", ".join(rf"\fB{_escaped(each)}\fR" for each in action.option_strings)
         if action.nargs != 0:

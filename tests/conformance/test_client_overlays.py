@@ -242,7 +242,7 @@ def test_reset_is_refused_while_the_client_is_served(site: Site) -> None:
     with site.client(FIRST) as client:
         file = lookup(client, client.mount("/root"), b"file")
         write(client, file, b"first")
-        refused = site.run("reset", FIRST)
+        refused = site.run("reset", "--yes", FIRST)
         assert refused.returncode == 2
         assert f"{FIRST} is in use" in refused.stderr
         assert refused.stderr.count("\n") == 1
@@ -259,7 +259,7 @@ def test_reset_empties_an_upper_and_makes_its_handles_stale(site: Site) -> None:
         others = lookup(other, other.mount("/root"), b"file")
         write(other, others, b"other")
     site.server.stop()
-    done = site.run("reset", FIRST)
+    done = site.run("reset", "--yes", FIRST)
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(site.upper(FIRST).iterdir())
     st = site.upper(FIRST).stat()
@@ -302,7 +302,7 @@ def test_the_list_of_clients(site: Site) -> None:
 
 def test_what_cannot_be_reset_is_refused(site: Site) -> None:
     for words, said in (
-        (["reset", THIRD], f"{THIRD} has no upper layer"),
+        (["reset", "--yes", THIRD], f"{THIRD} has no upper layer"),
         (["reset", "nobody"], "nobody is no address"),
         (["reset", "../upper"], "../upper is no address"),
     ):
