@@ -84,7 +84,7 @@ def _write(work: Work, found: Object | None) -> Task | None:
         offset = 0
     found.content = old[:offset].ljust(offset, b"\0") + data + old[offset + len(data) :]
     _changed(work, found, f"WRITE {len(data)} bytes at {offset}")
-    return writing(work, found, offset, data)
+    return writing(work, found, offset, data, old)
 
 
 def _truncate(work: Work, found: Object | None) -> Task | None:
@@ -95,7 +95,7 @@ def _truncate(work: Work, found: Object | None) -> Task | None:
     size = min(size, 200_000)
     found.content = old[:size].ljust(size, b"\0")
     _changed(work, found, f"SETATTR size {size}")
-    return _set(work, found, calls.set_size(found.handle, size))
+    return _set_size(work, found, size, old)
 
 
 def _mode(work: Work, found: Object | None) -> Task | None:
@@ -104,9 +104,9 @@ def _mode(work: Work, found: Object | None) -> Task | None:
     bits = work.world.random.choice((0o600, 0o644, 0o755, 0o700))
     # A directory stays one that its owner can use, whoever that is.
     bits |= 0o700 if found.is_dir else 0
-    found.mode = bits
+    old, found.mode = found.mode, bits
     _changed(work, found, f"SETATTR mode {bits:o}")
-    return _set(work, found, calls.set_mode(found.handle, bits))
+    return _set_mode(work, found, bits, old)
 
 
 def _changed(work: Work, found: Object, text: str) -> None:
@@ -115,6 +115,17 @@ def _changed(work: Work, found: Object, text: str) -> None:
     work.world.note(found, text)
 
 
-def _set(work: Work, found: Object, call: calls.Call) -> Task:
-    reply = yield call
-    work.done(reply, "SETATTR", (found,))
+def _set_size(work: Work, found: Object, size: int, old: bytes) -> Task:
+    reply = yield calls.set_size(found.handle, size)
+    if work.refused(reply):
+        found.content = old
+    else:
+        work.done(reply, "SETATTR", (found,))
+
+
+def _set_mode(work: Work, found: Object, mode: int, old: int) -> Task:
+    reply = yield calls.set_mode(found.handle, mode)
+    if work.refused(reply):
+        found.mode = old
+    else:
+        work.done(reply, "SETATTR", (found,))

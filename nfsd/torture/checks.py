@@ -14,7 +14,7 @@ from nfsd.torture.calls import NO_VERIFIER, Reply, Task
 from nfsd.torture.ledger import Column
 from nfsd.torture.model import Object
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import NFS3ERR_BADHANDLE, NFS3ERR_STALE, fattr3, ftype3
+from nfsd.xdr.nfs3 import NFS3ERR_BADHANDLE, NFS3ERR_NOENT, NFS3ERR_STALE, fattr3, ftype3
 
 _READ: Final = 16 << 10
 _PAGES: Final = 10_000
@@ -88,6 +88,41 @@ def dead_use(work: Work, found: Object) -> Task:
     reply = yield calls.create(found.handle, b"n1")
     work.ledger.checks += 1
     _stale(work, found, reply, "CREATE in it")
+
+
+def absent(work: Work, parent: Object, entry: bytes) -> Task:
+    """Nothing has a name that the server has refused to make."""
+    reply = yield calls.lookup(parent.handle, entry)
+    work.ledger.checks += 1
+    if reply.status != NFS3ERR_NOENT:
+        what = f"LOOKUP of {entry!r}, which was refused: NFS3ERR_NOENT"
+        work.fail(Column.OTHER, parent, what, str(reply), "made though refused")
+
+
+def written_in_part(work: Work, found: Object, before: bytes, told: int) -> Task:
+    """After a WRITE was refused: so many bytes are there for sure, the rest is old or new.
+
+    What the server has of the rest is from then on expected of it.
+    """
+    wanted, data = found.content, b""
+    for _ in range(_PAGES):
+        reply = yield calls.read(found.handle, len(data), _READ)
+        work.ledger.checks += 1
+        if not alive(work, found, reply, f"READ at {len(data)} after a refused WRITE"):
+            return
+        data += bytes(reply.ok.data)
+        if reply.ok.eof or not reply.ok.data:
+            break
+    old = before.ljust(len(wanted), b"\0")
+    rest = zip(data[told:], old[told:], wanted[told:], strict=False)
+    if (
+        data[:told] != wanted[:told]
+        or not max(len(before), told) <= len(data) <= len(wanted)
+        or not all(each in (one, other) for each, one, other in rest)
+    ):
+        expected = f"of {len(wanted)} bytes {told} as written, the rest old or new"
+        work.fail(Column.OTHER, found, expected, f"{len(data)} bytes {data[:60]!r}", "content")
+    found.content = data
 
 
 class Listing(NamedTuple):

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.live import Live
 
 from nfsd.options import Refusal
-from nfsd.torture.discover import prepare
 from nfsd.torture.events import EventError
+from nfsd.torture.prepare import prepare
 from nfsd.torture.run import Plan, Run
 from nfsd.torture.scenarios import SCENARIOS, Scenario
 from nfsd.torture.target import target
@@ -126,7 +126,7 @@ def _torture(options: argparse.Namespace) -> int:
 
 def _prepare(directory: Path, seed: int, files: int) -> int:
     try:
-        count = prepare(directory, seed, [each.name for each in SCENARIOS], files)
+        count = prepare(directory, seed, SCENARIOS, files)
     except OSError as error:
         name = error.filename or directory
         raise Refusal(f"--prepare {name}: {error.strerror}: give an empty directory") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nfsd.torture import calls
+from nfsd.torture import calls, checks
 from nfsd.torture.calls import Call, Task
 from nfsd.torture.model import Name, Object
 from nfsd.torture.work import Work
@@ -24,7 +24,8 @@ from nfsd.xdr.nfs3 import (
 
 _FILES: Final = 250  # living objects of one scenario, besides those of lower layers
 _DIRECTORIES: Final = 40
-_DEEP: Final = 8
+_BRANCH: Final = 12  # directories that are made in each other at once
+_PIECE: Final = 256 << 10  # bytes of one WRITE
 _LINKS: Final = 6
 
 
@@ -41,6 +42,23 @@ def other_kind(work: Work) -> Task | None:
 def directory(work: Work) -> Task | None:
     """A directory, not too deep."""
     return _anywhere(work, NF3DIR)
+
+
+def branch(work: Work) -> Task | None:
+    """Directories in each other, below the deepest of some."""
+    world = work.world
+    parents = [each for each in (world.any_parent() for _ in range(5)) if each is not None]
+    if not parents or len(world.directories) >= _most_directories(work):
+        return None
+    here = max(parents, key=world.depth)
+    steps: list[tuple[Object, Name]] = []
+    for _ in range(world.random.randint(2, _BRANCH)):
+        place = world.new_name(here)
+        if place is None or world.depth(here) >= world.deepest:
+            break
+        here = planned(work, NF3DIR, place)
+        steps.append((here, place))
+    return _branch(work, steps) if steps else None
 
 
 def hard_link(work: Work) -> Task | None:
@@ -66,12 +84,16 @@ def _anywhere(work: Work, kind: int) -> Task | None:
     world = work.world
     parent = world.any_parent()
     own = (len(world.files) - len(world.fresh)) if kind != NF3DIR else len(world.directories)
-    if parent is None or own >= (_DIRECTORIES if kind == NF3DIR else _FILES):
+    if parent is None or own >= (_most_directories(work) if kind == NF3DIR else _FILES):
         return None
-    if kind == NF3DIR and world.depth(parent) >= _DEEP:
+    if kind == NF3DIR and world.depth(parent) >= world.deepest:
         return None
     place = world.new_name(parent)
     return None if place is None else at(work, kind, place)
+
+
+def _most_directories(work: Work) -> int:
+    return max(_DIRECTORIES, 3 * work.world.deepest)
 
 
 def at(work: Work, kind: int, place: Name) -> Task:
@@ -116,6 +138,9 @@ def making(work: Work, found: Object, place: Name) -> Task:
     parent, name = place
     call = _make_call(found, place)
     reply = yield call
+    if work.refused(reply):
+        yield from _not_made(work, found, place)
+        return
     if not work.done(reply, f"{call.procedure} of {name!r}", (parent, found), NFS3ERR_EXIST):
         work.world.give_up(found)
         return
@@ -135,12 +160,36 @@ def making(work: Work, found: Object, place: Name) -> Task:
         yield from writing(work, found, 0, found.content)
 
 
-def writing(work: Work, found: Object, offset: int, data: bytes) -> Task:
-    """Write all of `data`, also if the server takes less than it is given."""
+def _not_made(work: Work, found: Object, place: Name) -> Task:
+    """Nothing may be there under the name that was refused."""
+    if place in found.names:
+        work.world.unbind(found, *place)
+    yield from checks.absent(work, *place)
+
+
+def _branch(work: Work, steps: list[tuple[Object, Name]]) -> Task:
+    for count, (made, place) in enumerate(steps):
+        yield from making(work, made, place)
+        if made.lost or not made.alive:
+            for rest, its_place in reversed(steps[count + 1 :]):
+                work.world.unbind(rest, *its_place)
+            return
+
+
+def writing(work: Work, found: Object, offset: int, data: bytes, before: bytes = b"") -> Task:
+    """Write all of `data`, also if the server takes less than it is given.
+
+    `before` is what the file has had until now.
+    """
     at_byte = 0
     for _ in range(100):
-        reply = yield calls.write(found.handle, offset + at_byte, data[at_byte:])
-        if not work.done(reply, f"WRITE of {len(data) - at_byte} bytes", (found,)):
+        piece = data[at_byte : at_byte + _PIECE]
+        reply = yield calls.write(found.handle, offset + at_byte, piece)
+        if work.refused(reply):
+            told = offset + at_byte if at_byte else min(offset, len(before))
+            yield from checks.written_in_part(work, found, before, told)
+            return
+        if not work.done(reply, f"WRITE of {len(piece)} bytes", (found,)):
             return
         at_byte += reply.ok.count
         if at_byte >= len(data):
@@ -150,4 +199,7 @@ def writing(work: Work, found: Object, offset: int, data: bytes) -> Task:
 def _link(work: Work, found: Object, place: Name) -> Task:
     parent, name = place
     reply = yield calls.link(found.handle, parent.handle, name)
+    if work.refused(reply):
+        yield from _not_made(work, found, place)
+        return
     work.done(reply, f"LINK to {name!r}", (found,), NFS3ERR_EXIST)

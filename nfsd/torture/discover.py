@@ -1,14 +1,11 @@
-"""Learn what a directory of a lower layer holds, and prepare one.
+"""Learn what a directory of a lower layer holds.
 
 What is discovered is taken for true: it is from then on that nothing may change.
 """
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Generator
-from pathlib import Path
 from typing import Final
 
 from nfsd.torture import calls
@@ -20,8 +17,6 @@ from nfsd.torture.work import Work
 _PAGE: Final = 8192
 _READ: Final = 16 << 10
 _LIMIT: Final = 100_000  # pages, entries, pieces: more is no prepared tree
-_FILES_IN_DIRECTORY: Final = 8
-_FLAT: Final = "readdir"  # the scenario that wants one large directory
 
 
 def tree(work: Work, root: Object) -> Task:
@@ -111,46 +106,3 @@ def _content(work: Work, found: Object, size: int) -> Task:
         if not work.done(reply, "READ of a lower file", (found,)) or not reply.ok.data:
             return
         found.content += bytes(reply.ok.data)
-
-
-def prepare(directory: Path, seed: int, scenarios: list[str], files: int) -> int:
-    """Fill a directory, for a lower layer, with so many files a scenario; returns how many."""
-    count = 0
-    for scenario in scenarios:
-        chance = random.Random(f"prepare {seed} {scenario}")
-        top = directory / scenario
-        top.mkdir(parents=True)
-        folders = [top]
-        for number in range(files):
-            if scenario != _FLAT and number % _FILES_IN_DIRECTORY == 0:
-                parent = chance.choice(folders[:1] + folders[-4:])
-                folder = parent / f"d{number // _FILES_IN_DIRECTORY}"
-                # Not deeper than the operations go themselves.
-                if len(folder.relative_to(top).parts) > 5:
-                    folder = top / folder.name
-                folder.mkdir()
-                folders.append(folder)
-            count += _prepare_file(folders[-1], chance, f"{seed} {scenario}", files)
-    return count
-
-
-def _prepare_file(folder: Path, chance: random.Random, tag: str, files: int) -> int:
-    """One file, sometimes with a second link, a symbolic link or a FIFO beside it."""
-    # Chosen from twice as many names, so that two prepared layers share about half of them.
-    name = f"{chance.randrange(2 * files if folder.name == _FLAT else 16):05}"
-    kind = chance.random()
-    if kind < 0.05:
-        # Of this layer alone: a link that a higher layer hid would never be seen to go.
-        name = f"{name}-{tag.split()[0]}"
-    path = folder / f"f{name}"
-    if path.exists():
-        return 0
-    path.write_text(f"prepared {tag} {folder.name} {path.name}\n" * chance.choice((1, 1, 5, 400)))
-    os.utime(path, (1e9, 1e9))
-    if kind < 0.05:
-        os.link(path, folder / f"h{name}")
-    elif kind < 0.10:
-        (folder / f"l{name}").symlink_to(f"target {tag} {name}")
-    elif kind < 0.12:
-        os.mkfifo(folder / f"p{name}", 0o640)
-    return 1

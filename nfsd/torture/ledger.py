@@ -54,6 +54,7 @@ class Ledger:
     checks: int = 0
     operations: int = 0
     replays: int = 0  # work found done by a call whose answer was lost
+    refused: int = 0  # operations that the server may refuse, and did
     reused: int = 0  # inode numbers that a dead object had before
     errors: dict[Column, int] = field(default_factory=lambda: dict.fromkeys(Column, 0))
     kinds: Counter[str] = field(default_factory=Counter)  # of other errors

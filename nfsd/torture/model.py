@@ -16,8 +16,13 @@ from typing import Final, TypeAlias
 from nfsd.xdr.nfs3 import NF3DIR, NF3LNK, NF3REG, ftype3
 
 _HISTORY: Final = 20
+_PATH_END: Final = 300  # bytes of a path that are told
+_LEVELS: Final = 1000  # more directories above one than any scenario makes
+_LENGTHS: Final = (3, 30, 200, 255, 255)  # of long names, in bytes
 # Dead handles of one scenario that go on being checked; beyond it chance decides which.
 _DEAD: Final = 20_000
+
+USUALLY_DEEPEST: Final = 8
 
 Name: TypeAlias = "tuple[Object, bytes]"
 
@@ -57,10 +62,13 @@ class Object:
         """Its first name and those of the directories above it."""
         parts: list[str] = []
         here = self
-        while here.names and len(parts) < 100:
+        while here.names and len(parts) < _LEVELS:
             here, name = here.names[0]
             parts.append(name.decode(errors="backslashreplace"))
-        return "/".join(reversed(parts)) or ("(the scenario's root)" if self.alive else "(no name)")
+        path = "/".join(reversed(parts))
+        if len(path) > _PATH_END:
+            return f"...{path[-_PATH_END:]} ({len(path)} bytes)"
+        return path or ("(the scenario's root)" if self.alive else "(no name)")
 
     def __str__(self) -> str:
         kind = ftype3(self.kind).name.removeprefix("NF3").lower()
@@ -91,9 +99,16 @@ class Registry:
 
 
 class World:
-    """The objects of one scenario, and which of them have something on its way."""
+    """The objects of one scenario, and which of them have something on its way.
 
-    def __init__(self, scenario: str, seed: int, registry: Registry) -> None:
+    Directories are made and moved at most `deepest` below each other; with `deepest` beyond
+    what a path can name, names are long too.
+    """
+
+    def __init__(
+        self, scenario: str, seed: int, registry: Registry, deepest: int = USUALLY_DEEPEST
+    ) -> None:
+        self.deepest = deepest
         self.scenario = scenario
         self.random = random.Random(f"{seed} {scenario}")
         self.registry = registry
@@ -129,6 +144,15 @@ class World:
         del parent.children[name]
         if not found.names:
             self._die(found)
+
+    def restore(self, found: Object, parent: Object, name: bytes) -> None:
+        """Give back a name that the server has refused to take."""
+        self.bind(found, parent, name)
+        if not found.alive:
+            found.alive = True
+            self.dead.remove(found)
+            self.live[found] = None
+            (self.directories if found.is_dir else self.files).append(found)
 
     def _die(self, found: Object) -> None:
         found.alive = False
@@ -187,7 +211,7 @@ class World:
     def below(self, found: Object, ancestor: Object) -> bool:
         """Whether a directory is `ancestor` or lies below it."""
         here = found
-        for _ in range(1000):
+        for _ in range(_LEVELS):
             if here is ancestor:
                 return True
             if not here.names:
@@ -198,7 +222,7 @@ class World:
     def depth(self, found: Object) -> int:
         """How many directories lie above one."""
         count, here = 0, found
-        while here.names and count < 1000:
+        while here.names and count < _LEVELS:
             here = here.names[0][0]
             count += 1
         return count
@@ -239,6 +263,8 @@ class World:
         """A name that is not taken."""
         for _ in range(5):
             name = b"n%d" % self.random.randrange(1 + 4 * len(parent.children) + 40)
+            if self.deepest > USUALLY_DEEPEST:
+                name = name.ljust(self.random.choice(_LENGTHS), b"-")
             if name not in parent.children and self.free((parent, name)):
                 return parent, name
         return None

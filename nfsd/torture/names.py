@@ -7,7 +7,7 @@ most once in a wave: two such renames could meet in an order that makes a loop.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from nfsd.torture import calls, checks
 from nfsd.torture.calls import Task
@@ -16,8 +16,10 @@ from nfsd.torture.model import Name, Object
 from nfsd.torture.work import Work
 from nfsd.xdr.nfs3 import NF3REG, NFS3ERR_NOENT
 
+Gone: TypeAlias = tuple[Object, Name]
+
 _FEW: Final = 30  # objects below which nothing is removed
-_FAMILY: Final = 12  # children with which a directory is removed
+_FAMILY: Final = 12  # objects below it with which a directory is removed
 
 
 def rename_within(work: Work) -> Task | None:
@@ -60,7 +62,7 @@ def rename_directory(work: Work) -> Task | None:
 def _may_move(work: Work, found: Object, parent: Object) -> bool:
     if parent is found.names[0][0]:
         return True
-    if work.world.moving or work.world.depth(parent) > 8:
+    if work.world.moving or work.world.depth(parent) > work.world.deepest:
         return False
     return not work.world.below(parent, found)
 
@@ -146,16 +148,37 @@ def remove_family(work: Work) -> Task | None:
     world = work.world
     found = world.any_directory()
     old = None if found is None else world.any_name(found)
-    if found is None or old is None or world.users[found] or not 0 < len(found.children) < _FAMILY:
+    below = [] if found is None else all_below(found, max(_FAMILY, world.deepest))
+    if found is None or old is None or not below:
         return None
-    children = list(found.children.items())
-    for name, child in children:
-        if child.is_dir or child.lost or not world.free(child, (found, name)) or not child.handle:
-            return None
-    world.closed.add(found)
-    gone = [_gone(work, child, (found, name)) for name, child in children]
-    gone.append(_gone(work, found, old))
-    return _remove(work, gone)
+    whole = [*below, (found, old)]
+    if not all(may_go(work, *each) for each in whole):
+        return None
+    return _remove(work, [_gone(work, *each) for each in closing(work, whole)])
+
+
+def all_below(found: Object, most: int) -> list[Gone]:
+    """The names below a directory, the deepest first; none if there are more than so many."""
+    names: list[Gone] = []
+    left = [found]
+    for here in left:
+        names += [(child, (here, name)) for name, child in here.children.items()]
+        left += [child for child in here.children.values() if child.is_dir]
+        if len(names) > most:
+            return []
+    return names[::-1]
+
+
+def may_go(work: Work, found: Object, name: Name) -> bool:
+    """Whether nothing else touches an object, its name, or what is in it."""
+    free = work.world.free(found, name) and found not in work.world.closed
+    return free and not found.lost and bool(found.handle) and not work.world.users[found]
+
+
+def closing(work: Work, gone: list[Gone]) -> list[Gone]:
+    """The same names, with the directories among them closed for everything else."""
+    work.world.closed.update(found for found, _ in gone if found.is_dir)
+    return gone
 
 
 def recreate(work: Work) -> Task | None:
@@ -180,14 +203,11 @@ def burst(work: Work) -> Task | None:
     place = None if parent is None else work.world.new_name(parent)
     if place is None:
         return None
-    steps: list[tuple[Object, _Gone]] = []
+    steps: list[tuple[Object, Gone]] = []
     for _ in range(6):
         found = planned(work, NF3REG, place)
         steps.append((found, _gone(work, found, place)))
     return _burst(work, steps, place)
-
-
-_Gone = tuple[Object, Name]
 
 
 def _too_few(work: Work) -> bool:
@@ -198,7 +218,7 @@ def _empty(work: Work, found: Object) -> bool:
     return not found.children and not work.world.users[found]
 
 
-def _gone(work: Work, found: Object, old: Name) -> _Gone:
+def _gone(work: Work, found: Object, old: Name) -> Gone:
     """The model's part of removing a name."""
     work.take(found, old)
     work.world.changed(found)
@@ -242,11 +262,22 @@ def _over(work: Work, found: Object, old: Name, target: Object, place: Name) -> 
 
 def _rename(work: Work, touched: tuple[Object, ...], old: Name, new: Name) -> Task:
     reply = yield calls.rename(old[0].handle, old[1], new[0].handle, new[1])
-    if not work.done(reply, f"RENAME of {old[1]!r} to {new[1]!r}", touched, NFS3ERR_NOENT):
+    if work.refused(reply):
+        _not_renamed(work, touched, old, new)
+    elif not work.done(reply, f"RENAME of {old[1]!r} to {new[1]!r}", touched, NFS3ERR_NOENT):
         work.world.spoil(touched[0], old, new)
 
 
-def _remove(work: Work, gone: list[_Gone]) -> Task:
+def _not_renamed(work: Work, touched: tuple[Object, ...], old: Name, new: Name) -> None:
+    if old in touched[0].names:
+        return  # it was between two names of one file
+    work.world.bind(touched[0], *old)
+    work.world.unbind(touched[0], *new)
+    for each in touched[1:]:
+        work.world.restore(each, *new)
+
+
+def _remove(work: Work, gone: list[Gone]) -> Task:
     """Remove names one after the other."""
     for found, (parent, name) in gone:
         call = (calls.rmdir if found.is_dir else calls.remove)(parent.handle, name)
@@ -257,7 +288,7 @@ def _remove(work: Work, gone: list[_Gone]) -> Task:
             return
 
 
-def _recreate(work: Work, gone: _Gone, successor: Object) -> Task:
+def _recreate(work: Work, gone: Gone, successor: Object) -> Task:
     found, place = gone
     yield from _remove(work, [gone])
     if found.lost:
@@ -267,9 +298,9 @@ def _recreate(work: Work, gone: _Gone, successor: Object) -> Task:
     yield from checks.dead(work, found)
 
 
-def _burst(work: Work, steps: list[tuple[Object, _Gone]], place: Name) -> Task:
+def _burst(work: Work, steps: list[tuple[Object, Gone]], place: Name) -> Task:
     for found, gone in steps:
         yield from making(work, found, place)
-        if found.lost:
+        if found.lost or not found.handle:
             return
         yield from _remove(work, [gone])

@@ -81,11 +81,13 @@ class Report:
         """What does not fit into the table."""
         happened = ", ".join(f"{count} x {kind}" for kind, count in self.events.items() if count)
         replays = sum(line.ledger.replays for line in self.lines)
+        refused = sum(line.ledger.refused for line in self.lines)
         reused = sum(line.ledger.reused for line in self.lines)
         text = (
             f"{self.checks:,} checks, {self.checks / max(self.seconds, 0.001):,.0f} a second; "
             f"{self.calls:,} calls, {self.resent:,} resent, {self.delayed:,} asked to come later, "
-            f"{replays:,} found done before; {reused:,} inode numbers used again"
+            f"{replays:,} found done before, {refused:,} refused; "
+            f"{reused:,} inode numbers used again"
         )
         kinds = sum((line.ledger.kinds for line in self.lines), Counter[str]())
         if kinds:
@@ -153,6 +155,7 @@ def _row(line: Line) -> dict[str, object]:
         "operations": ledger.operations,
         "checks": ledger.checks,
         "replays": ledger.replays,
+        "refused": ledger.refused,
         "reused": ledger.reused,
         "kinds": dict(ledger.kinds),
         **counted,

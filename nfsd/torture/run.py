@@ -26,7 +26,6 @@ from nfsd.xdr.nfs3 import NF3DIR, NFS3ERR_NOENT
 
 _START_PATIENCE: Final = 10.0
 _END_PATIENCE: Final = 30.0
-_DEEPEST: Final = 100
 _ENTRIES: Final = 1_000_000
 
 
@@ -176,8 +175,13 @@ class Run:
             if reason:
                 self._skipped.append(f"{scenario.name} ({reason})")
                 continue
-            world = World(scenario.name, self._plan.seed, registry)
-            work = Work(world, Ledger(scenario.name), expect_replay=self._plan.expect_replay)
+            world = World(scenario.name, self._plan.seed, registry, scenario.deepest)
+            work = Work(
+                world,
+                Ledger(scenario.name),
+                expect_replay=self._plan.expect_replay,
+                refusals=scenario.refusals,
+            )
             driver = Driver(scenario, work, self._engine, self._stopping)
             self._drivers.append(driver)
             tasks.append(_adopt(work, made[name], lowers.get(name)))
@@ -250,32 +254,30 @@ def _adopt(work: Work, own: bytes, lower: bytes | None) -> Task:
             yield from discover.tree(work, root)
 
 
-def _remove_tree(parent: bytes, name: bytes, left: list[str], depth: int = 0) -> Task:
-    """Remove a directory and what is in it, a page at a time from its beginning."""
-    reply = yield calls.lookup(parent, name)
-    if not reply.good or depth > _DEEPEST:
-        left.append(f"{name!r}: {reply}")
+def _remove_tree(parent: bytes, name: bytes, left: list[str]) -> Task:
+    """Remove a directory and what is in it, however deep, a page at a time from its beginning."""
+    found = yield calls.lookup(parent, name)
+    if not found.good:
+        left.append(f"{name!r}: {found}")
         return
-    here = reply.ok.object
+    above = [(parent, name, found.ok.object)]
     for _ in range(_ENTRIES):
+        here = above[-1][2]
         reply = yield calls.readdir(here, 0, NO_VERIFIER, 8192)
         entries = reply.ok.reply.entries if reply.good else []
         names = [bytes(each.name) for each in entries if each.name not in (b".", b"..")]
-        if not names or left:
-            break
         for each in names:
-            yield from _remove_one(here, each, left, depth)
-    yield from _try(calls.rmdir(parent, name), left)
-
-
-def _remove_one(here: bytes, name: bytes, left: list[str], depth: int) -> Task:
-    reply = yield calls.lookup(here, name)
-    if reply.good:
-        about = yield calls.getattr_(reply.ok.object)
-        if about.good and about.ok.type == NF3DIR:
-            yield from _remove_tree(here, name, left, depth + 1)
+            found = yield calls.lookup(here, each)
+            about = (yield calls.getattr_(found.ok.object)) if found.good else found
+            if about.good and about.ok.type == NF3DIR:
+                above.append((here, each, found.ok.object))
+                break
+            yield from _try(calls.remove(here, each), left)
+        else:
+            if not names:
+                yield from _try(calls.rmdir(*above.pop()[:2]), left)
+        if left or not above:
             return
-    yield from _try(calls.remove(here, name), left)
 
 
 def _try(call: Call, left: list[str]) -> Task:

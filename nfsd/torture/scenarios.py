@@ -12,7 +12,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from nfsd.torture import change, create, names
 from nfsd.torture.calls import Task
+from nfsd.torture.model import USUALLY_DEEPEST
 from nfsd.torture.work import Work
+from nfsd.xdr.nfs3 import NFS3ERR_XDEV
 
 Operation: TypeAlias = Callable[[Work], Task | None]
 Mix: TypeAlias = dict[Operation, int]
@@ -28,6 +30,8 @@ class Scenario(NamedTuple):
     event: str = ""  # what the restart command is to do
     operations: int = 8  # in a wave
     listings: int = 1  # in a wave
+    deepest: int = USUALLY_DEEPEST  # directories below each other
+    refusals: frozenset[int] = frozenset()  # that an operation may meet, if it then does nothing
 
 
 _LIFE: Final[Mix] = {
@@ -129,6 +133,21 @@ SCENARIOS: Final = (
         "inode-reuse",
         "files come and go so fast that inode numbers are used again",
         {names.burst: 12, **_LIFE},
+    ),
+    Scenario(
+        "deep-paths",
+        "directories in each other, far beyond PATH_MAX, are made, renamed and removed",
+        {
+            **_ALL,
+            create.branch: 8,
+            names.rename_directory: 8,
+            names.remove_family: 3,
+            change.mode: 2,
+            change.fresh_mode: 2,
+        },
+        deepest=60,
+        # A directory of a lower layer is moved with its path, for which there may be no room.
+        refusals=frozenset({NFS3ERR_XDEV}),
     ),
     Scenario(
         "restarted",

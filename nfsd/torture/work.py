@@ -16,10 +16,19 @@ _LARGE: Final = 1500  # the same for a large file, some 64 KiB
 class Work:
     """One scenario at work: its model and its counters."""
 
-    def __init__(self, world: World, ledger: Ledger, *, expect_replay: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        ledger: Ledger,
+        *,
+        expect_replay: bool,
+        refusals: frozenset[int] = frozenset(),
+    ) -> None:
+        """Work on a world; `refusals` may answer an operation of which nothing is done then."""
         self.world = world
         self.ledger = ledger
         self._expect_replay = expect_replay
+        self._refusals = refusals
 
     def fail(
         self, column: Column, found: Object, expected: str, came: str, kind: str = "answer"
@@ -38,6 +47,14 @@ class Work:
         history = list(found.history)
         expected, came = f"{what} {expected}", f"{what} {came}"
         self.ledger.fail(Column.OTHER, str(found), history, expected, came, what)
+
+    def refused(self, reply: Reply) -> bool:
+        """Whether an operation was not done, for a reason that the scenario is about."""
+        if reply.status not in self._refusals:
+            return False
+        self.ledger.operations += 1
+        self.ledger.refused += 1
+        return True
 
     def done(
         self, reply: Reply, what: str, touched: tuple[Object, ...], replayed: int = NFS3_OK

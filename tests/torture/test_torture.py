@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from nfsd.torture.model import Object, World
+from nfsd.torture.prepare import prepare
 from nfsd.torture.run import Plan, Run
 from nfsd.torture.scenarios import SCENARIOS
 from nfsd.torture.target import target
@@ -38,6 +39,7 @@ from tests.wire import Wire, sattr
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(600)]
 
+PATH_MAX = 4096
 COLUMNS = (
     "stale when alive",
     "alive when dead",
@@ -275,6 +277,35 @@ def test_the_seed_decides_what_is_done(server: Server, monkeypatch: pytest.Monke
         assert length > 50
         assert done[:length] == second[key][:length]
         assert done[:50] != third[key][:50]
+
+
+def test_paths_become_longer_than_a_path_may_be(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the lower layer and in the upper one, in the names of what is made, moved and removed."""
+    chosen = [each for each in SCENARIOS if each.name == "deep-paths"]
+    prepare(tmp_path / "lower/torture", 1, chosen, 300)
+    server = serve([tmp_path / "lower"])
+    longest = dict.fromkeys(("discovered", "made", "RENAME", "RMDIR", "SETATTR"), 0)
+    real = World.note
+
+    def note(world: World, found: Object, text: str) -> None:
+        length, here = 0, found
+        while here.names:
+            length += len(here.names[0][1]) + 1
+            here = here.names[0][0]
+        kind = text.split()[0]
+        if kind in longest:
+            longest[kind] = max(longest[kind], length)
+        real(world, found, text)
+
+    monkeypatch.setattr(World, "note", note)
+    where = target(f"nfs://127.0.0.1:{server.port}/", None)
+    run = Run(Plan(where, chosen, seconds=5, seed=4, lower=b"torture"))
+    run.run()
+    assert run.report().wrong == 0, run.report().faults()
+    assert min(longest.values()) > PATH_MAX, longest
+    assert run.clean_up()
 
 
 def test_an_error_is_told_in_full(server: Server) -> None:
