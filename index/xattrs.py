@@ -49,10 +49,23 @@ class Kernel:
     """
 
     prefix: bytes = PREFIX
+    metacopy: bool = True  # as the mount options: whether new ones are made
+    redirect_dir: bool = True
 
     @property
     def has_redirects(self) -> bool:
+        """Whether redirects and metacopies that are there are followed."""
         return self.prefix == PREFIX
+
+    @property
+    def makes_redirects(self) -> bool:
+        """Whether directories get redirects."""
+        return self.has_redirects and self.redirect_dir
+
+    @property
+    def makes_metacopies(self) -> bool:
+        """Whether copying up may leave a file's data in its lower layer."""
+        return self.has_redirects and self.metacopy
 
     @property
     def nlink(self) -> bytes:

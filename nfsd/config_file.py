@@ -224,8 +224,8 @@ class _Table:
         except SizeError as problem:
             raise self.error(name, str(problem)) from None
 
-    def flag(self, name: str) -> bool:
-        value = self._values.get(name, False)
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        value = self._values.get(name, default)
         if not isinstance(value, bool):
             raise self.error(name, "give true or false")
         return value
@@ -306,6 +306,7 @@ def _layers(table: _Table) -> OverlayConfig:
         _check_path(table, "upperdir", upper)
         _check_path(table, "workdir", work)
         _check_placeholders(table, upper, work)
+    metacopy, redirect_dir = _made(table)
     return OverlayConfig(
         tuple(map(os.fsencode, lowers)),
         None if upper is None else os.fsencode(upper),
@@ -313,7 +314,21 @@ def _layers(table: _Table) -> OverlayConfig:
         tuple(map(os.fsencode, data)),
         table.flag("userxattr"),
         inode_bits=_inode_bits(table),
+        metacopy=metacopy,
+        redirect_dir=redirect_dir,
     )
+
+
+def _made(table: _Table) -> tuple[bool, bool]:
+    """Whether metacopies and redirects are made; a metacopy is found by its redirect."""
+    userxattr = table.flag("userxattr")
+    redirect_dir = table.flag("redirect_dir", default=not userxattr)
+    metacopy = table.flag("metacopy", default=redirect_dir)
+    if redirect_dir and userxattr:
+        raise table.error("redirect_dir", "does not go with userxattr = true: leave one out")
+    if metacopy and not redirect_dir:
+        raise table.error("metacopy", "needs redirect_dir = true: leave it out")
+    return metacopy, redirect_dir
 
 
 def _inode_bits(table: _Table) -> int:

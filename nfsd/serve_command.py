@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _LISTEN: Final = "127.0.0.1:2049"  # of an overlay named by options
+_OF_LAYERS: Final = (
+    *("upperdir", "workdir", "userxattr", "export"),
+    *("inode-bits", "no-metacopy", "no-redirect-dir"),
+)
 # To everybody, as root: for trying it out, and for networks where that is wanted.
 EVERYBODY: Final = ((Pattern.parse("*"), ExportOptions.parse("rw,insecure,async,no_root_squash")),)
 _DESCRIPTION: Final = f"""\
@@ -61,6 +65,19 @@ def add_to(commands: Commands) -> None:
         "--config", metavar="FILE", help=f"the configuration file (default: {DEFAULT_PATH})"
     )
     add_layer_options(parser, lower=False, upper=False, work=False)
+    _add_overlay_options(parser)
+    _add_server_options(parser)
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="log every call, with handles as paths where one is known",
+    )
+    parser.set_defaults(command=_serve)
+
+
+def _add_overlay_options(parser: argparse.ArgumentParser) -> None:
+    """Options that stand in the file's [[export]] tables, too."""
     parser.add_argument(
         "--export", metavar="/NAME", help="what clients mount the overlay as (default: /)"
     )
@@ -71,14 +88,16 @@ def add_to(commands: Commands) -> None:
         help="how long the numbers of objects are that clients see: 32 for programs of 32 bits "
         "that know no longer ones (default: 64)",
     )
-    _add_server_options(parser)
     parser.add_argument(
-        "-v",
-        "--verbose",
+        "--no-metacopy",
         action="store_true",
-        help="log every call, with handles as paths where one is known",
+        help="copy up whole files, for an upper layer that others read file by file",
     )
-    parser.set_defaults(command=_serve)
+    parser.add_argument(
+        "--no-redirect-dir",
+        action="store_true",
+        help="let no directory be renamed that a lower layer has, too; implies --no-metacopy",
+    )
 
 
 def _add_server_options(parser: argparse.ArgumentParser) -> None:
@@ -177,8 +196,8 @@ def configuration(options: argparse.Namespace) -> Config:
 
 
 def _from_file(options: argparse.Namespace) -> Config:
-    for name in ("upperdir", "workdir", "export", "inode-bits"):
-        if getattr(options, name.replace("-", "_")) is not None:
+    for name in _OF_LAYERS:
+        if getattr(options, name.replace("-", "_")) not in (None, False):
             raise Refusal(f"--{name} needs --lowerdir; without it the file says what is served")
     return load(options.config or DEFAULT_PATH)
 
@@ -187,8 +206,13 @@ def _from_options(options: argparse.Namespace) -> Config:
     """One overlay, for everybody."""
     if options.config is not None:
         raise Refusal("--config and --lowerdir exclude each other: give one")
-    path, bits = export_path(options.export or "/"), options.inode_bits or 64
-    layers = replace(overlay_config(options).of_export(path), inode_bits=bits)
+    path = export_path(options.export or "/")
+    layers = replace(
+        overlay_config(options).of_export(path),
+        inode_bits=options.inode_bits or 64,
+        metacopy=not (options.no_metacopy or options.no_redirect_dir),
+        redirect_dir=not options.no_redirect_dir,
+    )
     export = ExportConfig(path, layers, EVERYBODY)
     return Config((_LISTEN,), None, (export,))
 

@@ -42,6 +42,14 @@ EXPORT: Final[dict[str, str]] = {
     "datadir": "A list of data-only layers, reached by the redirects of metacopies alone.",
     "userxattr": "Whether the private attributes of the layers are user.overlay.* rather than "
     "trusted.overlay.*. The default is false.",
+    "metacopy": "Whether a change of attributes alone copies up a file without its data "
+    "(overlay.metacopy). With false all of it is copied, as a mount with metacopy=off does: for an "
+    "upper layer that others read file by file, a container engine's. What was made before is "
+    "read. The default is that of redirect_dir.",
+    "redirect_dir": "Whether a directory that a lower layer has, too, can be renamed "
+    "(overlay.redirect). With false rename says EXDEV, as with redirect_dir=off, and programs "
+    "like mv copy it. Redirects that are there are followed. The default is true, with userxattr "
+    "false.",
     "inode_bits": "How long the numbers of objects are that clients see, 32 or 64 bits. Where "
     "layers lie on several filesystems those of 64 may be above 2^56, and old programs of 32 bits "
     "get EOVERFLOW. It may be changed at any time: handles stay what they are. The default is 64.",

@@ -30,6 +30,10 @@ class OverlayConfig:
     # with the same bottommost layer.
     name: bytes = b""
     inode_bits: int = 64  # of the numbers that clients see: 32 or 64
+    # Whether copying up may leave a file's data below, and a directory that merges be renamed,
+    # as with these mount options; what is there of either is followed in any case.
+    metacopy: bool = True
+    redirect_dir: bool = True
 
     def of_export(self, path: bytes) -> OverlayConfig:
         """The same for the export that clients mount as `path`."""

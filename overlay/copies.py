@@ -147,7 +147,7 @@ def _copy_file(tree: Tree, upper: Fd, name: bytes, found: LowerFile, path: bytes
     mode = found.st.st_mode
     if stat.S_ISREG(mode):
         copy = Fd(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600, dir_fd=staging))
-        if not tree.kernel.has_redirects or not _refers(copy, found, path):
+        if not tree.kernel.makes_metacopies or not _refers(copy, found, path):
             copy_data(reopen(found.fd, os.O_RDONLY), copy)
     elif stat.S_ISLNK(mode):
         os.symlink(os.readlink(b"", dir_fd=found.fd), aside, dir_fd=staging)

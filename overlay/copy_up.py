@@ -64,8 +64,9 @@ def copy_up(tree: Tree, node: Node) -> Node:
 def copy_up_file(tree: Tree, node: FileNode) -> FileNode:
     """As `copy_up`, for anything but a directory.
 
-    A regular file becomes a metacopy: owner, mode, times and attributes are in
-    the upper layer, the data stays in the lower one until it is first written.
+    A regular file becomes a metacopy, unless the overlay is to have none: owner, mode, times
+    and attributes are in the upper layer, the data stays in the lower one until it is first
+    written.
     """
     for _ in range(_TRIES):
         if node.is_upper:
@@ -97,6 +98,7 @@ def copy_up_data(tree: Tree, node: FileNode, *, size: int | None = None) -> File
 
 def _copied_up(tree: Tree, node: FileNode, *, data: bool, size: int | None) -> FileNode:
     """One step towards that: the job that is under way may be somebody else's."""
+    data = data or not tree.kernel.makes_metacopies
     require_upper(tree)
     may_block()
     place = node.place or find_place(tree, node)
@@ -130,7 +132,7 @@ def _copy_file(
         path = None if where is None else lower_path(tree, where.parent, where.name)
     is_regular = stat.S_ISREG(node.mode)
     lower = None
-    if not data and is_regular and tree.kernel.has_redirects and where is not None:
+    if not data and is_regular and where is not None:
         # The kernel finds the data of a metacopy by path alone.
         lower = _lower_file(tree, node, where)
     if lower is not None:

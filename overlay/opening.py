@@ -166,10 +166,11 @@ def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
         work = state_directory(config.lowerdirs[-1], config.name)
         check_workdir(work, "the state directory")
     opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
-    workdir = _open_workdir(work, read_only=config.upperdir is None)
+    # Nothing is made before all is looked at: the work directory may be somebody else's.
+    _hold_workdir(work, read_only=config.upperdir is None)
     if config.upperdir is not None:
-        _check_upper(opened[0], workdir)
-    return opened, workdir
+        _check_upper(opened[0], work)
+    return opened, _open_workdir(work)
 
 
 def prepare_process() -> None:
@@ -186,7 +187,8 @@ def _make_tree(
     record: Record,
     caches: Caches,
 ) -> Tree:
-    kernel = xattrs.Kernel(xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX)
+    prefix = xattrs.USER_PREFIX if config.userxattr else xattrs.PREFIX
+    kernel = xattrs.Kernel(prefix, config.metacopy, config.redirect_dir)
     signer = Signer(workdir.key(), record.export)
     tree = Tree(layers, workdir, index, signer, kernel, record, caches)
     if config.inode_bits == 32:
@@ -290,26 +292,33 @@ def _walk(mount: Fd, names: list[bytes]) -> Fd | None:
     return fd
 
 
-def _open_workdir(work: Fd, *, read_only: bool) -> Workdir:
+def _hold_workdir(work: Fd, *, read_only: bool) -> None:
+    try:
+        hold(work)
+    except OSError as problem:
+        if problem.errno != errno.EBUSY:
+            raise
+        cure = (
+            "set STATE_DIRECTORY to another directory"
+            if read_only
+            else "use another upper and workdir"
+        )
+        raise ConfigError(
+            f"{'an export of this name over this layer' if read_only else 'the workdir'} is "
+            f"in use by another server: stop that one, or {cure}"
+        ) from problem
+
+
+def _open_workdir(work: Fd) -> Workdir:
     try:
         return Workdir(work)
     except OSError as problem:
-        if problem.errno == errno.EBUSY:
-            cure = (
-                "set STATE_DIRECTORY to another directory"
-                if read_only
-                else "use another upper and workdir"
-            )
-            raise ConfigError(
-                f"{'an export of this name over this layer' if read_only else 'the workdir'} is "
-                f"in use by another server: stop that one, or {cure}"
-            ) from problem
         cure = ": it must be writable; under systemd name its parent with ReadWritePaths="
         cure = cure if problem.errno == errno.EROFS else ""
         raise ConfigError(f"cannot use the workdir: {problem.strerror}{cure}") from problem
 
 
-def _check_upper(upper: Opened, workdir: Workdir) -> None:
+def _check_upper(upper: Opened, work: Fd) -> None:
     where = f"--upperdir {os.fsdecode(upper.path)}"
     if not _has_handles(upper.root):
         raise ConfigError(
@@ -321,12 +330,12 @@ def _check_upper(upper: Opened, workdir: Workdir) -> None:
         if problem.errno != errno.EBUSY:
             raise
         raise ConfigError(f"{where} is in use by another server: stop that one first") from problem
-    for fd, name in ((upper.root, where), (workdir.root, "the workdir")):
+    for fd, name in ((upper.root, where), (work, "the workdir")):
         if is_mounted(fd):
             raise ConfigError(f"{name} is mounted by the kernel's overlayfs: unmount it first")
     try:
-        xattrs.put(workdir.staging, xattrs.OPAQUE, b"n")
-        xattrs.drop(workdir.staging, xattrs.OPAQUE)
+        probe = Fd(os.open(b".", os.O_TMPFILE | os.O_WRONLY, 0o600, dir_fd=work))
+        xattrs.put(probe, xattrs.OPAQUE, b"n")
     except OSError as problem:
         if problem.errno == errno.EROFS:
             raise ConfigError(

@@ -61,7 +61,8 @@ def rename(
     """Rename an object; returns the changes of the old and of the new directory.
 
     Raises EINVAL for a directory moved below itself, EISDIR, ENOTDIR, EEXIST or
-    ENOTEMPTY for a target of the wrong kind.
+    ENOTEMPTY for a target of the wrong kind, EXDEV for a directory that merges where no
+    redirects are made.
     """
     check_old_name(old)
     check_old_name(new)
@@ -94,7 +95,7 @@ def _check(
     target: Node | None,
     cred: Credentials,
 ) -> None:
-    """Permission and kinds: what rename(2) checks in the merged tree."""
+    """Permission and kinds: what rename(2) checks in the merged tree, in the kernel's order."""
     require_removable(tree, old_dir, node, cred)
     is_elsewhere = old_dir.handle != new_dir.handle
     if node.is_dir and is_elsewhere:
@@ -102,15 +103,18 @@ def _check(
         permission.require(tree, node, cred, permission.WRITE)
     if is_elsewhere and _is_above(tree, node, new_dir):
         raise error(errno.EINVAL)
-    if target is None or target.handle == node.handle:
+    if target is not None and target.handle == node.handle:
         return
-    if is_elsewhere and _is_above(tree, target, old_dir):
-        raise error(errno.ENOTEMPTY)
-    require_removable(tree, new_dir, target, cred)
-    if node.is_dir and not target.is_dir:
-        raise error(errno.ENOTDIR)
-    if target.is_dir and not node.is_dir:
-        raise error(errno.EISDIR)
+    if target is not None:
+        if is_elsewhere and _is_above(tree, target, old_dir):
+            raise error(errno.ENOTEMPTY)
+        require_removable(tree, new_dir, target, cred)
+        if node.is_dir and not target.is_dir:
+            raise error(errno.ENOTDIR)
+        if target.is_dir and not node.is_dir:
+            raise error(errno.EISDIR)
+    if isinstance(node, DirNode) and node.lowers and not tree.kernel.makes_redirects:
+        raise error(errno.EXDEV)  # as a mount with redirect_dir=off or userxattr: copy it
     if isinstance(target, DirNode) and not is_empty(tree, target):
         raise error(errno.ENOTEMPTY)
 
@@ -192,8 +196,6 @@ def _prepare(tree: Tree, node: Node, old_dir: DirNode, old: bytes, new_dir: DirN
         if node.is_metacopy:
             set_redirect(tree, node, old_dir, old)
     elif node.lowers:
-        if not tree.kernel.has_redirects:
-            raise error(errno.EXDEV)  # what a mount with userxattr says: copy it
         set_redirect(tree, node, old_dir, old)
     elif new_dir.lowers:
         with movable():

@@ -37,11 +37,11 @@ def setattr(
     is_cut = False
     if changes and not _is_ready(node, changes):
         node = current(tree, node)
-        _check(tree, node, cred, changes, guard)
+        had = _check(tree, node, cred, changes, guard)
         guard = None  # it held; copying up changes the ctime
         if changes.size is not None and isinstance(node, FileNode):
             node = copy_up_data(tree, node, size=changes.size)
-            is_cut = True
+            is_cut = changes.size < had.size
         else:
             node = copy_up(tree, node)
     if not is_cut:

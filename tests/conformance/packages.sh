@@ -26,6 +26,7 @@ wanted=(
   rpcbind:rpcbind
   showmount:nfs-common
   sqlite3:sqlite3
+  buildah:buildah
   ip:iproute2
 )
 if [ "${1:-}" = bench ]; then

@@ -24,7 +24,7 @@ from tests.property.stack import Stack
 from tests.property.trees import Entry, Tree, past, public_xattrs
 
 T = TypeVar("T")
-_OPTIONS: Final = b"index=on,nfs_export=off,redirect_dir=on,xino=off"
+_OPTIONS: Final = b"index=on,nfs_export=off,xino=off"
 
 
 def fail(number: int) -> OSError:
@@ -248,9 +248,10 @@ def _options(stack: Stack, metacopy: bool) -> bytes:
     lowers = b":".join(os.fsencode(lower) for lower in stack.lowers)
     lowers = b"::".join([lowers, *(os.fsencode(layer) for layer in stack.data)])
     upper, work = os.fsencode(stack.upper), os.fsencode(stack.work)
-    switch = b"metacopy=on" if metacopy else b"metacopy=off"
+    switches = b"metacopy=on" if metacopy else b"metacopy=off"
+    switches += b",redirect_dir=nofollow" if stack.is_plain else b",redirect_dir=on"
     parts = b"lowerdir=%s,upperdir=%s,workdir=%s,%s,%s"
-    return parts % (lowers, upper, work, _OPTIONS, switch)
+    return parts % (lowers, upper, work, _OPTIONS, switches)
 
 
 def _time(when: When) -> int:

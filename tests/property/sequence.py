@@ -111,14 +111,18 @@ def run(
     serve: Serve = in_process,
     *,
     copies: bool = False,
+    is_plain: bool = False,
 ) -> None:
     """Do the sequence in the empty directory `place`, reaching the server by `serve`.
 
-    `copies`: it replaces the layers by copies of themselves.
+    `copies`: it replaces the layers by copies of themselves.  `is_plain`: the upper layer gets
+    neither metacopies nor redirects, and none are followed by the kernel.
     """
     mountpoint = place / "mnt"
     mountpoint.mkdir()
-    served, mounted = (Stack.make(place / name, len(stack)) for name in ("served", "mounted"))
+    served, mounted = (
+        Stack.make(place / name, len(stack), is_plain=is_plain) for name in ("served", "mounted")
+    )
     for one in (served, mounted):
         for layer, root in zip(stack, one.lowers, strict=True):
             layers.build(layer, root)
@@ -169,10 +173,11 @@ def _cross(
 ) -> None:
     """Each side reads what the other wrote."""
     # With all data copied up the kernel needs no metacopy to read it.
-    copied = bool(len(log) % 2)
+    copied = bool(len(log) % 2) and not served.is_plain
     log.append(f"the kernel mounts what the server wrote (data copied: {copied})")
     detach(served.config, copy_data=copied)
-    with closing(KernelSide(served, mountpoint, metacopy=not copied)) as kernel:
+    has_metacopies = not copied and not served.is_plain
+    with closing(KernelSide(served, mountpoint, metacopy=has_metacopies)) as kernel:
         found = differences.of_trees(ours, kernel.tree())
     assert not found, "\n".join(["the kernel shows otherwise what the server wrote:", *found])
     log.append("the server serves what the kernel wrote")

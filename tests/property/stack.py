@@ -17,14 +17,16 @@ class Stack:
     upper: Path
     work: Path
     data: tuple[Path, ...] = ()  # data-only layers
+    is_plain: bool = False  # the upper layer gets neither metacopies nor redirects
 
     @classmethod
-    def make(cls, place: Path, lowers: int) -> Stack:
+    def make(cls, place: Path, lowers: int, *, is_plain: bool = False) -> Stack:
         """Empty layers below `place`."""
         stack = cls(
             tuple(place / f"lower{number}" for number in range(lowers)),
             place / "upper",
             place / "work",
+            is_plain=is_plain,
         )
         for directory in (place, *stack.lowers, stack.upper, stack.work):
             directory.mkdir(0o755)  # whatever the umask is now
@@ -37,4 +39,6 @@ class Stack:
             os.fsencode(self.upper),
             os.fsencode(self.work),
             tuple(os.fsencode(layer) for layer in self.data),
+            metacopy=not self.is_plain,
+            redirect_dir=not self.is_plain,
         )

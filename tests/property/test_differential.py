@@ -38,13 +38,14 @@ def _run(
     *,
     serve: sequence.Serve = sequence.in_process,
     copies: bool = False,
+    is_plain: bool = False,
 ) -> None:
     place = disk / f"sequence{next(_counter)}"
     place.mkdir(0o755)
     try:
         for number, layer in enumerate(stack):
             note(f"lower {number}: {layer}")
-        sequence.run(stack, todo, walk_first, place, serve, copies=copies)
+        sequence.run(stack, todo, walk_first, place, serve, copies=copies, is_plain=is_plain)
     finally:
         shutil.rmtree(place)
 
@@ -68,6 +69,17 @@ def test_sequences_with_moves(
 ) -> None:
     """Handles and numbers outlive copies of the layers; the inode numbers are not the kernel's."""
     _run(ext4, stack, todo, walk_first, serve=MovedAtRestart, copies=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@settings(_SHORT, max_examples=int(os.environ.get("OVERLAY_SEQUENCES", "20")))
+@given(stack=stacks, todo=st.lists(steps, min_size=8, max_size=24), walk_first=st.booleans())
+def test_sequences_for_plain_readers(
+    ext4: Path, stack: tuple[Layer, ...], todo: list[Step], walk_first: bool
+) -> None:
+    """What is written without metacopies and redirects is read without following any."""
+    _run(ext4, stack, todo, walk_first, is_plain=True)
 
 
 @pytest.mark.torture

@@ -49,6 +49,7 @@ class Case:
     is_unstable: bool = False  # what is written may be lost with the power
     is_first_use: bool = False  # looking at the layers would do what the call does
     each_by_itself: bool = False  # several attributes: each is as before or as after
+    words: tuple[str, ...] = ()  # options of the server
     is_stable: bool = False  # data that is written, and then may fail to be brought to the disk
 
 
@@ -88,6 +89,17 @@ COPY_UP: Final = (
         "lengthen a metacopy",
         setattr("file", attributes(size=20000)),
         first(setattr("file", _chmod)),
+    ),
+    Case("chmod a lower file, no metacopy", setattr("file", _chmod), words=("--no-metacopy",)),
+    Case(
+        "truncate a lower file, no metacopy",
+        setattr("file", attributes(size=10)),
+        words=("--no-metacopy",),
+    ),
+    Case(
+        "rename a lower file, no metacopy",
+        rename("nest/one/two/three/leaf", "leaf"),
+        words=("--no-redirect-dir",),
     ),
     Case("chown a lower symlink", setattr("symlink", attributes(uid=USER))),
     Case("chmod a lower device", setattr("device", _chmod)),

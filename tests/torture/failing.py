@@ -105,6 +105,7 @@ class Failing:
 
     def _prepare(self, scene: Scene) -> None:
         case = self.case
+        scene.words = case.words
         if case.plant is not None:
             case.plant(scene)
         scene.serve(words=_TWO)

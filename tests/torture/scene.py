@@ -84,6 +84,7 @@ class Scene:
         self.place = place
         self.stack = make_layers(place)
         self.before = Seen({}, {})
+        self.words: tuple[str, ...] = ()  # options of every server
         self.lost_power = False
         self._lowers = self._raw_lowers()
         self._server: ForkedServer | None = None
@@ -105,6 +106,7 @@ class Scene:
 
     def serve(self, *, held: bool = False, words: Sequence[str] = ()) -> ForkedServer:
         """Start a server; `words` are options besides those for the layers."""
+        words = (*self.words, *words)
         self._server = ForkedServer(self.stack, self.place / "log", held=held, words=words)
         return self._server
 

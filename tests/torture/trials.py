@@ -119,6 +119,7 @@ class CallTrial(Trial):
 
     def prepare(self, scene: Scene) -> None:
         case = self.case
+        scene.words = case.words
         if case.plant is not None:
             case.plant(scene)
         scene.serve()

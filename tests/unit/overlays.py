@@ -109,7 +109,7 @@ class Served:
         self.overlay.link(self.node(old), *self.parent(new), ROOT)
 
     def read(self, path: str) -> bytes:
-        return bytes(self.overlay.read(self.node(path), ROOT, 0, 1 << 20)[0])
+        return bytes(self.overlay.read(self.node(path), ROOT, 0, 4 << 20)[0])
 
     def attributes(self, path: str) -> Attributes:
         return self.overlay.getattr(self.node(path))

@@ -55,6 +55,26 @@ def test_what_a_file_means(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "metacopy", "redirect_dir"),
+    [
+        ("", True, True),
+        ("metacopy = false", False, True),
+        ("redirect_dir = false", False, False),
+        ("userxattr = true", False, False),
+        ("userxattr = true\nmetacopy = false\nredirect_dir = false", False, False),
+    ],
+)
+def test_what_copying_up_makes(
+    tmp_path: Path, text: str, metacopy: bool, redirect_dir: bool
+) -> None:
+    config = load(
+        written(tmp_path, GOOD.replace('path = "/debian/"', f'path = "/debian/"\n{text}'))
+    )
+    layers = config.exports[0].layers
+    assert (layers.metacopy, layers.redirect_dir) == (metacopy, redirect_dir)
+
+
+@pytest.mark.parametrize(
     ("text", "size"),
     [("64M", 64 << 20), ("256M", 256 << 20), ("67108864", 64 << 20), ("1T", 1 << 40)],
 )
@@ -267,6 +287,24 @@ WRONG = [
         'lowerdir = "/srv/root"\nuserxattr = "yes"',
         15,
         "userxattr: give true or false",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\nmetacopy = "off"',
+        15,
+        "metacopy: give true or false",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\nredirect_dir = false\nmetacopy = true',
+        16,
+        "metacopy: needs redirect_dir = true: leave it out",
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\nuserxattr = true\nredirect_dir = true',
+        16,
+        "redirect_dir: does not go with userxattr = true: leave one out",
     ),
     (
         'lowerdir = "/srv/root"',

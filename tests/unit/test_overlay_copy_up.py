@@ -130,6 +130,18 @@ def test_holes_stay_holes(dirs: Dirs, tree: Served) -> None:
     assert (dirs.upper / "sparse").read_bytes() == expected
 
 
+@pytest.mark.parametrize("path", ["a", "empty"])
+def test_truncating_to_the_size_that_it_has_is_a_change(
+    dirs: Dirs, tree: Served, path: str
+) -> None:
+    (dirs.lower / "empty").touch()
+    os.utime(dirs.lower / "empty", ns=(TIME, TIME))
+    had = tree.attributes(path)
+    tree.overlay.setattr(tree.node(path), ROOT, Changes(size=had.size))
+    assert tree.attributes(path).mtime > had.mtime
+    assert tree.read(path) == (dirs.lower / path).read_bytes()
+
+
 @pytest.mark.parametrize("size", [0, 3, 100, 4096, 10_000])
 def test_truncating_copies_only_what_stays(dirs: Dirs, tree: Served, size: int) -> None:
     data = os.urandom(5000)
