@@ -42,6 +42,7 @@ from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.in_use import is_mounted, share_lower
 from overlay.moved import mend_copied
+from overlay.oci_whiteouts import look_for
 from overlay.overlap import check_layers
 from overlay.presence import check_filled, check_present, missing, note_filled
 from overlay.progress import Progress, silent
@@ -105,6 +106,9 @@ def open_tree(
     # Nothing is known of data-only layers but paths, which stay.
     if copied:
         _mend(tree, copied, progress)
+    if purpose is Purpose.SERVE:
+        for layer in tree.layers.lowers:
+            look_for(layer)
     if changed is not None and purpose is not Purpose.LOOK:
         save_record(tree.workdir, changed)
     return tree

@@ -28,6 +28,7 @@ from overlay.decode import parent_of, resolve
 from overlay.listing import Listing, Rows
 from overlay.lookup import lookup
 from overlay.node import DirNode, LowerDir, directory
+from overlay.oci_whiteouts import tell_of
 from overlay.search import is_xattr_whiteout
 from overlay.tree import Tree
 
@@ -130,6 +131,8 @@ def _scan(
     is_plain = sure and not real.xwhiteouts and is_old
     for items in _new(own, found.seen):
         begin, names = len(found.rows), [item.name for item in items]
+        if not layer.is_upper:
+            tell_of(layer, own, names)
         for at, item in enumerate(items, begin):
             if is_plain and item.is_file(follow_symlinks=False):
                 continue
