@@ -17,6 +17,17 @@ class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
+class Attended(Protocol):
+    """Something else that the parent does: a `step` whenever its descriptor can be read."""
+
+    def fileno(self) -> int: ...
+
+    def step(self) -> None: ...
+
+    def close(self) -> None:
+        """Let go of it, in the parent or in a process forked from it."""
+
+
 _BREATH_SECONDS: Final = 0.02
 
 Action: TypeAlias = Callable[[], None]

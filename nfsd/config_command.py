@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from nfsd import listeners
+from nfsd import ports
 from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
 from nfsd.export_options import ExportOptions
 from nfsd.options import Refusal
@@ -45,9 +45,7 @@ def add_config_option(parser: argparse.ArgumentParser, *, again: bool = False) -
 
 def _check(options: argparse.Namespace) -> int:
     config = load(options.config)
-    listeners.check(config.listen)
-    if config.metrics is not None:
-        listeners.check((config.metrics,), "--metrics")
+    ports.check(config, (), ())
     for export in config.exports:
         _check_directories(options.config, export)
     try:

@@ -15,17 +15,19 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from time import monotonic_ns
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from nfsd.addresses import Address as BoundTo
 from nfsd.calls import Peer, accepted
 from nfsd.log import LOGGER, ONCE
 from nfsd.loop import READABLE, EventLoop
 from nfsd.pool import FairPool
 from nfsd.rpc import Dispatcher
+from nfsd.sharing import shared
 from nfsd.slow_calls import SlowCalls
 from nfsd.sources import PAUSE_SECONDS, TURN_NANOSECONDS
 from nfsd.xdr.codec import Parts
@@ -53,18 +55,22 @@ _PKTINFO: Final = struct.Struct("@i4s4s")  # interface, our address, the header'
 _PKTINFO_SPACE: Final = socket.CMSG_SPACE(20)
 
 
-def datagram_socket(family: socket.AddressFamily, address: Address) -> socket.socket:
-    """A UDP socket that tells which address was called; raises OSError if it is taken."""
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+def datagram_socket(at: BoundTo, before: Iterable[socket.socket] = ()) -> socket.socket:
+    """A UDP socket that tells which address was called; raises OSError if it is taken.
+
+    Those of before it may share the port with.
+    """
+    sock = socket.socket(at.family, socket.SOCK_DGRAM)
     try:
-        if family == socket.AF_INET6:
+        if at.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _ROOM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
-        sock.bind(address)
+        with shared(sock, at, before):
+            sock.bind(at.sockaddr)
     except OSError:
         sock.close()
         raise

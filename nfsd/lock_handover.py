@@ -10,12 +10,14 @@ import fcntl
 import mmap
 import os
 
+from overlay.descriptor import Fd
+
 
 class LockHandover:
     """The memory, made before the first of them is forked."""
 
     def __init__(self) -> None:
-        self._file = os.memfd_create("locks", os.MFD_CLOEXEC)
+        self._file = Fd(os.memfd_create("locks", os.MFD_CLOEXEC))
 
     def take(self) -> bytes:
         """What the last owner has left, empty if nothing; waits until it is gone."""

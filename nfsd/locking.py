@@ -1,12 +1,15 @@
 """What the parent holds for the process that owns the locks: its sockets, and its heritage.
 
-Rule: both stay what they are from the start of the server to its end, so a client finds
-locks where they were, whatever has died or was configured anew meanwhile.
+Rule: both stay what they are for as long as the configuration has them so, and the heritage
+as long as locks are served at all: a client finds locks where they were, whatever has
+died or was configured anew meanwhile.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from nfsd.exports import Exports
 from nfsd.lock_handover import LockHandover
@@ -18,26 +21,42 @@ from nfsd.rpcbind import Registration
 from nfsd.tally import Tally
 from overlay.filesystem import Overlay
 
+NOT_SERVED: Final = LockConfig(served=False)
+
 
 class Locking:
-    """Of one server; it never has sockets if locks are not served."""
+    """Of one server; without sockets where locks are not served."""
 
-    def __init__(self, config: LockConfig) -> None:
+    def __init__(
+        self,
+        config: LockConfig = NOT_SERVED,
+        sockets: LockSockets | None = None,
+        handover: LockHandover | None = None,
+    ) -> None:
         self._config = config
-        self._handover = LockHandover()
-        self._sockets: LockSockets | None = None
+        self._sockets = sockets
+        self._handover = handover
 
-    def listen(self, hosts: Iterable[str]) -> None:
-        """Listen at these addresses; raises Refusal."""
-        if not self._config.served:
-            return
+    def changed(self, config: LockConfig, hosts: Iterable[str]) -> Locking:
+        """What there is to be with these settings, at these addresses; raises Refusal.
+
+        Locks go on through it, unless they are not served meanwhile.
+        """
+        if not config.served:
+            return Locking(config)
         try:
-            self._sockets = LockSockets(hosts, self._config.port)
+            sockets = LockSockets(hosts, config.port, self._sockets)
         except OSError as error:
             raise Refusal(
                 f"cannot listen for locks: {error.strerror}: choose another port with "
                 "--lock-port, or do without with --locks off"
             ) from error
+        return Locking(config, sockets, self._handover or LockHandover())
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """All that there are, of TCP and UDP."""
+        return () if self._sockets is None else self._sockets.all
 
     @property
     def owners(self) -> int:
@@ -57,7 +76,7 @@ class Locking:
         self, exports: Exports, overlays: Sequence[Overlay], tally: Tally
     ) -> LockOffer | None:
         """What such a process serves; all workers have these overlays open, as it has."""
-        if self._sockets is None:
+        if self._sockets is None or self._handover is None:
             return None
         # The list of clients is kept where changes are, as the replies are.
         stores = sorted(overlays, key=lambda overlay: overlay.read_only)
@@ -67,7 +86,7 @@ class Locking:
             *(exports, overlays, self._sockets, self._handover, grace, store, local, tally)
         )
 
-    def close(self) -> None:
-        """Close the sockets in this process."""
-        if self._sockets is not None:
-            self._sockets.close()
+    def close_others(self, kept: Locking) -> None:
+        """Close the sockets that are not among `kept`, in this process."""
+        for sock in set(self.sockets).difference(kept.sockets):
+            sock.close()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import socket
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import Final
 
 from overlay import filesystem
 from overlay.config import OverlayConfig
@@ -112,20 +111,3 @@ def split_layers(text: str) -> tuple[bytes, ...]:
 def unescape(text: str) -> bytes:
     """A directory in an option, where a backslash keeps the next sign."""
     return os.fsencode(re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL))
-
-
-def listen_address(
-    text: str, option: str = "--listen"
-) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The TCP address in ADDR:PORT or [ADDR]:PORT; raises Refusal."""
-    match = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text)
-    if match is None or int(match["port"]) > 65535:
-        raise Refusal(f"{option} {text}: give ADDR:PORT, like 127.0.0.1:2049 or [::1]:2049")
-    host = match["v6"] or match["host"]
-    try:
-        found = socket.getaddrinfo(host, int(match["port"]), type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no name of a host"
-        raise Refusal(f"{option} {text}: {why}: give an address of this machine") from error
-    family, _, _, _, address = found[0]
-    return family, address

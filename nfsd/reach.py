@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from nfsd.addresses import address_of, apart
 from nfsd.config_file import Config
 from nfsd.datagrams import datagram_socket
 from nfsd.listeners import close_others, stream_socket
 from nfsd.options import Refusal
 from nfsd.program import Program
 from nfsd.rpcbind import Registration, registration
+from nfsd.taken_ports import LISTEN, RPCBIND, refusal
 from nfsd.xdr.mount import MOUNT_PROGRAM
 from nfsd.xdr.rpcbind import PMAP_PORT, RPCBPROG
 from overlay.per_client import is_per_client
@@ -63,15 +65,19 @@ def reach(bound: Sequence[tuple[str, int]], mode: str, *, udp: bool, before: Rea
     What was open `before` stays what it is.  Raises Refusal where a port is taken or is
     not for us, and then nothing is new.
     """
-    hosts = dict.fromkeys(host for host, _ in bound)
+    hosts = apart(host for host, _ in bound)
     mapped = [(host, PMAP_PORT) for host in hosts] if mode == "embedded" else []
     streams: dict[tuple[str, int], socket.socket] = {}
     datagrams: dict[tuple[str, int], socket.socket] = {}
     try:
         for address in mapped:
-            streams[address] = before.streams.get(address) or _open_tcp(*address)
+            streams[address] = before.streams.get(address) or _open(
+                socket.SOCK_STREAM, *address, before.streams
+            )
         for address in (*(bound if udp else ()), *mapped):
-            datagrams[address] = before.datagrams.get(address) or _open_udp(*address)
+            datagrams[address] = before.datagrams.get(address) or _open(
+                socket.SOCK_DGRAM, *address, before.datagrams
+            )
     except Refusal:
         Reach(streams, datagrams).close_others(before)
         raise
@@ -92,29 +98,14 @@ def registrations(
     return list(found.values())
 
 
-def _open_udp(host: str, port: int) -> socket.socket:
+def _open(kind: socket.SocketKind, host: str, port: int, before: Sockets) -> socket.socket:
+    address = address_of(host, port)
+    make = stream_socket if kind is socket.SOCK_STREAM else datagram_socket
     try:
-        return datagram_socket(_family(host), (host, port))
+        return make(address, before.values())
     except OSError as error:
-        raise _refusal("UDP", host, port, error) from error
-
-
-def _open_tcp(host: str, port: int) -> socket.socket:
-    try:
-        return stream_socket(_family(host), (host, port))
-    except OSError as error:
-        raise _refusal("TCP", host, port, error) from error
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _refusal(transport: str, host: str, port: int, error: OSError) -> Refusal:
-    cure = "stop what uses it"
-    if port == PMAP_PORT:
-        cure = "if rpcbind runs, choose --rpcbind system"
-    return Refusal(f"cannot use {transport} port {port} of {host}: {error.strerror}: {cure}")
+        option = RPCBIND if port == PMAP_PORT else LISTEN
+        raise refusal(option, str(address), address, kind, error) from error
 
 
 def _is_loopback(host: str) -> bool:

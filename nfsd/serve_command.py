@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from nfsd.clients import Pattern
 from nfsd.config_file import CACHE_BYTES, DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
 from nfsd.export_options import ExportOptions
-from nfsd.listeners import bound_to, listen
+from nfsd.listeners import bound_to
 from nfsd.lock_options import add_lock_options, lock_config
 from nfsd.mount_path import components
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
@@ -144,16 +144,13 @@ def _serve(options: argparse.Namespace) -> int:
     take_rights()
     with Progress("finding objects again") as progress:
         service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
-    said = banner(config, bound_to(service.listeners))
-    if service.locking.port is not None:
-        said += f"\nlocks: NLM and NSM on port {service.locking.port}"
+    sockets = service.sockets
+    said = banner(config, sockets.bound)
+    if sockets.locking.port is not None:
+        said += f"\nlocks: NLM and NSM on port {sockets.locking.port}"
+    for host, port in bound_to(sockets.metrics):
+        said += f"\nnumbers: http://{_host(host)}:{port}/metrics"
     try:
-        if config.metrics is not None:
-            numbers = listen((config.metrics,), {}, "--metrics")
-            for listener in numbers.values():
-                service.tell_numbers(listener)
-            [(host, port)] = bound_to(numbers)
-            said += f"\nnumbers: http://{_host(host)}:{port}/metrics"
         _run(service, notifier, said, None if options.lowerdir else partial(configuration, options))
     finally:
         service.close()

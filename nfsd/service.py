@@ -18,21 +18,20 @@ from nfsd.clients import ClientTable
 from nfsd.config_file import Config, ExportConfig
 from nfsd.datagrams import DatagramService
 from nfsd.exports import Export, Exports
-from nfsd.listeners import Listeners, bound_to, close_others, listen
-from nfsd.locking import Locking
 from nfsd.log import LOGGER
 from nfsd.metrics import Metrics
 from nfsd.mounts import Mounts
 from nfsd.offer import Offer, work
-from nfsd.options import Refusal, version_text
+from nfsd.options import version_text
 from nfsd.portmapper import Portmapper
 from nfsd.program import Program
-from nfsd.reach import NOTHING, Reach, by_datagram, reach, registrations, rpcbind_mode
+from nfsd.reach import by_datagram, registrations, rpcbind_mode
 from nfsd.replay import ReplayCache
 from nfsd.resolver import Resolver
 from nfsd.rpc import Dispatcher
 from nfsd.rpcbind import Registering
 from nfsd.scrape import Scrape
+from nfsd.sockets import NOTHING, open_sockets
 from nfsd.tally import Tally
 from nfsd.workers import SLOTS, WORKERS_MAX, Workers
 from nfsd.xdr.rpcbind import RPCBPROG
@@ -92,16 +91,14 @@ class Service:
         self._tally = Tally()
         self._registering = Registering()
         self.workers = Workers(self._ended)
-        self.locking = Locking(config.locks)
-        self.listeners, self._reach = self._listen(config, {}, NOTHING)
+        self._numbers = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
+        self._scrapes: dict[socket.socket, Scrape] = {}
+        self.sockets = open_sockets(config, self._passed, NOTHING)
         try:
-            self.locking.listen(host for host, _ in bound_to(self.listeners))
             _check_apart(config)
             self._opened = self._open(config.exports)
         except BaseException:
-            close_others(self.listeners, {})
-            self._reach.close_others(NOTHING)
-            self.locking.close()
+            self.sockets.close_others(NOTHING)
             raise
         self._begin(config)
 
@@ -112,18 +109,15 @@ class Service:
         other lower layers, do clients wait until all that is under way is done.
         """
         _check_apart(config)
-        listeners, reached = self._listen(config, self.listeners, self._reach)
+        before, sockets = self.sockets, open_sockets(config, self._passed, self.sockets)
         try:
             self._change_exports(config.exports)
         except BaseException:
-            close_others(listeners, self.listeners)
-            reached.close_others(self._reach)
+            sockets.close_others(before)
             raise
-        before, self.listeners = self.listeners, listeners
-        reached_before, self._reach = self._reach, reached
+        self.sockets = sockets
         self._begin(config)
-        close_others(before, listeners)
-        reached_before.close_others(reached)
+        before.close_others(sockets)
 
     def _change_exports(self, configs: Sequence[ExportConfig]) -> None:
         """Open what is new; then have all workers retire and let go of what is no longer there."""
@@ -180,22 +174,10 @@ class Service:
             )
         return Overlay.open(config.layers, self._progress, fsid=config.fsid)
 
-    def _listen(self, config: Config, before: Listeners, reached: Reach) -> tuple[Listeners, Reach]:
-        """Have all sockets that the configuration asks for; raises Refusal."""
-        listeners = self._passed or listen(config.listen, before)
-        bound = bound_to(listeners)
-        mode = rpcbind_mode(config, bound)
-        try:
-            found = reach(bound, mode, udp=config.udp or mode != "off", before=reached)
-        except Refusal:
-            close_others(listeners, before)
-            raise
-        return listeners, found
-
     def _begin(self, config: Config) -> None:
         """Have workers begin that serve this, from what is open."""
         self._config = config
-        number, others = config.workers or processors(), self.locking.owners
+        number, others = config.workers or processors(), self.sockets.locking.owners
         served = [
             (export, each)
             for export in config.exports
@@ -222,14 +204,16 @@ class Service:
             self._tally.stale,
             resolver if config.manage_gids else None,
         )
-        self.workers.listen((*self.listeners.values(), *self._reach.streams.values()))
+        streams = self.sockets.reached.streams
+        self.workers.listen((*self.sockets.listeners.values(), *streams.values()))
+        self._tell_numbers()
         offer = self._offer(exports, overlays, room)
         by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
         self.workers.begin(number, partial(work, offer), by_client=by_client, others=others)
 
     def _offer(self, exports: Exports, overlays: tuple[Overlay, ...], room: Room) -> Offer:
         """What workers serve, and who is told of it."""
-        config, bound = self._config, bound_to(self.listeners)
+        config, bound, locking = self._config, self.sockets.bound, self.sockets.locking
         mode = rpcbind_mode(config, bound)
         portmapper = Portmapper()
         programs = (
@@ -240,14 +224,16 @@ class Service:
         )
         streamed = [each for each in programs if each.number != RPCBPROG or mode == "embedded"]
         datagrams = by_datagram(config, mode, streamed)
-        known = registrations(bound, streamed, datagrams) + self.locking.registrations()
+        known = registrations(bound, streamed, datagrams) + locking.registrations()
         portmapper.know(known)
         self._registering.want(known if mode == "system" else ())
         answering = partial(self._dispatcher, exports, room)
-        by_udp = DatagramService(tuple(self._reach.datagrams.values()), answering(datagrams))
+        by_udp = DatagramService(
+            tuple(self.sockets.reached.datagrams.values()), answering(datagrams)
+        )
         return Offer(
             *(exports, overlays, answering(streamed), by_udp, self._tally, self._replays),
-            self.locking.offer(exports, overlays, self._tally),
+            locking.offer(exports, overlays, self._tally),
         )
 
     def _dispatcher(self, exports: Exports, room: Room, programs: Iterable[Program]) -> Dispatcher:
@@ -278,10 +264,15 @@ class Service:
         """What is served, to how many connections."""
         return f"{self.serving()}, connections: {self.workers.connections}"
 
-    def tell_numbers(self, listener: socket.socket) -> None:
-        """Answer GET /metrics on a socket that listens."""
-        metrics = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
-        self.workers.attend(Scrape(listener, metrics.text))
+    def _tell_numbers(self) -> None:
+        """Answer GET /metrics where that is configured, and nowhere else."""
+        wanted = self.sockets.metrics.values()
+        for listener in set(self._scrapes).difference(wanted):
+            self.workers.attend_no_more(self._scrapes.pop(listener))
+        for listener in wanted:
+            if listener not in self._scrapes:
+                self._scrapes[listener] = Scrape(listener, self._numbers.text)
+                self.workers.attend(self._scrapes[listener])
 
     def _indexed(self) -> list[tuple[bytes, Overlay]]:
         return [
@@ -294,7 +285,7 @@ class Service:
     def close(self) -> None:
         """Let go of all layers."""
         self._registering.want(())
-        self.locking.close()
+        self.sockets.close_others(NOTHING)
         _close(self._opened)
 
     def _ended(self, slot: int, pid: int) -> None:

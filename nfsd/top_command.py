@@ -15,9 +15,10 @@ from rich.live import Live
 from rich.text import Text
 
 from nfsd import metrics
+from nfsd.addresses import addresses
 from nfsd.config_file import DEFAULT_PATH, load
 from nfsd.exposition import read
-from nfsd.options import Refusal, listen_address
+from nfsd.options import Refusal
 from nfsd.top import Interval, Scraped, view
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def _top(options: argparse.Namespace) -> int:
         raise Refusal("the configuration file has no metrics in [server]: set it, or say --metrics")
     if not options.interval > 0:
         raise Refusal(f"--interval {options.interval}: give seconds, more than 0")
-    _, (host, port, *_) = listen_address(where, "--metrics")
+    at = addresses(where, "--metrics")[0]
+    host, port = at.host, at.port
     try:
         before = _scraped(host, port)
     except (OSError, http.client.HTTPException, ValueError) as problem:

@@ -24,10 +24,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from nfsd.accepting import PAUSE_SECONDS, Acceptor
-from nfsd.agenda import Agenda
+from nfsd.agenda import Agenda, Attended
 from nfsd.balance import Balance
 from nfsd.connections import CONNECTIONS_MAX
 from nfsd.handover import Given, LostError, channel, give, take
@@ -54,17 +54,6 @@ class _Waiting(NamedTuple):
     begun: bytes = b""
 
 
-class Attended(Protocol):
-    """Something else that the parent does: a `step` whenever its descriptor can be read."""
-
-    def fileno(self) -> int: ...
-
-    def step(self) -> None: ...
-
-    def close(self) -> None:
-        """Let go of it, in the parent or in a process forked from it."""
-
-
 class Workers:
     """The workers; `ended` is told slot and pid of each that is gone."""
 
@@ -82,8 +71,15 @@ class Workers:
         self._is_stopping = self._is_to_reload = False
 
     def attend(self, to: Attended) -> None:
-        """Do this too; to be said before `run`."""
+        """Do this too, once `run` is called."""
         self._attended.append(to)
+        self._agenda.on(to, to.step)
+
+    def attend_no_more(self, to: Attended) -> None:
+        """Let go of what was attended."""
+        self._attended.remove(to)
+        self._agenda.off(to)
+        to.close()
 
     def begin(
         self,
@@ -158,8 +154,6 @@ class Workers:
             signal.signal(RELOAD, self._told_to_reload)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would take their status away
         self._agenda.on(self._wake, self._woken)
-        for each in self._attended:
-            self._agenda.on(each, each.step)
         for seat in self._crew.seats:
             self._start(seat)
         self._accept_more()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from nfsd.accepting import Acceptor
+from nfsd.addresses import address_of
 from nfsd.handover import Given, LostError, channel, give, take
 from nfsd.listeners import stream_socket
 from nfsd.nlm_versions import VERSIONS
@@ -124,7 +125,7 @@ def no_descriptor_left() -> Iterator[None]:
 
 def test_without_a_descriptor_who_comes_is_refused() -> None:
     acceptor = Acceptor()
-    with stream_socket(socket.AF_INET, ("127.0.0.1", 0)) as listener:
+    with stream_socket(address_of("127.0.0.1", 0)) as listener:
         clients = [socket.create_connection(listener.getsockname()) for _ in range(5)]
         with no_descriptor_left():
             for client in clients[:4]:

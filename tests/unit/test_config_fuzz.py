@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nfsd.config_file import Config, ConfigFileError, load
-from nfsd.listeners import check
 from nfsd.options import Refusal
+from nfsd.ports import check
 from tests.unit.test_config_file import GOOD
 
 DIGITS = "1" * 5000
@@ -103,5 +103,5 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["127..0.1", "a" * 64, "é..x", "192.0.2.1", "[2001:db8::77]"])
 def test_an_address_that_is_not_ours_is_refused(host: str) -> None:
     with pytest.raises(Refusal, match=r"give an address of this machine|cannot listen on"):
-        check((f"{host}:2049",))
-    check(("127.0.0.1:0", "[::1]:0"))
+        check(Config((f"{host}:2049",), None, ()), (), ())
+    check(Config(("127.0.0.1:0", "[::1]:0"), None, ()), (), ())

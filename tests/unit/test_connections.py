@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from nfsd.addresses import address_of
 from nfsd.allowance import FOR_CLIENTS, FOR_STRANGERS, RECORD_MAX
 from nfsd.connections import Connections
 from nfsd.listeners import stream_socket
@@ -66,7 +67,7 @@ class House:
     def __init__(self) -> None:
         self.loop = Loop()
         self.pool = FairPool(5, "house")
-        self.listener = stream_socket(socket.AF_INET, ("127.0.0.1", 0))
+        self.listener = stream_socket(address_of("127.0.0.1", 0))
         self.clients: list[socket.socket] = []
         dispatcher = Dispatcher([Program(PROGRAM, VERSION, ROWS)])
         self.connections = Connections(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.options import Refusal, listen_address, split_layers
+from nfsd.addresses import Address, addresses
+from nfsd.options import Refusal, split_layers
 from nfsd.serve_command import export_path, mount_command
 from tests.client import Client
 from tests.conformance.server import PROJECT, Server, Stack
@@ -60,15 +61,19 @@ def test_export_path_refused(text: str) -> None:
 
 
 def test_listen_address() -> None:
-    assert listen_address("127.0.0.1:0") == (socket.AF_INET, ("127.0.0.1", 0))
-    family, address = listen_address("[::1]:2049")
-    assert (family, address[:2]) == (socket.AF_INET6, ("::1", 2049))
+    assert addresses("127.0.0.1:0") == [Address(socket.AF_INET, ("127.0.0.1", 0))]
+    [address] = addresses("[::1]:2049")
+    assert (address.family, address.host, address.port) == (socket.AF_INET6, "::1", 2049)
+
+
+def test_a_star_is_all_addresses() -> None:
+    assert [str(each) for each in addresses("*:2049")] == ["0.0.0.0:2049", "[::]:2049"]
 
 
 @pytest.mark.parametrize("text", ["", "2049", "127.0.0.1", "::1:2049", "127.0.0.1:70000", "a:b"])
 def test_listen_address_refused(text: str) -> None:
     with pytest.raises(Refusal, match="--listen"):
-        listen_address(text)
+        addresses(text)
 
 
 def test_mount_command() -> None:
