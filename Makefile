@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The same without what only tests need.
+RUNNABLE := $(VENV)/.runnable
 
 # What `make run` serves. Without LOWER, a small demonstration overlay in DEMO.
 DEMO ?= /var/tmp/overlay-nfsd-demo
@@ -30,6 +32,7 @@ LIB := $(PREFIX)/lib/overlay-nfsd
 UNITS := $(PREFIX)/lib/systemd/system
 SYSUSERS := $(PREFIX)/lib/sysusers.d
 MAN := $(PREFIX)/share/man
+ENABLED := $(DESTDIR)/etc/systemd/system
 COMMAND := $(PREFIX)/bin/overlay-nfsd
 
 SOURCES := $(wildcard nfsd overlay index) tests setup.py
@@ -59,11 +62,14 @@ help:
 	@echo "make clean   remove what these targets made in this directory"
 
 # The packages' __init__.py: an editable install knows the packages that were there at its time.
-$(STAMP): pyproject.toml $(wildcard nfsd/__init__.py overlay/__init__.py index/__init__.py)
+# It is made anew where the Python that it was made of has gone.
+LOST := $(shell test ! -e $(VENV) || $(BIN)/python -c '' 2>/dev/null || echo lost)
+.PHONY: lost
+$(STAMP) $(RUNNABLE): $(LOST) pyproject.toml $(wildcard nfsd/__init__.py overlay/__init__.py index/__init__.py)
 	@echo "setting up $(VENV)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@packaging/venv.sh "$(PYTHON)" $(VENV)
 	@OVERLAY_NFSD_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[test]'
+	  --editable '.$(if $(filter $(STAMP),$@),[test])'
 	@touch $@
 
 $(COMPILED)/.built: $(STAMP) setup.py $(shell find nfsd overlay index -name '*.py')
@@ -78,7 +84,7 @@ compiled: $(COMPILED)/.built
 	@rm -rf $(COMPILED)/tests
 	@$(COPY)
 
-run: $(STAMP)
+run: $(RUNNABLE)
 	@test "$$(id -u)" = 0 || { \
 	  echo "make run: the server opens files by handle, which only root may: sudo make run" >&2; \
 	  exit 2; }
@@ -120,12 +126,9 @@ man: $(STAMP)
 # A virtual environment of its own, so that nothing else on the machine changes with it, and a
 # command that runs it from wherever DESTDIR has gone to.
 install:
-	rm -rf $(DESTDIR)$(LIB)
-	$(PYTHON) -m venv $(DESTDIR)$(LIB)
-	@echo "compiling and installing: a minute or two"
-	$(DESTDIR)$(LIB)/bin/python -m pip install --quiet --disable-pip-version-check .
+	@packaging/install.sh "$(PYTHON)" "$(DESTDIR)$(LIB)"
 	install -d $(DESTDIR)$(PREFIX)/bin
-	printf '#!/bin/sh\nexec %s -P -m nfsd "$$@"\n' $(LIB)/bin/python >$(DESTDIR)$(COMMAND)
+	printf '#!/bin/sh\nexec %s -I -m nfsd "$$@"\n' $(LIB)/bin/python >$(DESTDIR)$(COMMAND)
 	chmod 755 $(DESTDIR)$(COMMAND)
 	install -d $(DESTDIR)$(UNITS)
 	for unit in service socket; do \
@@ -147,12 +150,19 @@ install:
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 	@echo "installed; write $(SYSCONFDIR)/overlay-nfsd.toml, then: systemctl enable --now overlay-nfsd"
 
+# The account goes, so what is kept for the next installation becomes root's.
 uninstall:
-	rm -rf $(DESTDIR)$(LIB) $(DESTDIR)$(PREFIX)/share/doc/overlay-nfsd
+	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || \
+	  systemctl stop overlay-nfsd.socket overlay-nfsd.service 2>/dev/null || true
+	rm -f $(ENABLED)/*.wants/overlay-nfsd.service $(ENABLED)/*.wants/overlay-nfsd.socket
+	rm -rf $(DESTDIR)$(LIB) $(DESTDIR)$(LIB).new $(DESTDIR)$(LIB).old
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/overlay-nfsd
 	rm -f $(DESTDIR)$(COMMAND) $(DESTDIR)$(SYSUSERS)/overlay-nfsd.conf
 	rm -f $(DESTDIR)$(UNITS)/overlay-nfsd.service $(DESTDIR)$(UNITS)/overlay-nfsd.socket
 	rm -f $(DESTDIR)$(SYSCONFDIR)/overlay-nfsd.toml.example
 	rm -f $(foreach page,$(wildcard docs/man/*.[1-8]),$(DESTDIR)$(MAN)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	@test -n "$(DESTDIR)" || ! test -d /var/lib/overlay-nfsd || chown root: /var/lib/overlay-nfsd
+	@test -n "$(DESTDIR)" || ! id overlay-nfsd >/dev/null 2>&1 || userdel overlay-nfsd
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
 
 clean:

@@ -11,10 +11,10 @@ import shutil
 import sys
 import sysconfig
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mypyc.build import mypycify
 from setuptools import setup
 
 # Only what the compiler must know: the rest of the types is looked at by `make check`.
@@ -44,4 +44,13 @@ def _extensions() -> list[Any]:
     return made
 
 
-setup(ext_modules=_extensions() if _can_compile() else [])
+_CAN_COMPILE = _can_compile()
+_HAS_COMPILER = find_spec("mypyc") is not None
+if _CAN_COMPILE and _HAS_COMPILER:
+    from mypyc.build import mypycify
+
+# Whoever builds asks first what is needed for it, and then has it: mypyc only where it is of use.
+setup(
+    ext_modules=_extensions() if _CAN_COMPILE and _HAS_COMPILER else [],
+    setup_requires=["mypy[mypyc]>=2.0,<3"] if _CAN_COMPILE else [],
+)

@@ -23,6 +23,7 @@ from tests.conformance.server import PROJECT, STOP_LIMIT, await_end
 
 T = TypeVar("T")
 LIMIT = 60.0
+CHECKOUT = "/opt/checkout"  # this one, in there
 TARGET = """[Unit]
 Description=Nothing but what a test asks for
 DefaultDependencies=no
@@ -97,27 +98,30 @@ class Container:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def install(self) -> None:
+    def install(self, *settings: str) -> None:
         """`make install` of this checkout, into the container's files; compiling takes too long."""
         python = os.path.realpath(sys.executable)
         words = ["make", "install", f"DESTDIR={self.root}", "PREFIX=/usr", f"PYTHON={python}"]
+        words += ["HOME_PYTHON=yes", *settings]
         command(["env", "OVERLAY_NFSD_COMPILE=0", *words], timeout=300, cwd=PROJECT)
         sysusers = program("systemd-sysusers", "systemd")
         command([sysusers, f"--root={self.root}", "overlay-nfsd.conf"], timeout=30)
 
     def uninstall(self) -> list[str]:
-        """`make uninstall`; what it leaves of what `install` has put there."""
-        command(
-            ["make", "uninstall", f"DESTDIR={self.root}", "PREFIX=/usr"], timeout=60, cwd=PROJECT
-        )
-        left = command(["find", self._top / "upper" / "usr", "-name", "*overlay-nfsd*"], timeout=60)
-        return left.split()
+        """`make uninstall` in there; what it leaves of what was put there or made for it."""
+        self.run("make", "--directory", CHECKOUT, "uninstall", "PREFIX=/usr")
+        places = [str(self._top / "upper" / name) for name in ("usr", "etc")]
+        named = [*places, "(", "-name", "*overlay-nfsd*", "-o", "-lname", "*overlay-nfsd*", ")"]
+        left = command(["find", *named, "!", "-type", "c"], timeout=60).split()
+        accounts = (self.root / "etc" / "passwd").read_text().splitlines()
+        return left + [line for line in accounts if line.startswith("overlay-nfsd:")]
 
     def boot(self) -> None:
         """Start systemd, and nothing that this machine would start."""
         words = [self._nspawn, "--quiet", f"--directory={self.root}", "--boot", "--register=no"]
         words += ["--link-journal=no", "--console=pipe"]
         words += [f"--bind={self._served}:{at}" for at in ("/srv", "/data")]
+        words.append(f"--bind-ro={PROJECT}:{CHECKOUT}")
         enter = ""
         if not Path("/run/systemd/system").is_dir():
             words.append("--keep-unit")

@@ -24,7 +24,7 @@ from nfsd.xdr.nfs3 import (
 from tests.busy import busy, go_on
 from tests.client import Client, auth_sys
 from tests.conformance.container import Container, await_
-from tests.conformance.machine import program
+from tests.conformance.machine import UnavailableError, command, program
 from tests.conformance.server import ESTABLISHED, PROJECT
 from tests.wire import Wire, sattr
 
@@ -152,7 +152,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
         container.write(f"/etc/systemd/system/{UNIT}.d/test.conf", dropin)
         container.boot()
         yield container
-        assert container.uninstall() == []
+        container.run("systemctl", "enable", UNIT, UNIT.replace(".service", ".socket"))
+        container.run("systemctl", "start", UNIT)
+        left = container.uninstall()
+        kept = [f"{UNIT}.d", "overlay-nfsd.toml", f"{UNIT}.d/test.conf"]
+        assert [each for each in left if not each.endswith(tuple(kept))] == []
+        assert (container.root / "var/lib/overlay-nfsd").stat().st_uid == 0
 
 
 @pytest.fixture
@@ -172,6 +177,38 @@ def test_started(service: Service) -> None:
         status = await_(lambda: re.fullmatch(SERVING, service.status), "no status")
         assert status
     assert len(service.children) >= 2
+
+
+def test_a_start_without_a_configuration_fails(service: Service) -> None:
+    service.control("stop")
+    file = "/etc/overlay-nfsd.toml"
+    service.container.run("mv", file, f"{file}.away")
+    status, _ = service.container.try_("systemctl", "start", UNIT)
+    assert status != 0
+    assert f"{file}: No such file or directory: write one" in service.container.journal()
+    service.container.run("mv", f"{file}.away", file)
+    service.container.run("systemctl", "reset-failed", UNIT)
+    service.control("start")
+
+
+def test_an_install_that_fails_leaves_what_is_there(service: Service) -> None:
+    """There is no network: what is installed is so still, and nothing lies beside it."""
+    with pytest.raises(UnavailableError, match="nothing was changed"):
+        service.container.install("PIP_NO_INDEX=1")
+    assert "overlay-nfsd" in service.container.run("overlay-nfsd", "--version")
+    lib = service.container.root / "usr/lib"
+    assert [path.name for path in lib.glob("overlay-nfsd*")] == ["overlay-nfsd"]
+    service.control("restart")
+
+
+def test_a_python_that_the_service_cannot_run_is_refused(tmp_path: Path) -> None:
+    home = Path(os.path.realpath(sys.executable))
+    if not home.is_relative_to("/root"):
+        pytest.skip("this Python is at no such place")
+    words = ["make", "install", f"DESTDIR={tmp_path}", f"PYTHON={home}"]
+    with pytest.raises(UnavailableError, match="PYTHON=/usr/bin/python3"):
+        command(words, timeout=60, cwd=PROJECT)
+    assert list(tmp_path.iterdir()) == []
 
 
 SERVING = r"serving /debian; exports: 1, workers: 2, connections: \d+"
