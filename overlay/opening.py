@@ -50,7 +50,7 @@ from overlay.stack import Layers
 from overlay.state_directory import check_workdir, open_private, state_directory
 from overlay.tree import Tree
 
-# What it needs who is not root (linux/capability.h).
+# What it needs, whoever it is (linux/capability.h).
 _CAPABILITIES: Final = {
     "CAP_CHOWN": 0,
     "CAP_DAC_OVERRIDE": 1,
@@ -214,11 +214,16 @@ def take_rights() -> None:
 
     Sockets are then root's, too, as are files; all must be of the same user.
     """
-    missing = [name for name, bit in _CAPABILITIES.items() if not capabilities() >> bit & 1]
-    if os.geteuid() != 0 and missing:
+    had = capabilities()
+    missing = ", ".join(name for name, bit in _CAPABILITIES.items() if not had >> bit & 1)
+    if missing and os.geteuid() != 0:
         raise ConfigError(
-            "must run as root, to open files by handle and to act for any user, "
-            f"or with {', '.join(missing)}"
+            f"must run as root, to open files by handle and to act for any user, or with {missing}"
+        )
+    if missing:
+        raise ConfigError(
+            f"root here lacks {missing}: in a container run it with "
+            f"--cap-add={missing.replace(', ', ',')}, in a unit name them in CapabilityBoundingSet="
         )
     keep_capabilities()
     forgo_reserves()

@@ -170,6 +170,19 @@ def test_an_upper_in_use(live: Server, layers: Path) -> None:
     assert "in use" in line
 
 
+@pytest.mark.parametrize("lacks", [["setuid"], ["chown"], ["dac_read_search", "mknod"]])
+def test_a_root_without_some_right_is_refused_by_name(tmp_path: Path, lacks: list[str]) -> None:
+    """As in a container, where users would be told that permission is denied."""
+    without = ",".join(f"-{each}" for each in lacks)
+    stack = Stack.over([tmp_path], tmp_path / "writable")
+    inside = ["setpriv", f"--bounding-set={without}", "--"]
+    server = Server(stack, tmp_path / "log", inside=inside)
+    names = ", ".join(f"CAP_{each.upper()}" for each in lacks)
+    with pytest.raises(AssertionError, match=f"status 2:\n.*root here lacks {names}: "):
+        server.start()
+    assert list((tmp_path / "writable/work").iterdir()) == []
+
+
 def test_not_root(layers: Path) -> None:
     os.chmod(layers, 0o755)
     done = subprocess.run(
