@@ -16,6 +16,7 @@ from nfsd import (
     clients_command,
     config_command,
     index_command,
+    reload_command,
     serve_command,
     top_command,
 )
@@ -48,6 +49,7 @@ def command_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {version_text()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     serve_command.add_to(commands)
+    reload_command.add_to(commands)
     top_command.add_to(commands)
     config_command.add_to(commands)
     clients_command.add_to(commands)

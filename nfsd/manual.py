@@ -42,10 +42,13 @@ _ENDINGS: Final = {
     "EXIT STATUS": "0 if all is well; 2 if the command was refused, with a line that says what to "
     "do. Commands that look for something end with 1 if they have found it.",
     "SIGNALS": "SIGTERM and SIGINT end the server: it reads no more, answers what it has read, and "
-    "stops within ten seconds. SIGHUP has it read its configuration again; a file that is wrong "
-    "changes nothing. Any of its processes may be killed at any moment without harm.",
+    "stops within ten seconds. SIGHUP has it read its configuration again, as `overlay-nfsd "
+    "reload` does, which says what comes of it; a file that is wrong changes nothing. Any of its "
+    "processes may be killed at any moment without harm.",
     "FILES": f"{DEFAULT_PATH} is the configuration. WORKDIR/inodes is the index; WORKDIR/identity "
-    "has the key that signs file handles, and what is recorded of the layers.",
+    "has the key that signs file handles, and what is recorded of the layers. In "
+    "/run/overlay-nfsd, or RUNTIME_DIRECTORY, are the sockets at which servers are asked for a "
+    "reload.",
 }
 
 

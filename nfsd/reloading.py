@@ -1,12 +1,13 @@
-"""Reading the configuration again while clients are served (SIGHUP, `systemctl reload`).
+"""Reading the configuration again while clients are served (`overlay-nfsd reload`, SIGHUP).
 
-What cannot be served is refused with the same words as at a start, in the log and
-in the status, and all stays as it was.
+What cannot be served is refused with the same words as at a start, to who has asked, in
+the log and in the status, and all stays as it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from nfsd.config_file import Config, ConfigFileError
 from nfsd.log import LOGGER
@@ -14,6 +15,13 @@ from nfsd.options import Refusal
 from nfsd.service import Service
 from nfsd.systemd import Notifier
 from overlay.config import ConfigError
+
+DONE: Final = b"done: "
+REFUSED: Final = b"refused: "
+
+
+def _nobody(verdict: bytes) -> None:
+    """There is nobody to be told."""
 
 
 class Reloading:
@@ -24,22 +32,32 @@ class Reloading:
         self._notifier = notifier
         self._read = read
         self._refused = ""
+        self._begun: Callable[[], Callable[[bytes], None]] = lambda: _nobody
+
+    def tell(self, begun: Callable[[], Callable[[bytes], None]]) -> None:
+        """Call this when a reload begins, and what it returns with the verdict."""
+        self._begun = begun
 
     def __call__(self) -> None:
+        tell = self._begun()
         self._notifier.reloading()
         try:
             self._service.change_to(self._read())
         except (Refusal, ConfigError, ConfigFileError) as problem:
             self._refused = f"reload refused: {problem}; "
-            LOGGER.error("reload refused, all stays as it was: %s", problem)
+            verdict = f"reload refused, all stays as it was: {problem}"
+            LOGGER.error("%s", verdict)
         except Exception as problem:  # whatever a file says, who is served goes on to be
             self._refused = f"reload failed: {type(problem).__name__}: {problem}; "
+            verdict = f"reload failed, all stays as it was: {type(problem).__name__}: {problem}"
             LOGGER.critical("reload failed, all stays as it was", exc_info=problem)
         else:
             self._refused = ""
-            LOGGER.info("reloaded: %s", self._service.serving())
+            verdict = f"reloaded: {self._service.serving()}"
+            LOGGER.info("%s", verdict)
         self._notifier.status(self.status())
         self._notifier.ready()
+        tell((REFUSED if self._refused else DONE) + verdict.encode(errors="surrogateescape"))
 
     def status(self) -> str:
         """What is served, in a line, and what the last reload was refused for."""

@@ -6,13 +6,13 @@ import argparse
 import os
 import re
 import socket
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nfsd.clients import Pattern
 from nfsd.config_file import CACHE_BYTES, DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
+from nfsd.control import Control, control_listener, forget
 from nfsd.export_options import ExportOptions
 from nfsd.listeners import bound_to
 from nfsd.lock_options import add_lock_options, lock_config
@@ -150,18 +150,33 @@ def _serve(options: argparse.Namespace) -> int:
         said += f"\nlocks: NLM and NSM on port {sockets.locking.port}"
     for host, port in bound_to(sockets.metrics):
         said += f"\nnumbers: http://{_host(host)}:{port}/metrics"
+    file = options.config or DEFAULT_PATH
+    reloading, is_asked = None, False
+    if options.lowerdir is None:
+        reloading = Reloading(service, notifier, partial(configuration, options))
+        is_asked = _listen_to_commands(service, reloading, file)
     try:
-        _run(service, notifier, said, None if options.lowerdir else partial(configuration, options))
+        _run(service, notifier, said, reloading)
     finally:
         service.close()
+        if is_asked:
+            forget(file)
     return 0
 
 
-def _run(
-    service: Service, notifier: Notifier, said: str, read: Callable[[], Config] | None
-) -> None:
-    """Serve until told to stop; `read` is what gives the configuration when it has changed."""
-    reloading = None if read is None else Reloading(service, notifier, read)
+def _listen_to_commands(service: Service, reloading: Reloading, file: str) -> bool:
+    """Have `overlay-nfsd reload` ask for one, and be told what came of it; whether it can."""
+    listener = control_listener(file)
+    if listener is None:
+        return False
+    control = Control(listener, service.workers.reload_soon, service.held)
+    reloading.tell(control.begun)
+    service.workers.attend(control)
+    return True
+
+
+def _run(service: Service, notifier: Notifier, said: str, reloading: Reloading | None) -> None:
+    """Serve until told to stop."""
     watch = Watch(
         notifier, service.workers, service.status if reloading is None else reloading.status
     )

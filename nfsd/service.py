@@ -264,6 +264,10 @@ class Service:
         """What is served, to how many connections."""
         return f"{self.serving()}, connections: {self.workers.connections}"
 
+    def held(self) -> bytes:
+        """What this server has in use, for who checks a configuration that it is to serve."""
+        return b""
+
     def _tell_numbers(self) -> None:
         """Answer GET /metrics where that is configured, and nowhere else."""
         wanted = self.sockets.metrics.values()

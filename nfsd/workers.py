@@ -176,6 +176,10 @@ class Workers:
     def _woken(self) -> None:
         self._wake.recv(1024)
 
+    def reload_soon(self) -> None:
+        """Have `reload` called as upon SIGHUP, when what is being done now is done."""
+        self._is_to_reload = True
+
     def later(self, action: Callable[[], None], seconds: float) -> None:
         """Have something done here after so much time."""
         self._agenda.later(action, seconds)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,9 @@ class Service:
 
     def signal(self, name: str, pid: str) -> None:
         self.container.run("kill", f"-{name}", pid)
+
+    def has_logged(self, text: str) -> bool:
+        return text in self.container.journal()
 
     def await_new_main(self, before: str) -> None:
         """Waits until another main process says that it is ready."""
@@ -292,27 +296,34 @@ def test_a_worker_that_is_stopped_is_replaced(watched: Service) -> None:
 
 
 def test_reload(service: Service) -> None:
-    """A bad file is refused by systemctl, and by the server itself; a good one takes effect."""
+    """What cannot be served is refused by systemctl, with the reason; what can takes effect."""
+    here = f"127.0.0.1:{service.port}"
+    missing = SECOND.replace("/srv/second", "/srv/nowhere")
     with busy(service.port, export="/debian") as clients:
         main = service.main
-        service.configure(service.config + "colour = 1\n")
-        code, said = service.container.try_("systemctl", "reload", UNIT)
-        assert code != 0, said
-        reason = "/etc/overlay-nfsd.toml:11: colour: no such setting"
-        await_(lambda: reason in service.container.journal(), "systemctl does not say why")
-        service.signal("HUP", main)
-        await_(lambda: "reload refused: /etc/overlay-nfsd.toml:11:" in service.status, "no word")
-        go_on(clients)
+        for text, reason in (
+            (service.config + "colour = 1\n", "/etc/overlay-nfsd.toml:11: colour: no such setting"),
+            (service.config + missing, "export /second: lower layer"),
+            (service.config.replace(here, "192.0.2.1:2049"), "cannot listen on 192.0.2.1:2049"),
+            (service.config.replace("workers", f'metrics = "{here}"\nworkers'), "are one port"),
+        ):
+            service.configure(text)
+            code, said = service.container.try_("systemctl", "reload", UNIT)
+            assert code != 0, said
+            assert service.status.startswith("reload refused: ")
+            assert reason in service.status
+            await_(partial(service.has_logged, reason), "the journal does not say why")
+            go_on(clients)
         service.configure(service.config + SECOND)
         service.control("reload")
-        await_(lambda: service.status.startswith("serving /debian, /second"), "no word")
+        assert service.status.startswith("serving /debian, /second")
         second = Wire(service.port, "/second")
         handle = second.lookup("file")
         assert second.read(handle) == b"second\n"
         assert second.status("WRITE", WRITE3args(handle, 0, 1, 2, b"x")) == NFS3ERR_ROFS
         second.close()
         service.configure(service.config)
-        service.control("reload")
+        service.signal("HUP", main)
         await_(lambda: service.status.startswith("serving /debian;"), "no word")
         go_on(clients)
         assert service.main == main

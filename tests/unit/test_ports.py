@@ -42,7 +42,11 @@ def serve(place: Path, **settings: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "nfsd", "serve", "--config", file],
         cwd=PROJECT,
-        env={**os.environ, "STATE_DIRECTORY": str(place / "state")},
+        env={
+            **os.environ,
+            "STATE_DIRECTORY": str(place / "state"),
+            "RUNTIME_DIRECTORY": str(place / "run"),
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

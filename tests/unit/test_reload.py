@@ -65,7 +65,8 @@ class Configured:
         listens = "listen" in settings
         self.write(exports, **settings)
         words = ["--config", str(self.file)]
-        state = {"STATE_DIRECTORY": str(place / "state")}
+        self.run = place / "run"
+        state = {"STATE_DIRECTORY": str(place / "state"), "RUNTIME_DIRECTORY": str(self.run)}
         self.server = Server(
             None, place / "log", arguments=words, environment=state, listen=not listens
         )

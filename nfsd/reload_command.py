@@ -1,0 +1,55 @@
+"""`overlay-nfsd reload`: have the server read its configuration again, and wait for the verdict."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Final
+
+from nfsd.config_command import add_config_option
+from nfsd.control import RELOAD, ask
+from nfsd.options import Refusal
+from nfsd.reloading import DONE, REFUSED
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_TITLE: Final = "Have the server read its configuration file again."
+_DESCRIPTION: Final = f"""\
+{_TITLE}
+
+Ends when the server serves what the file says, or has refused to: then with exit status
+2 and the reason, and all stays as it was. Clients lose no connection and no call.
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the subcommand to the command line."""
+    parser = commands.add_parser(
+        "reload",
+        help="have the server read its configuration file again",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_config_option(parser)
+    parser.set_defaults(command=_reload)
+
+
+def _reload(options: argparse.Namespace) -> int:
+    try:
+        verdict = ask(options.config, RELOAD)
+    except OSError as problem:
+        raise Refusal(
+            f"cannot ask the server: {problem.strerror}: run this as root, or as the server's user"
+        ) from problem
+    if verdict is None:
+        raise Refusal(
+            f"no server serves {os.path.abspath(options.config)}: start it, or name the file that "
+            "it was started with (--config)"
+        )
+    if verdict.startswith(DONE):
+        print(os.fsdecode(verdict.removeprefix(DONE)))
+        return 0
+    if not verdict.startswith(REFUSED):
+        raise Refusal("the server has ended before it had read its configuration: see its log")
+    raise Refusal(os.fsdecode(verdict.removeprefix(REFUSED)))
