@@ -381,6 +381,8 @@ def socket_unit(service: Service, *ports: int) -> Iterator[str]:
         yield unit
     finally:
         service.container.run("systemctl", "stop", unit, UNIT)
+        service.container.run("rm", "-r", f"/etc/systemd/system/{unit}.d")
+        service.container.run("systemctl", "daemon-reload")
 
 
 def test_the_first_connection_starts_it(service: Service) -> None:
