@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nfsd.program import Caller, Effect, Procedure, Program
-from nfsd.replay import Entry
+from nfsd.replay_entry import Sender
 from nfsd.tally import first_word
 from nfsd.xdr.codec import XdrError, decode, encode
 from nfsd.xdr.rpc import (
@@ -77,14 +77,12 @@ class Peer:
 
     __slots__ = (
         "address",
-        "connection",
         "is_datagram",
         "is_stranger",
         "local",
         "port",
         "routes",
-        "source",
-        "unacknowledged",
+        "sender",
     )
 
     def __init__(
@@ -96,18 +94,15 @@ class Peer:
         is_datagram: bool = False,
         connection: int = 0,
     ) -> None:
-        """`local`: the address of ours that it calls; `connection`: see nfsd.replay."""
+        """`local`: the address of ours that it calls; `connection`: see nfsd.replay_entry."""
         self.address = address
         self.port = port
         self.local = local
         self.is_datagram = is_datagram
         self.is_stranger = False  # whether its client is known to be let into no export
-        self.connection = connection
         # Who may send a call again: by UDP there is no connection that tells clients apart.
-        self.source = f"{address} {port}" if is_datagram else address
+        self.sender = Sender(f"{address} {port}" if is_datagram else address, connection)
         self.routes: dict[bytes, Route] = {}  # by all of a header but its xid
-        # Answers of the duplicate-request cache that may not have arrived: threads append.
-        self.unacknowledged: list[Entry] = []
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error

@@ -36,7 +36,7 @@ from nfsd.xdr.codec import Buffer, Parts
 from overlay.errors import WouldBlock
 
 BATCH_CALLS: Final = 64  # answered before other connections have their turn
-_CLOCK_CALLS: Final = 4  # answered before it is looked whether the turn is over
+_CLOCK_CALLS: Final = 8  # answered before it is looked whether the turn is over
 _UNACKNOWLEDGED: Final = 32  # answers, after which it is asked whether they have arrived
 _RECORD_BYTES: Final = 64  # that a call which waits takes besides its contents
 
@@ -169,8 +169,8 @@ class Connection:
     def look_for_acknowledgement(self) -> None:
         """Note if the client's machine has acknowledged all that was answered (nfsd.replay)."""
         is_all_sent = not (self._unsent.size or self._slow)
-        if self.peer.unacknowledged and is_all_sent and not unacknowledged_bytes(self._fd):
-            self._dispatcher.arrived(self.peer)
+        if self.peer.sender.unacknowledged and is_all_sent and not unacknowledged_bytes(self._fd):
+            self._dispatcher.acknowledged(self.peer)
 
     def resume(self) -> None:
         """Go on, if it does not, and what it had to wait for may be there."""
@@ -180,8 +180,7 @@ class Connection:
     def _let_go(self) -> None:
         """Have nothing to do with the socket any more."""
         self.look_for_acknowledgement()
-        self._dispatcher.lost(self.peer)
-        self._dispatcher.forget(self.peer)
+        self._dispatcher.ended(self.peer, is_over=not self._slow)
         self._is_closed = True
         self._watched = 0
         self._loop.forget(self._fd)
@@ -330,7 +329,7 @@ class Connection:
         """Answer calls that wait, a batch at most."""
         source = self.source
         assert source is not None
-        if len(self.peer.unacknowledged) >= _UNACKNOWLEDGED:
+        if len(self.peer.sender.unacknowledged) >= _UNACKNOWLEDGED:
             self.look_for_acknowledgement()
         parts: Parts = []
         size = calls = 0
@@ -381,8 +380,7 @@ class Connection:
         if isinstance(record, memoryview):
             self._spare.give_back(record)
         if self._is_closed:
-            self._dispatcher.lost(self.peer)
-            self._dispatcher.forget(self.peer)
+            self._dispatcher.ended(self.peer, is_over=not self._slow)
             self._account()
             return
         if not future.cancelled():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from nfsd.exposition import Distribution, Family, Labels, Value, written
-from nfsd.replay import Fate
+from nfsd.replay_entry import Fate
 from nfsd.tally import BOUNDS, STATUSES, Counted, Tally
 from overlay import counts
 from overlay.filesystem import Overlay

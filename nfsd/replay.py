@@ -27,6 +27,9 @@ The processes of a server share the file.  Entering a call is done under a lock
 that goes with its holder; the place of a call that is under way then belongs to
 the process that makes it, as long as that lives.  A client that fills a set of places
 takes its own before those of others.
+
+Each connection numbers the calls that are entered on it.  How far its client has acknowledged
+their answers is one number (nfsd.acknowledged), so nothing is written for each of them.
 """
 
 from __future__ import annotations
@@ -37,12 +40,11 @@ import secrets
 import struct
 import threading
 import time
-from collections.abc import Iterable
-from enum import Enum
-from hashlib import blake2b
 from typing import Final
 from zlib import crc32
 
+from nfsd.acknowledged import Acknowledged, is_up_to
+from nfsd.replay_entry import DIGEST, Entry, Fate, Sender
 from nfsd.xdr.codec import Buffer
 from overlay.descriptor import Fd
 from overlay.mutex import mutexes
@@ -55,23 +57,23 @@ WAIT: Final = 20.0  # seconds that a repetition waits for a call under way
 ACKNOWLEDGE_WAIT: Final = 2.0
 _LOOK: Final = 0.02  # seconds, after which it looks whether another process has done it
 # The file begins with sets: each has the heads of the places that a call may be in, the
-# number of calls ever entered into it and, for each place, the connection and the client
-# of its call.  Behind them are the answers, one for each place.
+# number of calls ever entered into it and, for each place, who sent its call.  Behind them
+# are the answers, one for each place.
 _WAYS: Final = 8
 _HEAD: Final = struct.Struct("<16sQQQ")  # digest, process, time, and the word below
 _HEAD_BYTES: Final = _HEAD.size
 _PROCESS: Final = 2  # in words of 8 bytes, where in a head
 _WORD: Final = 4
 _COUNT: Final = _WAYS * _HEAD_BYTES
-_CONNECTIONS: Final = _COUNT // 8 + 1  # in words, where in a set
-_CLIENTS: Final = _CONNECTIONS + _WAYS
+# A connection, the number of the call on it, the connection's slot and its client.
+_SENDER: Final = struct.Struct("<QIHH")
+_SENDERS: Final = _COUNT + 8
 _SET: Final = 512
 _SETS: Final = 2048
 _LOCKS: Final = 64  # each for as many sets
 _ANSWERS: Final = _SETS * _SET
 _ROOM: Final = 448  # bytes for an answer and, before it, the digest of its call
-_DIGEST: Final = 16
-_REPLY_MAX: Final = _ROOM - _DIGEST
+_REPLY_MAX: Final = _ROOM - DIGEST
 # State; the answer's length and the number of its room; and its check, which vouches
 # for it: in one word, so that it is written in one instant.
 _STATE: Final = 0xF
@@ -81,41 +83,13 @@ _CHECK_SHIFT: Final = 32
 _PROCESS_BITS: Final = 32  # of 64; above them is the epoch
 _FREE: Final = 0
 _BEGUN: Final = 1
-_DONE: Final = 2  # answered on a connection that stands, as long as the process lives
-_ACKNOWLEDGED: Final = 3  # the client's machine has the answer
-_LOST: Final = 4  # the connection broke before it had
+_DONE: Final = 2  # answered; while the process lives, nfsd.acknowledged says whether it arrived
+_LOST: Final = 3  # the connection broke before the client's machine had the answer
 _NOBODY: Final = (1 << 64) - 1  # no process has this number
 _NOWHERE: Final = -1
-# A copy of one that has been made costs a third of making one.
-_new_hash: Final = blake2b(digest_size=_DIGEST).copy
-
-
-class Fate(Enum):
-    """What is known of a call."""
-
-    NEW = "new"
-    RUNNING = "running"  # in a process that lives
-    UNKNOWN = "unknown"  # begun by a process that died
-    SENT = "sent"  # answered on another connection, which may still deliver the answer
-    DONE = "done"
 
 
 _PATIENCE: Final = {Fate.RUNNING: WAIT, Fate.SENT: ACKNOWLEDGE_WAIT}
-
-
-class Entry:
-    """A call's place in the cache, if it has one; `reply` is its first answer, if there is one."""
-
-    __slots__ = ("connection", "digest", "fate", "place", "reply")
-
-    def __init__(
-        self, digest: bytes, place: int, fate: Fate, connection: int, reply: bytes = b""
-    ) -> None:
-        self.digest = digest
-        self.place = place
-        self.fate = fate
-        self.connection = connection
-        self.reply = reply
 
 
 class ReplayCache:
@@ -131,6 +105,7 @@ class ReplayCache:
         self._words = memoryview(self._map).cast("Q")
         self._living = memoryview(mmap.mmap(-1, 8 * processes)).cast("Q")  # by slot; 0: nobody
         self._locks = mutexes(_LOCKS)
+        self._acknowledged = Acknowledged(processes)
         self._changed = threading.Condition()
         self._waiting = 0  # threads that wait for the answer to a call under way
         self.join(0)
@@ -138,6 +113,7 @@ class ReplayCache:
     def join(self, slot: int) -> None:
         """Be the process in this slot, from 0."""
         self._process = self._living[slot] = self._new_number()
+        self._acknowledged.join(slot)
 
     def adopt(self, other: ReplayCache) -> None:
         """Have the answers and the epoch of another, and forget what is in this file.
@@ -154,38 +130,34 @@ class ReplayCache:
         """The process in this slot has ended."""
         self._living[slot] = 0
 
-    def begin(self, source: str, record: Buffer, connection: int = 0) -> Entry:
-        """Enter a call, unless it is known already.
+    def begin(self, sender: Sender, record: Buffer) -> Entry:
+        """Enter a call, unless it is known already."""
+        made = sender.new_hash()
+        made.update(record)
+        return self._begin(sender, made.digest())
 
-        `source` is the client's address, `connection` a number that no other connection
-        of this boot has.
-        """
-        return self._begin(_Call(source, record, connection))
-
-    def begin_after(self, source: str, record: Buffer, connection: int = 0) -> Entry:
+    def begin_after(self, sender: Sender, record: Buffer) -> Entry:
         """As `begin`, once the call under way has its answer; it may take `WAIT` seconds.
 
         An answer that another connection may still deliver is waited for, too, for
         `ACKNOWLEDGE_WAIT` seconds; then it is taken for lost.
         """
-        call = _Call(source, record, connection)
         begun = time.monotonic()
         with self._changed:
             self._waiting += 1
             try:
-                entry = self._begin(call)
+                entry = self.begin(sender, record)
+                digest = entry.digest
                 while (left := begun + _PATIENCE.get(entry.fate, 0.0) - time.monotonic()) > 0:
                     self._changed.wait(min(left, _LOOK))
-                    entry = self._begin(call)
+                    entry = self._begin(sender, digest)
                 if entry.fate is Fate.SENT:
-                    call.connection = entry.connection  # as if it had come on that
-                    entry = self._begin(call)
+                    entry = self._begin(sender, digest, is_lost=True)
             finally:
                 self._waiting -= 1
         return entry
 
-    def _begin(self, call: _Call) -> Entry:
-        digest = call.digest
+    def _begin(self, sender: Sender, digest: bytes, *, is_lost: bool = False) -> Entry:
         group = (digest[0] | digest[1] << 8) % _SETS
         heads = group * _SET
         lock = self._locks[group % _LOCKS]
@@ -193,55 +165,77 @@ class ReplayCache:
         try:
             place = self._map.find(digest, heads, heads + _COUNT)
             if place < 0 or (place - heads) % _HEAD_BYTES:
-                return self._enter(call, self._free_place(heads, call.client), Fate.NEW)
-            return self._again(call, place)
+                place = self._free_place(heads, sender)
+                return self._enter(sender, digest, place, Fate.NEW)
+            return self._again(sender, place, is_lost=is_lost)
         finally:
             lock.release()
 
-    def _enter(self, call: _Call, place: int, fate: Fate) -> Entry:
+    def _enter(self, sender: Sender, digest: bytes, place: int, fate: Fate) -> Entry:
         """Say that a call is under way here."""
         if place != _NOWHERE:
-            head = call.digest, self._process, time.time_ns(), _BEGUN
-            _HEAD.pack_into(self._map, place, *head)
-            self._words[_beside(place, _CONNECTIONS)] = call.connection
-            self._words[_beside(place, _CLIENTS)] = call.client
-        return Entry(call.digest, place, fate, call.connection)
+            self._sent_by(sender, place)
+            _HEAD.pack_into(self._map, place, digest, self._process, time.time_ns(), _BEGUN)
+        return Entry(digest, place, fate, sender)
 
-    def _again(self, call: _Call, place: int) -> Entry:
-        """The entry of a call that has a place already."""
+    def _sent_by(self, sender: Sender, place: int) -> None:
+        """Number the call in a place on the connection that it came on."""
+        if not sender.slot and sender.connection:
+            sender.slot = self._acknowledged.begin(sender.connection)
+        sender.entered = number = sender.entered + 1 & 0xFFFFFFFF
+        at = _sender_of(place)
+        _SENDER.pack_into(self._map, at, sender.connection, number, sender.slot, sender.client)
+
+    def _again(self, sender: Sender, place: int, *, is_lost: bool) -> Entry:
+        """The entry of a call that has a place already; `is_lost`: no answer arrives any more."""
         digest, process, when, word = _HEAD.unpack_from(self._map, place)
-        connection = self._words[_beside(place, _CONNECTIONS)]
+        connection, number, slot, _ = _SENDER.unpack_from(self._map, _sender_of(place))
         state = word & _STATE
         lives = process in self._living
         if state == _BEGUN and lives:
-            return Entry(digest, place, Fate.RUNNING, connection)
+            return Entry(digest, place, Fate.RUNNING, sender)
+        may_arrive = state == _DONE and lives and connection != sender.connection
+        has_arrived = may_arrive and self._acknowledged.has(connection, number, slot)
         fate = Fate.NEW
-        has_arrived = state == _ACKNOWLEDGED and connection != call.connection and lives
         if state != _FREE and not has_arrived and 0 <= time.time_ns() - when <= AGE_MAX:
             fate, reply = self._answer(digest, word)
             if fate is Fate.DONE and process >> _PROCESS_BITS != self._epoch >> _PROCESS_BITS:
                 fate = Fate.UNKNOWN
             if fate is Fate.DONE:
-                if state == _DONE and connection != call.connection and lives:
-                    return Entry(digest, place, Fate.SENT, connection)
+                if may_arrive and not is_lost:
+                    return Entry(digest, place, Fate.SENT, sender)
                 self._words[place // 8 + _PROCESS] = self._process
-                self._words[_beside(place, _CONNECTIONS)] = call.connection
+                self._sent_by(sender, place)
                 self._settle(place, word & ~_STATE | _DONE)
-                return Entry(digest, place, fate, call.connection, reply)
-        return self._enter(call, place, fate)
+                entry = Entry(digest, place, fate, sender, reply)
+                if sender.connection:
+                    sender.unacknowledged.append(entry)
+                return entry
+        return self._enter(sender, digest, place, fate)
 
-    def _free_place(self, heads: int, client: int) -> int:
-        """A place for a call that has none: the one whose turn it is, if that costs nobody else."""
+    def _free_place(self, heads: int, sender: Sender) -> int:
+        """A place for a call that has none: the next in turn that costs nobody else."""
         words, count = self._words, (heads + _COUNT) // 8
-        number = words[count]
-        words[count] = number + 1
-        place = heads + number % _WAYS * _HEAD_BYTES
-        state = words[place // 8 + _WORD] & _STATE
-        if state == _FREE:
-            return place
-        if state == _ACKNOWLEDGED and words[_beside(place, _CLIENTS)] == client:
-            return place
+        for _ in range(_WAYS):
+            number = words[count]
+            words[count] = number + 1
+            place = heads + number % _WAYS * _HEAD_BYTES
+            state = words[place // 8 + _WORD] & _STATE
+            if state == _FREE or (state == _DONE and self._has_own_arrived(place, sender)):
+                return place
         return self._least_wanted(heads)
+
+    def _has_own_arrived(self, place: int, sender: Sender) -> bool:
+        """Whether an answer is one to the same client, and has arrived."""
+        connection, number, slot, client = _SENDER.unpack_from(self._map, _sender_of(place))
+        if client != sender.client:
+            return False
+        process = self._words[place // 8 + _PROCESS]
+        if process != self._process:
+            return process in self._living and self._acknowledged.has(connection, number, slot)
+        if connection != sender.connection:
+            return self._acknowledged.has(connection, number, slot)
+        return is_up_to(number, sender.acknowledged)
 
     def _least_wanted(self, heads: int) -> int:
         """The place whose answer is the least likely to be asked for.
@@ -250,14 +244,17 @@ class ReplayCache:
         Of several, the oldest of the client that has most places.
         """
         places, now = range(heads, heads + _COUNT, _HEAD_BYTES), time.time_ns()
-        clients = [self._words[_beside(place, _CLIENTS)] for place in places]
+        senders = [_SENDER.unpack_from(self._map, _sender_of(place)) for place in places]
+        clients = [client for _, _, _, client in senders]
         best, least = _NOWHERE, (3, 0, 0)
-        for place, client in zip(places, clients, strict=True):
+        for place, (connection, call, slot, client) in zip(places, senders, strict=True):
             _, process, when, word = _HEAD.unpack_from(self._map, place)
             state = word & _STATE
-            if state == _BEGUN and process in self._living:
+            lives = process in self._living
+            if state == _BEGUN and lives:
                 continue
-            kind = 1 if state == _ACKNOWLEDGED else 2
+            has_arrived = state == _DONE and lives
+            kind = 1 if has_arrived and self._acknowledged.has(connection, call, slot) else 2
             if state == _FREE or not 0 <= now - when <= AGE_MAX:
                 kind = 0
             wanted = kind, -clients.count(client), when
@@ -274,54 +271,66 @@ class ReplayCache:
         if word & _STATE == _BEGUN:
             return Fate.UNKNOWN, b""
         begin = _ANSWERS + (word >> _ROOM_SHIFT & 0xFFFF) * _ROOM
-        written = self._map[begin : begin + _DIGEST + (word >> _LENGTH_SHIFT & 0xFFF)]
-        if written[:_DIGEST] != digest:
+        written = self._map[begin : begin + DIGEST + (word >> _LENGTH_SHIFT & 0xFFF)]
+        if written[:DIGEST] != digest:
             return Fate.NEW, b""
         if word >> _CHECK_SHIFT != crc32(written):
             return Fate.UNKNOWN, b""
-        return Fate.DONE, written[_DIGEST:]
+        return Fate.DONE, written[DIGEST:]
 
     def finish(self, entry: Entry, reply: bytes) -> None:
         """Keep the answer to a call that was begun."""
-        length = len(reply)
+        length, place = len(reply), entry.place
         if length > _REPLY_MAX:
             self.cancel(entry)
-        elif entry.place != _NOWHERE:
-            room, written = _number(entry.place), entry.digest + reply
+        elif place != _NOWHERE:
+            room = place // _SET * _WAYS + place % _SET // _HEAD_BYTES
+            written = entry.digest + reply
             begin = _ANSWERS + room * _ROOM
-            self._map[begin : begin + _DIGEST + length] = written
-            place = length << _LENGTH_SHIFT | room << _ROOM_SHIFT
-            self._settle(entry.place, _DONE | place | crc32(written) << _CHECK_SHIFT)
+            self._map[begin : begin + DIGEST + length] = written
+            sender = entry.sender
+            if sender.connection:
+                sender.unacknowledged.append(entry)
+            where = length << _LENGTH_SHIFT | room << _ROOM_SHIFT
+            self._settle(place, _DONE | where | crc32(written) << _CHECK_SHIFT)
 
-    def acknowledged(self, entries: Iterable[Entry]) -> None:
-        """The machine of the client has these answers: an equal call is another from now on.
+    def acknowledged(self, sender: Sender) -> None:
+        """The machine of the client has all answers: an equal call is another from now on.
 
         But for the connection that they were sent on: a call may have been sent again
-        while its answer was on the way.
+        while its answer was on the way.  No call of the connection may be under way.
         """
-        for entry in entries:
-            self._know(entry, _ACKNOWLEDGED)
+        sender.unacknowledged.clear()
+        sender.acknowledged = sender.entered
+        if sender.slot:
+            self._acknowledged.put(sender.slot, sender.entered)
+        if self._waiting:
+            self._tell()
 
-    def lost(self, entries: Iterable[Entry]) -> None:
-        """The connection that these answers were sent on broke before they were acknowledged."""
-        for entry in entries:
-            self._know(entry, _LOST)
+    def lost(self, sender: Sender, *, is_over: bool) -> None:
+        """The connection is no more, and these answers were not acknowledged.
 
-    def _know(self, entry: Entry, state: int) -> None:
-        """Record what became of an answer, if it is kept and was not given again since."""
-        place, words = entry.place, self._words
-        if place == _NOWHERE:
-            return
+        `is_over`: none of its calls is under way in a thread.
+        """
+        while sender.unacknowledged:
+            self._lose(sender.unacknowledged.pop())
+        if is_over and sender.slot:
+            self._acknowledged.end(sender.slot)
+            sender.slot = 0
+
+    def _lose(self, entry: Entry) -> None:
+        """Record that an answer was lost, if it is kept and was not given again since."""
+        place = entry.place
         lock = self._locks[place // _SET % _LOCKS]
         lock.acquire()
         try:
-            word = words[place // 8 + _WORD]
+            word = self._words[place // 8 + _WORD]
             if (
                 word & _STATE == _DONE
-                and words[_beside(place, _CONNECTIONS)] == entry.connection
-                and self._map[place : place + _DIGEST] == entry.digest
+                and self._words[_sender_of(place) // 8] == entry.sender.connection
+                and self._map[place : place + DIGEST] == entry.digest
             ):
-                self._settle(place, word & ~_STATE | state)
+                self._settle(place, word & ~_STATE | _LOST)
         finally:
             lock.release()
 
@@ -341,30 +350,15 @@ class ReplayCache:
     def _settle(self, place: int, word: int) -> None:
         self._words[place // 8 + _WORD] = word
         if self._waiting:
-            with self._changed:
-                self._changed.notify_all()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Have those who wait look again."""
+        with self._changed:
+            self._changed.notify_all()
 
 
-class _Call:
-    """What a call is known by; whose it is, and the connection on which it came."""
-
-    __slots__ = ("client", "connection", "digest")
-
-    def __init__(self, source: str, record: Buffer, connection: int) -> None:
-        address = source.encode()
-        made = _new_hash()
-        made.update(address + b"\0")
-        made.update(record)
-        self.digest: bytes = made.digest()
-        self.client = crc32(address)
-        self.connection = connection
-
-
-def _number(place: int) -> int:
-    """The number of a place, from 0."""
-    return place // _SET * _WAYS + place % _SET // _HEAD_BYTES
-
-
-def _beside(place: int, table: int) -> int:
-    """The word of a place in one of the tables behind the heads of its set."""
-    return place // _SET * (_SET // 8) + table + place % _SET // _HEAD_BYTES
+def _sender_of(place: int) -> int:
+    """Where it is written who sent the call in a place."""
+    heads = place & ~(_SET - 1)
+    return heads + _SENDERS + (place - heads) // _HEAD_BYTES * _SENDER.size

@@ -28,7 +28,8 @@ from nfsd.kept import KeptReplies
 from nfsd.log import LOGGER, ONCE, log_exception_once
 from nfsd.program import Caller, Program
 from nfsd.record import mark
-from nfsd.replay import Entry, Fate, ReplayCache
+from nfsd.replay import ReplayCache
+from nfsd.replay_entry import Fate
 from nfsd.tally import Tally, kept_outcome, status_name
 from nfsd.xdr.codec import Buffer, Parts, XdrError, decode
 from nfsd.xdr.rpc import AUTH_NONE, GARBAGE_ARGS, MSG_ACCEPTED, REPLY, SYSTEM_ERR
@@ -197,15 +198,14 @@ class Dispatcher:
     ) -> Made:
         """Make a call that must not be made twice (nfsd.replay)."""
         procedure = route.procedure
-        entry, run = replays.begin(peer.source, record, peer.connection), procedure.run
+        entry, run = replays.begin(peer.sender, record), procedure.run
         if entry.fate is not Fate.NEW:
             if entry.fate is Fate.RUNNING or entry.fate is Fate.SENT:
                 may_block()
-                entry = replays.begin_after(peer.source, record, peer.connection)
+                entry = replays.begin_after(peer.sender, record)
             if entry.fate is not Fate.NEW:
                 self._tally.repeated(entry.fate)
             if entry.fate is Fate.DONE:
-                self._note(entry, peer)
                 return [entry.reply], _STATUS.unpack_from(entry.reply, _STATUS_AT)[0], 0
             if entry.fate is Fate.RUNNING:
                 return [], 0, 0
@@ -221,31 +221,24 @@ class Dispatcher:
         reply = b"".join(packed)
         if procedure.is_final(result):
             replays.finish(entry, reply)
-            self._note(entry, peer)
         else:
             replays.cancel(entry)
         return [reply], procedure.status(result), 0
-
-    def _note(self, entry: Entry, peer: Peer) -> None:
-        """Have the connection tell whether an answer has arrived."""
-        if not peer.is_datagram:
-            peer.unacknowledged.append(entry)
 
     def forget(self, peer: Peer) -> None:
         """The peer calls no more."""
         self._switchboard.forget(peer)
 
-    def arrived(self, peer: Peer) -> None:
+    def acknowledged(self, peer: Peer) -> None:
         """The machine of the client has acknowledged all answers of a connection."""
-        entries, peer.unacknowledged = peer.unacknowledged, []
         if self._replays is not None:
-            self._replays.acknowledged(entries)
+            self._replays.acknowledged(peer.sender)
 
-    def lost(self, peer: Peer) -> None:
-        """The connection is no more, and not all answers were acknowledged."""
-        entries, peer.unacknowledged = peer.unacknowledged, []
+    def ended(self, peer: Peer, *, is_over: bool) -> None:
+        """The connection is no more; `is_over`: nor are its calls in threads."""
         if self._replays is not None:
-            self._replays.lost(entries)
+            self._replays.lost(peer.sender, is_over=is_over)
+        self._switchboard.forget(peer)
 
     def _log(
         self,

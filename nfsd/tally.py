@@ -13,7 +13,7 @@ from bisect import bisect_left
 from time import monotonic_ns
 from typing import Final, NamedTuple
 
-from nfsd.replay import Fate
+from nfsd.replay_entry import Fate
 from nfsd.xdr.mount import (
     MOUNT_PROGRAM,
     MOUNT_V1,

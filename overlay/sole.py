@@ -15,7 +15,7 @@ from overlay.tree import Tree
 
 
 class Sole:
-    """To be entered before the attributes are read that count as those before."""
+    """To be begun before the attributes are read that count as those before."""
 
     __slots__ = ("_node", "_place", "_stood", "_tree", "before")
 
@@ -40,18 +40,11 @@ class Sole:
             self._tree.changed_attributes(self._node.fileid)  # some of them, perhaps
         self._tree.writers.leave(self._place)
 
-    def __enter__(self) -> Sole:
-        self.begin()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self.end(is_done=kind is None)
-
     def change(self) -> Change:
         """What came of it, when it was made."""
         tree, number = self._tree, self._node.fileid
         was_sole = tree.stats.of(number) == self._stood
         stands = tree.stats.bump(number)
         after = tree.ask(self._node, stands)
-        is_sole = tree.stats.of(number) == stands and tree.writers.is_alone(number)
+        is_sole = tree.stats.of(number) == stands and tree.writers.is_alone(number, self._place)
         return Change(self.before if was_sole and is_sole else None, after)

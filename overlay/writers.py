@@ -16,6 +16,7 @@ _ANY: Final = (1 << 64) - 1  # of a process that has no place left: it may be at
 _PACK: Final = struct.Struct("=Q").pack
 _ANY_BYTES: Final = _PACK(_ANY)
 _HEAD: Final = 1  # words: how many processes' places are in use
+_NOBODY: Final = bytes(_PROCESSES * _PLACES * _WORD)
 
 
 class Writers:
@@ -57,7 +58,10 @@ class Writers:
                 return
         self._words[place] = 0
 
-    def is_alone(self, number: int) -> bool:
-        """Whether the caller, who has entered, is the only one at an object."""
+    def is_alone(self, number: int, place: int) -> bool:
+        """Whether the caller, who has entered at this place, is the only one at an object."""
         used = self._map[_WORD : (_HEAD + self._words[0] * _PLACES) * _WORD]
-        return used.count(_PACK(number)) == 1 and _ANY_BYTES not in used
+        own, at = _PACK(number), (place - _HEAD) * _WORD
+        if used == _NOBODY[:at] + own + _NOBODY[at + _WORD : len(used)]:
+            return True  # nobody is at any other
+        return used.count(own) == 1 and _ANY_BYTES not in used

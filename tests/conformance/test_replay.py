@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from index.fd import Fd
-from nfsd.replay import Fate, ReplayCache
+from nfsd.replay import ReplayCache
+from nfsd.replay_entry import Fate, Sender
 from nfsd.xdr.codec import Parts
 from nfsd.xdr.nfs3 import (
     GUARDED,
@@ -133,7 +134,7 @@ def test_begun_and_done_but_never_answered(server: Server, procedure: str) -> No
     server.kill()
     assert server.stack.work is not None
     replies = Fd(os.open(server.stack.work / "identity" / "replies", os.O_RDWR))
-    assert ReplayCache(replies).begin("127.0.0.1", message).fate is Fate.NEW
+    assert ReplayCache(replies).begin(Sender("127.0.0.1"), message).fate is Fate.NEW
     server.start()
     assert status(answer(server.port, message)) == NFS3_OK
 

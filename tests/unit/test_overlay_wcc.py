@@ -105,15 +105,30 @@ def test_many_processes_write(tmp_path: Path) -> None:
 def test_who_has_no_place_is_alone_with_nobody() -> None:
     writers = Writers()
     places = [writers.enter(number) for number in range(1, 10)]
-    assert not writers.is_alone(1)
+    assert not writers.is_alone(1, places[0])
     for place in places[7:]:
         writers.leave(place)
-    assert writers.is_alone(1)
+    assert writers.is_alone(1, places[0])
     again = writers.enter(1)
-    assert not writers.is_alone(1)
+    assert not writers.is_alone(1, places[0])
+    assert not writers.is_alone(1, again)
     writers.leave(again)
     for place in places[:7]:
         writers.leave(place)
     place = writers.enter(5)
-    assert writers.is_alone(5)
+    assert writers.is_alone(5, place)
     writers.leave(place)
+
+
+def test_those_of_other_processes_are_seen_at_one_object_alone() -> None:
+    writers = Writers()
+    writers.join(3)
+    other = writers.enter(7)
+    writers.join(1)
+    place = writers.enter(5)
+    assert writers.is_alone(5, place)
+    writers.leave(place)
+    place = writers.enter(7)
+    assert not writers.is_alone(7, place)
+    writers.leave(other)
+    assert writers.is_alone(7, place)

@@ -17,7 +17,15 @@ import pytest
 
 from index.fd import Fd
 from nfsd import replay
-from nfsd.replay import Fate, ReplayCache
+from nfsd.replay import ReplayCache
+from nfsd.replay_entry import Entry, Fate, Sender
+
+A, B = Sender("a"), Sender("b")  # by UDP
+
+
+def connections(count: int, source: str = "a") -> list[Sender]:
+    """As many connections of one client."""
+    return [Sender(source, number) for number in range(1, count + 1)]
 
 
 @pytest.fixture
@@ -27,83 +35,83 @@ def file(tmp_path: Path) -> Fd:
 
 def test_an_answer_is_kept_over_processes(file: Fd) -> None:
     cache = ReplayCache(file)
-    entry = cache.begin("a", b"call")
+    entry = cache.begin(A, b"call")
     assert entry.fate is Fate.NEW
-    assert cache.begin("a", b"call").fate is Fate.RUNNING
+    assert cache.begin(A, b"call").fate is Fate.RUNNING
     cache.finish(entry, b"answer")
     for again in (cache, ReplayCache(file)):
-        known = again.begin("a", b"call")
+        known = again.begin(A, b"call")
         assert (known.fate, known.reply) == (Fate.DONE, b"answer")
 
 
 def test_a_call_is_its_address_and_all_its_bytes(file: Fd) -> None:
     cache = ReplayCache(file)
-    cache.finish(cache.begin("a", b"call"), b"answer")
-    assert cache.begin("b", b"call").fate is Fate.NEW
-    assert cache.begin("a", b"call!").fate is Fate.NEW
+    cache.finish(cache.begin(A, b"call"), b"answer")
+    assert cache.begin(B, b"call").fate is Fate.NEW
+    assert cache.begin(A, b"call!").fate is Fate.NEW
 
 
 def test_a_call_that_a_dead_process_began_is_of_unknown_fate(file: Fd) -> None:
-    ReplayCache(file).begin("a", b"call")
+    ReplayCache(file).begin(A, b"call")
     cache = ReplayCache(file)
-    entry = cache.begin("a", b"call")
+    entry = cache.begin(A, b"call")
     assert entry.fate is Fate.UNKNOWN
-    assert cache.begin("a", b"call").fate is Fate.RUNNING
+    assert cache.begin(A, b"call").fate is Fate.RUNNING
     cache.finish(entry, b"answer")
-    assert cache.begin("a", b"call").reply == b"answer"
+    assert cache.begin(A, b"call").reply == b"answer"
 
 
 def test_an_answer_is_not_trusted_when_what_was_done_may_be_lost(file: Fd) -> None:
     cache = ReplayCache(file, epoch=b"verifier")
-    cache.finish(cache.begin("a", b"call"), b"answer")
-    assert ReplayCache(file, epoch=b"verifier").begin("a", b"call").fate is Fate.DONE
+    cache.finish(cache.begin(A, b"call"), b"answer")
+    assert ReplayCache(file, epoch=b"verifier").begin(A, b"call").fate is Fate.DONE
     cache = ReplayCache(file, epoch=b"other")
-    entry = cache.begin("a", b"call")
+    entry = cache.begin(A, b"call")
     assert entry.fate is Fate.UNKNOWN
     cache.finish(entry, b"another")
-    assert cache.begin("a", b"call").reply == b"another"
+    assert cache.begin(A, b"call").reply == b"another"
 
 
 def test_a_cancelled_call_is_new(file: Fd) -> None:
     cache = ReplayCache(file)
-    cache.cancel(cache.begin("a", b"call"))
-    assert cache.begin("a", b"call").fate is Fate.NEW
+    cache.cancel(cache.begin(A, b"call"))
+    assert cache.begin(A, b"call").fate is Fate.NEW
 
 
 def test_a_call_of_unknown_fate_that_is_cancelled_stays_so(file: Fd) -> None:
-    ReplayCache(file).begin("a", b"call")
+    ReplayCache(file).begin(A, b"call")
     cache = ReplayCache(file)
     for _ in range(3):
-        entry = cache.begin("a", b"call")
+        entry = cache.begin(A, b"call")
         assert entry.fate is Fate.UNKNOWN
         cache.cancel(entry)
-    assert ReplayCache(file).begin("a", b"call").fate is Fate.UNKNOWN
+    assert ReplayCache(file).begin(A, b"call").fate is Fate.UNKNOWN
 
 
 def test_old_answers_are_forgotten(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ReplayCache(file)
-    cache.finish(cache.begin("a", b"call"), b"answer")
+    cache.finish(cache.begin(A, b"call"), b"answer")
     later = time.time_ns() + replay.AGE_MAX + 1
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    assert cache.begin("a", b"call").fate is Fate.NEW
+    assert cache.begin(A, b"call").fate is Fate.NEW
 
 
 def test_the_file_stays_its_size_and_the_newest_stay_in_it(file: Fd) -> None:
     cache = ReplayCache(file)
     calls = [b"%d" % number for number in range(50_000)]
     for call in calls:
-        cache.finish(cache.begin("a", call), call)
+        cache.finish(cache.begin(A, call), call)
     assert os.fstat(file).st_size == replay.SIZE
     newest = calls[-1000:]
-    kept = [cache.begin("a", call).reply == call for call in newest]
+    kept = [cache.begin(A, call).reply == call for call in newest]
     assert sum(kept) > 990
 
 
 def test_a_repetition_waits_for_the_first_answer(file: Fd) -> None:
     cache = ReplayCache(file)
-    entry = cache.begin("a", b"call")
-    found: list[replay.Entry] = []
-    waiting = threading.Thread(target=lambda: found.append(cache.begin_after("a", b"call")))
+    entry = cache.begin(A, b"call")
+    found: list[Entry] = []
+    waiting = threading.Thread(target=lambda: found.append(cache.begin_after(A, b"call")))
     waiting.start()
     time.sleep(0.1)
     assert not found
@@ -114,12 +122,12 @@ def test_a_repetition_waits_for_the_first_answer(file: Fd) -> None:
 
 def test_a_call_under_way_keeps_its_place(file: Fd) -> None:
     cache = ReplayCache(file)
-    entry = cache.begin("a", b"call")
+    entry = cache.begin(A, b"call")
     for number in range(50_000):
-        cache.finish(cache.begin("a", b"%d" % number), b"")
-    assert cache.begin("a", b"call").fate is Fate.RUNNING
+        cache.finish(cache.begin(A, b"%d" % number), b"")
+    assert cache.begin(A, b"call").fate is Fate.RUNNING
     cache.finish(entry, b"answer")
-    assert cache.begin("a", b"call").reply == b"answer"
+    assert cache.begin(A, b"call").reply == b"answer"
 
 
 def test_more_calls_under_way_than_there_are_places(
@@ -127,11 +135,11 @@ def test_more_calls_under_way_than_there_are_places(
 ) -> None:
     monkeypatch.setattr(replay, "_SETS", 1)
     cache = ReplayCache(file)
-    entries = [cache.begin("a", b"%d" % number) for number in range(20)]
+    entries = [cache.begin(A, b"%d" % number) for number in range(20)]
     assert {entry.fate for entry in entries} == {Fate.NEW}
     for number, entry in enumerate(entries):
         cache.finish(entry, b"answer %d" % number)
-    assert cache.begin("a", b"3").reply == b"answer 3"
+    assert cache.begin(A, b"3").reply == b"answer 3"
 
 
 class Other:
@@ -162,83 +170,161 @@ class Other:
 
 def test_an_acknowledged_answer_is_for_its_connection_alone(file: Fd) -> None:
     cache = ReplayCache(file)
-    entry = cache.begin("a", b"call", 1)
-    cache.finish(entry, b"answer")
-    assert cache.begin("a", b"call", 2).fate is Fate.SENT
-    cache.acknowledged([entry])
-    assert cache.begin("a", b"call", 1).fate is Fate.DONE  # it was sent before the answer came
-    cache.acknowledged([cache.begin("a", b"call", 1)])
-    assert cache.begin("a", b"call", 2).fate is Fate.NEW
+    one, other = connections(2)
+    cache.finish(cache.begin(one, b"call"), b"answer")
+    assert cache.begin(other, b"call").fate is Fate.SENT
+    cache.acknowledged(one)
+    assert cache.begin(one, b"call").fate is Fate.DONE  # it was sent before the answer came
+    assert cache.begin(other, b"call").fate is Fate.SENT
+    cache.acknowledged(one)
+    assert cache.begin(other, b"call").fate is Fate.NEW
+
+
+def test_what_is_acknowledged_says_nothing_of_later_calls(file: Fd) -> None:
+    cache = ReplayCache(file)
+    one, other = connections(2)
+    cache.finish(cache.begin(one, b"call"), b"answer")
+    cache.acknowledged(one)
+    cache.finish(cache.begin(one, b"later"), b"answer")
+    assert cache.begin(other, b"later").fate is Fate.SENT
+    assert cache.begin(other, b"call").fate is Fate.NEW
 
 
 def test_an_answer_that_was_lost_is_given_on_another_connection(file: Fd) -> None:
     cache = ReplayCache(file)
-    entry = cache.begin("a", b"call", 1)
-    cache.finish(entry, b"answer")
-    cache.lost([entry])
-    again = cache.begin("a", b"call", 2)
+    one, two, three = connections(3)
+    cache.finish(cache.begin(one, b"call"), b"answer")
+    cache.lost(one, is_over=True)
+    again = cache.begin(two, b"call")
     assert (again.fate, again.reply) == (Fate.DONE, b"answer")
-    cache.lost([entry])  # says nothing of what was sent since
-    assert cache.begin("a", b"call", 3).fate is Fate.SENT
-    cache.acknowledged([again])
-    assert cache.begin("a", b"call", 3).fate is Fate.NEW
+    assert cache.begin(three, b"call").fate is Fate.SENT
+    cache.acknowledged(two)
+    assert cache.begin(three, b"call").fate is Fate.NEW
+
+
+def test_the_loss_of_an_answer_says_nothing_of_what_was_sent_since(file: Fd) -> None:
+    cache = ReplayCache(file)
+    one, two, three = connections(3)
+    entry = cache.begin(one, b"call")
+    cache.finish(entry, b"answer")
+    cache.lost(one, is_over=True)
+    assert cache.begin(two, b"call").fate is Fate.DONE
+    one.unacknowledged.append(entry)
+    cache.lost(one, is_over=True)
+    assert cache.begin(three, b"call").fate is Fate.SENT
+
+
+def test_what_is_not_lost_at_the_end_of_a_connection_has_arrived(file: Fd) -> None:
+    cache = ReplayCache(file)
+    one, two, three = connections(3)
+    cache.finish(cache.begin(one, b"call"), b"answer")
+    cache.acknowledged(one)
+    cache.lost(one, is_over=True)
+    cache.finish(cache.begin(three, b"another"), b"answer")  # it has the slot of the first
+    assert cache.begin(two, b"call").fate is Fate.NEW
+
+
+def test_a_call_in_a_thread_may_end_after_its_connection(file: Fd) -> None:
+    cache = ReplayCache(file)
+    one, two = connections(2)
+    entry = cache.begin(one, b"call")
+    cache.lost(one, is_over=False)
+    assert cache.begin(two, b"call").fate is Fate.RUNNING
+    cache.finish(entry, b"answer")
+    assert cache.begin(two, b"call").fate is Fate.SENT
+    cache.lost(one, is_over=True)
+    assert cache.begin(two, b"call").reply == b"answer"
 
 
 def test_an_answer_is_given_again_when_the_process_died(file: Fd) -> None:
     dead = ReplayCache(file)
-    entries = [dead.begin("a", call, 1) for call in (b"one", b"two")]
-    for entry in entries:
-        dead.finish(entry, b"answer")
-    dead.acknowledged(entries[:1])
+    one, two = connections(2)
+    dead.finish(dead.begin(one, b"one"), b"answer")
+    dead.acknowledged(one)
+    dead.finish(dead.begin(one, b"two"), b"answer")
     cache = ReplayCache(file)
-    assert cache.begin("a", b"one", 2).reply == b"answer"
-    assert cache.begin("a", b"two", 2).reply == b"answer"
+    assert cache.begin(two, b"one").reply == b"answer"
+    assert cache.begin(two, b"two").reply == b"answer"
 
 
 def test_what_may_still_arrive_is_waited_for(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = ReplayCache(file)
-    entry = cache.begin("a", b"call", 1)
-    cache.finish(entry, b"answer")
-    found: list[replay.Entry] = []
-    waiting = threading.Thread(target=lambda: found.append(cache.begin_after("a", b"call", 2)))
+    one, two, three = connections(3)
+    cache.finish(cache.begin(one, b"call"), b"answer")
+    found: list[Entry] = []
+    waiting = threading.Thread(target=lambda: found.append(cache.begin_after(two, b"call")))
     waiting.start()
     time.sleep(0.1)
     assert not found
-    cache.acknowledged([entry])
+    cache.acknowledged(one)
     waiting.join(10)
-    assert [one.fate for one in found] == [Fate.NEW]
+    assert [each.fate for each in found] == [Fate.NEW]
     monkeypatch.setattr(replay, "_PATIENCE", {Fate.SENT: 0.05})
     cache.finish(found[0], b"another")
-    assert cache.begin_after("a", b"call", 3).reply == b"another"
+    assert cache.begin_after(three, b"call").reply == b"another"
+
+
+def test_more_connections_than_slots(file: Fd) -> None:
+    """Of those that have none it is never known that an answer has arrived."""
+    cache = ReplayCache(file, 1 << 16)
+    one, other = connections(2)
+    cache.join(1)
+    cache.finish(cache.begin(one, b"call"), b"answer")
+    cache.finish(cache.begin(other, b"another"), b"answer")
+    cache.acknowledged(one)
+    cache.acknowledged(other)
+    assert cache.begin(other, b"call").fate is Fate.NEW
+    assert cache.begin(one, b"another").fate is Fate.SENT
+    cache.lost(one, is_over=True)
+    (third,) = connections(3)[2:]
+    cache.finish(cache.begin(third, b"third"), b"answer")
+    cache.acknowledged(third)
+    assert cache.begin(other, b"third").fate is Fate.NEW
 
 
 def test_a_client_does_not_push_out_the_answers_of_others(file: Fd) -> None:
     cache = ReplayCache(file)
     few = [b"%d" % number for number in range(500)]
     for call in few:
-        cache.finish(cache.begin("b", call), call)
+        cache.finish(cache.begin(B, call), call)
     for number in range(50_000):
-        cache.finish(cache.begin("a", b"%d" % number), b"")
-    assert [cache.begin("b", call).reply for call in few] == few
+        cache.finish(cache.begin(A, b"%d" % number), b"")
+    assert [cache.begin(B, call).reply for call in few] == few
 
 
 def test_an_answer_that_nobody_wants_makes_room(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "_SETS", 1)
     cache = ReplayCache(file)
-    entries = [cache.begin(str(number), b"call") for number in range(8)]  # so many places
-    for entry in entries:
-        cache.finish(entry, b"answer")
-    cache.acknowledged(entries[5:6])
-    cache.finish(cache.begin("8", b"call"), b"answer")
-    kept = [cache.begin(str(number), b"call", 0).reply for number in (0, 1, 2, 3, 4, 6, 7, 8)]
+    senders = [Sender(str(number), number + 1) for number in range(9)]
+    for sender in senders[:8]:  # so many places
+        cache.finish(cache.begin(sender, b"call"), b"answer")
+    cache.acknowledged(senders[5])
+    cache.finish(cache.begin(senders[8], b"call"), b"answer")
+    kept = [cache.begin(senders[number], b"call").reply for number in (0, 1, 2, 3, 4, 6, 7, 8)]
     assert kept == [b"answer"] * 8
+
+
+def test_answers_of_a_dead_process_are_in_nobodys_way(
+    file: Fd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client's later calls take the place of its own that have arrived, not of those."""
+    monkeypatch.setattr(replay, "_SETS", 1)
+    dead, (one, two) = ReplayCache(file), connections(2)
+    for number in range(8):
+        dead.finish(dead.begin(one, b"%d" % number), b"answer")
+    cache = ReplayCache(file)
+    for number in range(100):
+        cache.finish(cache.begin(two, b"later %d" % number), b"answer")
+        cache.acknowledged(two)
+    kept = [cache.begin(two, b"%d" % number).reply for number in range(8)]
+    assert kept.count(b"answer") == 7
 
 
 def test_a_call_under_way_in_another_process(file: Fd) -> None:
     cache = ReplayCache(file, 2)
 
     def steps() -> Iterator[Fate]:
-        entry = cache.begin("a", b"call")
+        entry = cache.begin(A, b"call")
         yield entry.fate
         time.sleep(0.5)
         cache.finish(entry, b"answer")
@@ -246,9 +332,9 @@ def test_a_call_under_way_in_another_process(file: Fd) -> None:
     other = Other(cache, 1, steps)
     try:
         assert other.answer() is Fate.NEW
-        assert cache.begin("a", b"call").fate is Fate.RUNNING
+        assert cache.begin(A, b"call").fate is Fate.RUNNING
         begun = time.monotonic()
-        assert cache.begin_after("a", b"call").reply == b"answer"
+        assert cache.begin_after(A, b"call").reply == b"answer"
         assert time.monotonic() - begun < replay.WAIT / 2
     finally:
         other.kill()
@@ -256,20 +342,20 @@ def test_a_call_under_way_in_another_process(file: Fd) -> None:
 
 def test_another_process_that_dies_leaves_its_calls_of_unknown_fate(file: Fd) -> None:
     cache = ReplayCache(file, 2)
-    other = Other(cache, 1, lambda: [cache.begin("a", b"call").fate])
+    other = Other(cache, 1, lambda: [cache.begin(A, b"call").fate])
     assert other.answer() is Fate.NEW
     other.kill()
-    assert cache.begin("a", b"call").fate is Fate.RUNNING  # nobody has noticed yet
+    assert cache.begin(A, b"call").fate is Fate.RUNNING  # nobody has noticed yet
     cache.died(1)
-    assert cache.begin("a", b"call").fate is Fate.UNKNOWN
+    assert cache.begin(A, b"call").fate is Fate.UNKNOWN
 
 
 def test_an_answer_half_written_by_a_dead_process_is_none(file: Fd) -> None:
     dead = ReplayCache(file)
-    dead.finish(dead.begin("a", b"call"), b"answer")
+    dead.finish(dead.begin(A, b"call"), b"answer")
     content = os.pread(file, replay.SIZE, 0)
     os.pwrite(file, b"?", content.index(b"answer"))
-    assert ReplayCache(file).begin("a", b"call").fate is Fate.UNKNOWN
+    assert ReplayCache(file).begin(A, b"call").fate is Fate.UNKNOWN
 
 
 def test_a_call_sent_to_two_processes_at_once_is_new_to_one(file: Fd) -> None:
@@ -284,7 +370,7 @@ def test_a_call_sent_to_two_processes_at_once_is_new_to_one(file: Fd) -> None:
         at[slot] = number + 1
         while min(at) <= number:
             os.sched_yield()
-        entry = cache.begin("a", calls[number])
+        entry = cache.begin(A, calls[number])
         if entry.fate is Fate.NEW:
             cache.finish(entry, b"answer")
         return entry.fate is Fate.NEW

@@ -15,6 +15,7 @@ from nfsd.calls import Peer
 from nfsd.program import Caller, Effect, Procedure, Program, null
 from nfsd.record import mark
 from nfsd.replay import ReplayCache
+from nfsd.replay_entry import Sender
 from nfsd.rpc import Dispatcher
 from nfsd.xdr.codec import Parts, Signature, encode, pack_void, unpack_void
 from nfsd.xdr.mount import pack_dirpath, unpack_dirpath
@@ -288,7 +289,7 @@ def test_a_call_begun_before_a_crash_that_would_block_is_still_known(tmp_path: P
     void = pack_void, unpack_void
     once = Procedure.of(Signature(0, "ONCE", *void, *void), run, Effect.REPLAY_CACHED, again)
     file = Fd(os.open(tmp_path / "replies", os.O_RDWR | os.O_CREAT))
-    ReplayCache(file).begin("192.0.2.1", call())
+    ReplayCache(file).begin(Sender("192.0.2.1"), call())
     dispatcher = Dispatcher([Program(PROGRAM, 2, (once,))], ReplayCache(file))
     with pytest.raises(WouldBlock):
         dispatcher.answer(call(), Peer("192.0.2.1", 1023), [])

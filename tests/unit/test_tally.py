@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from nfsd.replay import Fate
+from nfsd.replay_entry import Fate
 from nfsd.tally import BOUNDS, STATUSES, Counted, Tally, first_word, kept_outcome
 from nfsd.xdr.mount import MOUNT_PROGRAM
 from nfsd.xdr.nfs3 import NFS3ERR_NOENT, NFS3ERR_STALE, NFS_PROGRAM, NFS_V3
