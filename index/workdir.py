@@ -32,6 +32,8 @@ from index.spare import Spare
 from index.syscalls import RENAME_NOREPLACE, rename
 from index.unfinished import Unfinished
 
+# Raised when an earlier version would misread what is recorded here or in attributes.
+FORMAT: Final = "1"
 KEY: Final = b"key"
 KEY_SIZE: Final = 32
 REMOVING: Final = b"removing#"
@@ -40,6 +42,7 @@ NUMBERS: Final = b"numbers"  # short ones of objects (index.numbers)
 PATHS: Final = b"paths"  # those that no attribute can hold (index.long_paths)
 COPIED: Final = b"copied"  # in its place: layers were copied that were not sealed
 _MARKS: Final = b"marks"  # attributes that upper inodes have no room for (index.marks)
+_FORMAT: Final = b"format"
 _WHITEOUT: Final = b"whiteout"
 _RETIRED: Final = b"detached"
 _LOCKS: Final = b"locks"
@@ -56,19 +59,29 @@ class Workdir:
     def __init__(self, root: Fd) -> None:
         """Open `root` as a work directory, making what is missing.
 
-        Raises EBUSY when another server has it open.
+        Raises EBUSY when another server has it open, EPROTONOSUPPORT when a later version,
+        whose records this one would misread, has written to it.
         """
+        hold(root)
+        recorded = recorded_format(root)
+        if recorded not in (None, FORMAT):
+            raise OSError(
+                errno.EPROTONOSUPPORT,
+                f"a later version has written it, in format {recorded}, and this one knows "
+                f"{FORMAT}: run that version",
+            )
         self.root = root
         self.inodes = _subdirectory(root, b"inodes")
         self.staging = _subdirectory(root, b"staging")
         self.identity = _subdirectory(root, b"identity")
         self.marks = _subdirectory(root, _MARKS)
-        hold(root)
         self.spare = Spare(_subdirectory(root, _SPARE))
         self.unfinished = Unfinished()
         self._counter = itertools.count()
         self._apart: list[bytes] = []  # that could not be discarded yet
         self.kept: Fd | None = None  # where a repair puts what it takes away
+        if recorded is None:
+            self.write(_FORMAT, os.fsencode(f"{FORMAT}\n"))
 
     def key(self) -> bytes:
         """The secret that signs handles: made once, kept for ever, readable by root alone."""
@@ -276,6 +289,15 @@ class Workdir:
             os.unlink(name, dir_fd=directory)
         else:
             rename(directory, name, self.kept, b"%d.%s" % (next(self._counter), name))
+
+
+def recorded_format(root: Fd) -> str | None:
+    """The format in which a work directory is kept, a number; None if it is not recorded yet."""
+    try:
+        text = read_file(open_dir(root, b"identity"), _FORMAT)
+    except FileNotFoundError:
+        return None
+    return None if text is None else os.fsdecode(text).strip()
 
 
 def retired_exports(root: Fd) -> frozenset[int]:

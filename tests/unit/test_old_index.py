@@ -6,11 +6,16 @@ import errno
 import json
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from index.entry_names import own_name
+from nfsd.cli import main
+from overlay.check.run import check
+from overlay.config import ConfigError
+from overlay.filesystem import Overlay
 from tests.unit.overlays import Dirs, make_dirs, served
 
 
@@ -23,6 +28,30 @@ def _as_before(dirs: Dirs) -> None:
     record = json.loads(path.read_bytes())
     del record["since"], record["unattributed"]
     path.write_text(json.dumps(record))
+
+
+def test_a_later_version_is_not_undone(tmp_path: Path) -> None:
+    """Who goes back to this version is told, and loses nothing, whatever he asks for."""
+    dirs = make_dirs(tmp_path)
+    with served(dirs) as at:
+        at.remove("a")
+    form = dirs.work / "identity/format"
+    assert form.read_text() == "1\n"
+    form.write_text("2\n")
+    before = sorted(dirs.work.rglob("*"))
+    config, where = dirs.config, f"--workdir={dirs.work}"
+    for refused in (
+        partial(Overlay.open, config),
+        lambda: list(check(config, repair=True)),
+    ):
+        with pytest.raises(ConfigError, match=r"in format 2, and this one knows 1: run that"):
+            refused()
+    assert main(["index", "detach", where, "--yes"]) == 2
+    assert sorted(dirs.work.rglob("*")) == before
+    form.unlink()  # as it was before the format was recorded
+    with served(dirs) as at, pytest.raises(OSError, match="No such file"):
+        at.node("a")
+    assert form.read_text() == "1\n"
 
 
 @pytest.fixture
