@@ -13,7 +13,8 @@ STAMP := $(VENV)/.installed
 RUNNABLE := $(VENV)/.runnable
 
 # What `make run` serves. Without LOWER, a small demonstration overlay in DEMO.
-DEMO ?= /var/tmp/overlay-nfsd-demo
+# Where that is in a container, on overlayfs, whose directories cannot be layers, it is in memory.
+DEMO ?= $(if $(filter overlayfs,$(shell stat -fc %T /var/tmp)),/dev/shm,/var/tmp)/overlay-nfsd-demo
 LOWER ?=
 UPPER ?=
 WORK ?=
@@ -35,7 +36,7 @@ MAN := $(PREFIX)/share/man
 ENABLED := $(DESTDIR)/etc/systemd/system
 COMMAND := $(PREFIX)/bin/overlay-nfsd
 
-SOURCES := $(wildcard nfsd overlay index) tests setup.py
+SOURCES := $(wildcard nfsd overlay index overlay_nfsd.py) tests setup.py
 # Modules are compiled in a copy: Python would take what is compiled also when its source has changed.
 COMPILED := build/compiled
 COPY = tar --create --exclude=./build --exclude=./.git --exclude=./$(VENV) . | \

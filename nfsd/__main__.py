@@ -2,7 +2,7 @@
 
 import sys
 
-from nfsd.cli import main
+from overlay_nfsd import main
 
 if __name__ == "__main__":
     sys.exit(main())
