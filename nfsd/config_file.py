@@ -280,7 +280,7 @@ def _check_distinct(table: _Table, export: ExportConfig, other: ExportConfig) ->
 
 
 def _listen(server: _Table) -> tuple[str, ...]:
-    found = server.texts("listen", ["0.0.0.0:2049", "[::]:2049"])
+    found = server.texts("listen", ["*:2049"])
     if not found:
         raise server.error("listen", "name at least one address, like 0.0.0.0:2049")
     for text in found:

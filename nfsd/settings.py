@@ -10,8 +10,8 @@ from typing import Final
 # Of the [server] table.
 SERVER: Final[dict[str, str]] = {
     "listen": "A list of ADDR:PORT to serve on, NFS and MOUNT on the same port; an IPv6 address, "
-    'in brackets, is for IPv6 alone; "*:2049" is all addresses of both, '
-    'a name all that it has. The default is ["0.0.0.0:2049", "[::]:2049"].',
+    'in brackets, is for IPv6 alone; "*:2049" is all addresses of both, as far as there are, '
+    'a name all that it has. The default is "*:2049".',
     "workers": "How many processes serve clients. The default is one for each processor.",
     "cache_size": "How much memory replies, names, listings and objects that are kept to be quick "
     "may take, in all workers together: from 64M to 1T, with K, M, G or T. The default is 512M.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from nfsd.xdr.mount import (
     mountbody,
 )
 from tests.client import Client
+from tests.conformance.machine import command, program
 from tests.conformance.network import Network
 from tests.conformance.server import Server
 
@@ -89,3 +91,37 @@ def test_its_objects_are_served(network: Network) -> None:
         client = Client(PORT, host=network.ADDRESS6)
     with client:
         assert client.nfs("GETATTR", client.mount("/narrow")).status == 0
+
+
+def test_a_kernel_without_ipv6(network: Network, tmp_path: Path) -> None:
+    """What the configuration listens on, if it says nothing, is what there is."""
+    shim, file = tmp_path / "shim.so", tmp_path / "overlay-nfsd.toml"
+    source = Path(__file__).with_name("no_ipv6.c")
+    flags = ("-shared", "-fPIC", "-O", "-o", shim, source, "-ldl")
+    command([program("cc", "gcc"), *flags], timeout=120)
+    (tmp_path / "lower").mkdir()
+    file.write_text(
+        f'[[export]]\npath = "/"\nlowerdir = "{tmp_path}/lower"\nclients = {{ "*" = "ro" }}\n'
+    )
+    server = Server(
+        None,
+        tmp_path / "log",
+        arguments=["--config", str(file)],
+        environment={"LD_PRELOAD": str(shim), "STATE_DIRECTORY": str(tmp_path / "state")},
+        inside=[
+            *network.inside,
+            "unshare",
+            "--net",
+            "sh",
+            "-c",
+            'ip link set lo up; exec "$@"',
+            "sh",
+        ],
+        listen=False,
+    )
+    server.start()
+    try:
+        assert "serving / on 0.0.0.0:2049\n" in server.banner
+        server.stop()
+    finally:
+        server.kill()
