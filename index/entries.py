@@ -262,16 +262,6 @@ class Index:
         if fd is not None:
             self.note_path(fd, path)
 
-    def forget_lower_path(self, identity: Identity) -> None:
-        """Record that no lower directory is part of an indexed one any more.
-
-        Whatever comes to be at the path that was recorded is another object.
-        """
-        fd = None if identity.is_by_path else self._directory(identity)
-        if fd is not None:
-            self.marks.drop(fd, xattrs.REDIRECT)
-            self.marks.drop(fd, xattrs.LONG_REDIRECT)
-
     def _directory(self, identity: Identity) -> Fd | None:
         found = self._open(identity)
         return found.fd if found is not None and stat.S_ISDIR(found.st.st_mode) else None

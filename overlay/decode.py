@@ -131,7 +131,7 @@ def _settled(tree: Tree, find: Callable[[], DirNode | None]) -> DirNode | None:
 def _directory(tree: Tree, identity: Identity) -> DirNode | None:
     upper = tree.layers.upper
     if identity.is_upper and upper is not None and upper.has_made(identity):
-        node = _from_upper_handle(tree, identity.real)
+        node = from_upper_handle(tree, identity.real)
         if node is not None and node.identity == identity:
             return node
     entry = tree.index.find(identity)
@@ -155,7 +155,7 @@ def _from_entry(tree: Tree, entry: DirectoryEntry) -> DirNode | None:
     """
     node = None
     if entry.upper is not None:
-        node = _from_upper_handle(tree, entry.upper)
+        node = from_upper_handle(tree, entry.upper)
     if node is None and entry.path is not None:
         node = _walk(tree, tree.root, components(entry.path))
     if node is None and entry.lower is not None:
@@ -163,7 +163,8 @@ def _from_entry(tree: Tree, entry: DirectoryEntry) -> DirNode | None:
     return node
 
 
-def _from_upper_handle(tree: Tree, real: RealHandle) -> DirNode | None:
+def from_upper_handle(tree: Tree, real: RealHandle) -> DirNode | None:
+    """The same as `from_upper`, by the kernel handle; None if that leads nowhere."""
     upper = tree.layers.upper
     fd = None if upper is None else _open_upper(upper, real, DIR_FLAGS)
     return None if fd is None else from_upper(tree, fd)

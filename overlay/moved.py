@@ -26,11 +26,12 @@ from typing import Final
 
 from index import xattrs
 from index.fd import Fd, components, is_whiteout
-from index.handles import handle_of
+from index.handles import handle_of, unpack_real
 from index.identity import Identity
 from index.layers import Layer
 from index.seal import SealWriter
 from index.workdir import COPIED, LAST_MOUNT
+from overlay.decode import from_upper_handle
 from overlay.lower_walk import LowerWalk, Walked
 from overlay.metacopy import recorded_layer
 from overlay.progress import Progress, silent
@@ -104,10 +105,23 @@ def _find_recorded(tree: Tree, layers: list[Layer], writer: SealWriter) -> None:
         if identity is None or path is None or is_whiteout(st) or identity.is_upper:
             continue
         found = _at_path(tree, identity, path, st, recorded_layer(fd))
-        if found is not None and found[0] in layers:
+        if found is not None and found[0] in layers and _is_part(tree, fd, found[2]):
             layer, lower, lower_st = found
             number = lower_st.st_ino
             writer.put_inode(layer.filesystem, number, layer.id, handle_of(lower), identity)
+
+
+def _is_part(tree: Tree, entry: Fd, lower: os.stat_result) -> bool:
+    """Whether what an entry leads to may have this lower inode; of a directory the walk tells.
+
+    One that was renamed while its layer had no such directory does not merge with what a later
+    image has under its first name: that is another object.
+    """
+    real = unpack_real(xattrs.get(entry, xattrs.UPPER)) if stat.S_ISDIR(lower.st_mode) else None
+    node = None if real is None else from_upper_handle(tree, real)
+    if node is None:
+        return True  # the upper layer was copied too, or nothing of the directory is there
+    return any(os.path.samestat(os.fstat(one.fd), lower) for one in node.lowers)
 
 
 def _at_path(

@@ -197,17 +197,9 @@ def _prepare(tree: Tree, node: Node, old_dir: DirNode, old: bytes, new_dir: DirN
             set_redirect(tree, node, old_dir, old)
     elif node.lowers:
         set_redirect(tree, node, old_dir, old)
-    else:
-        _leave_lower(tree, node, new_dir)
-
-
-def _leave_lower(tree: Tree, node: DirNode, new_dir: DirNode) -> None:
-    """Have a directory merge with nothing, wherever it goes and whatever layers there will be."""
-    if new_dir.lowers:
+    elif new_dir.lowers:
         with movable():
             tree.put_attribute(upper_of(node), xattrs.OPAQUE, b"y")
-    if node.is_indexed:
-        tree.index.forget_lower_path(node.identity)
 
 
 def _move(

@@ -42,12 +42,15 @@ class Images:
 def test_a_directory_that_was_renamed_without_its_layer_is_not_what_a_later_image_has(
     tmp_path: Path,
 ) -> None:
-    """It has lost its lower directory for good, whatever there is later under its first name."""
+    """Nor is what lies in it; whatever merges with it by name still is part of it."""
     images = Images(tmp_path)
-    images.replace("d/sub/first")
+    images.replace("d/sub/below/first", "d/stays/first")
     overlay = images.opened()
-    Served(overlay).create("d/sub/made", "made")
-    handle = Served(overlay).node("d/sub").handle
+    tree = Served(overlay)
+    tree.create("d/sub/below/made", "made")
+    tree.create("d/stays/made", "made")
+    paths = {"d/stays": "d/stays", "d/sub": "d/moved", "d/sub/below": "d/moved/below"}
+    handles = {new: tree.node(old).handle for old, new in paths.items()}
     overlay.close()
 
     images.replace("d/second")
@@ -55,12 +58,13 @@ def test_a_directory_that_was_renamed_without_its_layer_is_not_what_a_later_imag
     Served(overlay).rename("d/sub", "d/moved")
     overlay.close()
 
-    images.replace("d/sub/third")
+    images.replace("d/sub/below/third", "d/stays/third")
     overlay = images.opened()
     tree = Served(overlay)
-    assert tree.node("d/moved").handle == handle
-    assert tree.node("d/sub").handle != handle
-    assert tree.attributes("d/sub").fileid != tree.attributes("d/moved").fileid
-    assert tree.read("d/sub/third") == b"image/d/sub/third"
-    assert tree.read("d/moved/made") == b"made"
+    assert {path: tree.node(path).handle for path in handles} == handles
+    everything = tree.handles()
+    assert len(set(everything.values())) == len(everything)
+    assert tree.read("d/sub/below/third") == b"image/d/sub/below/third"
+    assert tree.read("d/stays/third") == b"image/d/stays/third"
+    assert tree.read("d/moved/below/made") == b"made"
     overlay.close()
