@@ -150,5 +150,9 @@ def readdir(directory: bytes, cookie: int, verifier: bytes, count: int) -> Call:
     return Call("READDIR", READDIR3args(directory, cookie, verifier, count))
 
 
+def fsstat(handle: bytes) -> Call:
+    return Call("FSSTAT", handle)
+
+
 def readdirplus(directory: bytes, cookie: int, verifier: bytes, count: int) -> Call:
     return Call("READDIRPLUS", READDIRPLUS3args(directory, cookie, verifier, count // 2, count))

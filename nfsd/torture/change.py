@@ -50,14 +50,12 @@ def fresh_mode(work: Work) -> Task | None:
 
 def fresh_link(work: Work) -> Task | None:
     """Copy up by a hard link."""
+    return _fresh(work, link_of)
 
-    def linked(work: Work, found: Object | None) -> Task | None:
-        task = link_of(work, found)
-        if task is not None and found is not None:
-            work.world.changed(found)
-        return task
 
-    return _fresh(work, linked)
+def any_fresh(work: Work) -> Task | None:
+    """Copy up in one of these ways."""
+    return work.world.random.choice((fresh_write, fresh_truncate, fresh_mode, fresh_link))(work)
 
 
 def _fresh(work: Work, change: Callable[[Work, Object | None], Task | None]) -> Task | None:
@@ -83,6 +81,7 @@ def _write(work: Work, found: Object | None) -> Task | None:
     if len(old) > 200_000:
         offset = 0
     found.content = old[:offset].ljust(offset, b"\0") + data + old[offset + len(data) :]
+    found.complete = True
     _changed(work, found, f"WRITE {len(data)} bytes at {offset}")
     return writing(work, found, offset, data, old)
 
@@ -94,6 +93,7 @@ def _truncate(work: Work, found: Object | None) -> Task | None:
     size = random.choice((0, random.randrange(len(old) + 1), len(old) + random.randrange(5000)))
     size = min(size, 200_000)
     found.content = old[:size].ljust(size, b"\0")
+    found.complete = True
     _changed(work, found, f"SETATTR size {size}")
     return _set_size(work, found, size, old)
 

@@ -14,7 +14,14 @@ from nfsd.torture.calls import NO_VERIFIER, Reply, Task
 from nfsd.torture.ledger import Column
 from nfsd.torture.model import Object
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import NFS3ERR_BADHANDLE, NFS3ERR_NOENT, NFS3ERR_STALE, fattr3, ftype3
+from nfsd.xdr.nfs3 import (
+    NFS3ERR_BADHANDLE,
+    NFS3ERR_IO,
+    NFS3ERR_NOENT,
+    NFS3ERR_STALE,
+    fattr3,
+    ftype3,
+)
 
 _READ: Final = 16 << 10
 _PAGES: Final = 10_000
@@ -53,8 +60,11 @@ def content(work: Work, found: Object, offset: int) -> Task:
         return
     reply = yield calls.read(found.handle, offset, _READ)
     work.ledger.checks += 1
-    if not alive(work, found, reply, f"READ at {offset}"):
-        return
+    if alive(work, found, reply, f"READ at {offset}"):
+        _same_data(work, found, offset, reply)
+
+
+def _same_data(work: Work, found: Object, offset: int, reply: Reply) -> None:
     wanted = found.content[offset : offset + _READ]
     data = bytes(reply.ok.data)
     # A server may return less than it was asked for, but not nothing before the end.
@@ -88,6 +98,34 @@ def dead_use(work: Work, found: Object) -> Task:
     reply = yield calls.create(found.handle, b"n1")
     work.ledger.checks += 1
     _stale(work, found, reply, "CREATE in it")
+
+
+def loose(work: Work, found: Object) -> Task:
+    """Of a layer that is not there: STALE, unless the upper layer has it; never another object."""
+    reply = yield calls.getattr_(found.handle)
+    work.ledger.checks += 1
+    if _left(work, found, reply, "GETATTR"):
+        constant(work, found, reply.ok)
+    if not found.is_file or found.lost:
+        return
+    reply = yield calls.read(found.handle, 0, _READ)
+    work.ledger.checks += 1
+    if reply.status == NFS3ERR_IO and found.changed and not found.complete:
+        return  # its data was in the layer
+    if _left(work, found, reply, "READ"):
+        _same_data(work, found, 0, reply)
+
+
+def _left(work: Work, found: Object, reply: Reply, what: str) -> bool:
+    """Whether an object still is there, as it must be or must not."""
+    if not found.changed and not found.is_dir:
+        _stale(work, found, reply, what)
+        return False
+    gone = reply.status in (NFS3ERR_STALE, NFS3ERR_BADHANDLE)
+    if not reply.good and not (gone and found.is_dir):
+        column = Column.STALE_ALIVE if gone else Column.OTHER
+        work.fail(column, found, f"{what} without its layer: NFS3_OK", str(reply), str(reply))
+    return reply.good
 
 
 def absent(work: Work, parent: Object, entry: bytes) -> Task:

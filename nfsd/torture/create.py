@@ -25,6 +25,8 @@ from nfsd.xdr.nfs3 import (
 _FILES: Final = 250  # living objects of one scenario, besides those of lower layers
 _DIRECTORIES: Final = 40
 _BRANCH: Final = 12  # directories that are made in each other at once
+_LARGE_FILES: Final = 1000
+_LARGE: Final = 15_000  # lines of a file that takes much space
 _PIECE: Final = 256 << 10  # bytes of one WRITE
 _LINKS: Final = 6
 
@@ -32,6 +34,11 @@ _LINKS: Final = 6
 def file(work: Work) -> Task | None:
     """A file with content, in any directory."""
     return _anywhere(work, NF3REG)
+
+
+def large(work: Work) -> Task | None:
+    """A file of some 500 KB."""
+    return _anywhere(work, NF3REG, _LARGE)
 
 
 def other_kind(work: Work) -> Task | None:
@@ -75,39 +82,41 @@ def link_of(work: Work, found: Object | None) -> Task | None:
     if place is None:
         return None
     work.take(found, place)
+    work.world.changed(found)
     work.world.bind(found, *place)
     work.world.note(found, f"LINK to {place[1]!r} in object {parent.number}")
     return _link(work, found, place)
 
 
-def _anywhere(work: Work, kind: int) -> Task | None:
+def _anywhere(work: Work, kind: int, lines: int | None = None) -> Task | None:
     world = work.world
     parent = world.any_parent()
     own = (len(world.files) - len(world.fresh)) if kind != NF3DIR else len(world.directories)
-    if parent is None or own >= (_most_directories(work) if kind == NF3DIR else _FILES):
+    most = _most_directories(work) if kind == NF3DIR else _FILES if lines is None else _LARGE_FILES
+    if parent is None or own >= most:
         return None
     if kind == NF3DIR and world.depth(parent) >= world.deepest:
         return None
     place = world.new_name(parent)
-    return None if place is None else at(work, kind, place)
+    return None if place is None else at(work, kind, place, lines)
 
 
 def _most_directories(work: Work) -> int:
     return max(_DIRECTORIES, 3 * work.world.deepest)
 
 
-def at(work: Work, kind: int, place: Name) -> Task:
-    """An object of this kind at this name."""
-    found = planned(work, kind, place)
+def at(work: Work, kind: int, place: Name, lines: int | None = None) -> Task:
+    """An object of this kind at this name; a file has so many lines."""
+    found = planned(work, kind, place, lines)
     return making(work, found, place)
 
 
-def planned(work: Work, kind: int, place: Name) -> Object:
+def planned(work: Work, kind: int, place: Name, lines: int | None = None) -> Object:
     """The model's part of it."""
     world = work.world
     found = world.new(kind)
     if kind == NF3REG:
-        found.content = work.content(found, world.wave)
+        found.content = work.content(found, world.wave, lines)
     elif kind == NF3LNK:
         found.content = b"target of object %d of %s" % (
             found.number,

@@ -8,38 +8,64 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Final
 
-from nfsd.torture import calls
+from nfsd.torture import calls, checks
 from nfsd.torture.calls import NO_VERIFIER, Call, Reply, Task
 from nfsd.torture.ledger import Column
-from nfsd.torture.model import Object
+from nfsd.torture.model import Name, Object
 from nfsd.torture.work import Work
+from nfsd.xdr.nfs3 import fattr3
 
 _PAGE: Final = 8192
 _READ: Final = 16 << 10
 _LIMIT: Final = 100_000  # pages, entries, pieces: more is no prepared tree
 
 
-def tree(work: Work, root: Object) -> Task:
-    """All that is below a directory, in the order of names."""
+def tree(
+    work: Work, root: Object, removable: frozenset[bytes] | None, listed: set[Name] | None = None
+) -> Task:
+    """All that is below a directory, in the order of names, but for what is known already.
+
+    `removable` are the paths below it of what comes and goes with its layer; all, if None.
+    `listed` gets all names.
+    """
     known: dict[int, Object] = {}
     links: dict[Object, int] = {}
-    left = [root]
+    left = [(root, b"")]
     for _ in range(_LIMIT):
         if not left:
             break
-        directory = left.pop()
+        directory, path = left.pop()
         names: list[bytes] = []
         yield from _names(work, directory, names)
         for name in sorted(names):
-            child = yield from _child(work, directory, name, known)
-            if child is not None and child.is_dir:
-                left.append(child)
-            elif child is not None and child.is_file:
-                links[child] = yield from _links(work, child)
+            below = path + name
+            if listed is not None:
+                listed.add((directory, name))
+            child = directory.children.get(name)
+            if child is None or child in work.world.loose:
+                child = yield from _child(work, directory, name, known)
+                if child is not None:
+                    child.removable = removable is None or below in removable
+                if child is not None and child.is_file:
+                    links[child] = yield from _links(work, child)
+            if child is not None and child.is_dir and not child.lost:
+                left.append((child, below + b"/"))
     for found, count in links.items():
         # It has a name that a higher layer hides: nobody can tell when it is gone.
         if count != len(found.names):
             work.world.give_up(found)
+
+
+def renewed(work: Work) -> Task:
+    """What is there after a layer was replaced: what is known, what is back, what is new."""
+    listed: set[Name] = set()
+    for root in work.world.roots:
+        yield from tree(work, root, None, listed)
+    for found in [each for each in work.world.live if each.removable]:
+        # A name that no client has made or moved may have gone with the layer.
+        for place in [each for each in found.names if each not in listed]:
+            work.world.lose_name(found, *place)
+            found.told.add("nlink")
 
 
 def _links(work: Work, found: Object) -> Generator[Call, Reply, int]:
@@ -72,6 +98,11 @@ def _child(
     if not work.done(reply, f"GETATTR of {name!r} of a lower directory", (directory,)):
         return None
     about = reply.ok
+    before = directory.children.get(name)
+    if before is not None and _is_back(work, before, handle, about):
+        return before
+    if before is not None:
+        work.world.lose_name(before, directory, name)
     found = known.get(about.fileid) if about.nlink > 1 else None
     if found is not None:
         work.world.bind(found, directory, name)
@@ -91,6 +122,15 @@ def _child(
         if found.pristine:
             work.world.fresh.append(found)
     return found
+
+
+def _is_back(work: Work, before: Object, handle: bytes, about: fattr3) -> bool:
+    """Whether an object whose layer has gone has its name again, or still."""
+    if before.handle != handle:
+        return False
+    if checks.constant(work, before, about) and (before.is_dir or before.complete):
+        work.world.meet_again(before)
+    return True
 
 
 def _content(work: Work, found: Object, size: int) -> Task:

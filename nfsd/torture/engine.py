@@ -73,6 +73,16 @@ class Engine:
         for task in tasks:
             self._advance(task, group, None, time.monotonic())
 
+    def held(self, then: Callable[[], None]) -> Callable[[], None]:
+        """`then`, to be called once; until then the engine runs on, also without tasks."""
+        self._groups += 1
+
+        def called() -> None:
+            self._groups -= 1
+            then()
+
+        return called
+
     def run(self) -> None:
         """Until all groups have ended; raises LostError when the server is gone."""
         next_tick = 0.0

@@ -1,88 +1,99 @@
-"""Runs the restart command while the test goes on: restart, kill, drop, at even intervals.
+"""What happens to the server while the test goes on: at even intervals, or when a scenario asks.
 
-The command is the user's; it is started without a shell, is waited for without
-stopping the test, and must come to an end.
+One thing at a time.  Who makes it happen is a controller; its work is done in steps,
+so that the test goes on meanwhile, and must come to an end.
 """
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
 
-from nfsd.options import Refusal
-
-EVENTS: Final = ("restart", "kill", "drop")
+TIMED: Final = ("restart", "kill", "drop")
 _LIMIT: Final = 60.0
 
 
 class EventError(Exception):
-    """The restart command failed."""
+    """The server cannot be controlled; the text says what failed."""
+
+
+class Controller(Protocol):
+    """Who controls the server."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it can make happen."""
+
+    def steps(self, kind: str) -> Iterator[None]:
+        """Begin, and look at each step how far it is; raises EventError."""
+
+    def break_off(self) -> None:
+        """End what it is about, if that is not done."""
 
 
 class Events:
-    """`poll` starts what is due and tells of what has ended."""
+    """`poll` begins what is due, goes on with it, and tells of what has ended."""
 
     def __init__(
         self,
-        command: str,
+        controller: Controller,
         kinds: Sequence[str],
         period: float,
         ended: Callable[[str], None],
     ) -> None:
-        self._words = shlex.split(command)
-        if not self._words:
-            raise Refusal("--restart-command: give a command, like '/usr/local/sbin/nfs-ctl %a'")
+        """Each of `kinds` happens once in `period` seconds."""
+        self._controller = controller
         self._kinds = list(kinds)
         self._gap = period / len(self._kinds)
         self._ended = ended
         self._due = time.monotonic() + self._gap
-        self._process: subprocess.Popen[bytes] | None = None
-        self._kind = ""
+        self._asked: deque[tuple[str, Callable[[], None]]] = deque()
+        self._steps: Iterator[None] | None = None
+        self._then: Callable[[], None] | None = None
+        self._timed = 0
         self._begun = 0.0
-        self.counts = dict.fromkeys(EVENTS, 0)
+        self.running = ""  # what is going on now
+        self.counts: Counter[str] = Counter(dict.fromkeys(controller.kinds, 0))
 
-    @property
-    def running(self) -> str:
-        """What is going on now."""
-        return self._kind if self._process is not None else ""
+    def ask(self, kind: str, then: Callable[[], None]) -> None:
+        """Let it happen as soon as nothing else does, then call `then`."""
+        self._asked.append((kind, then))
 
     def poll(self, *, start: bool) -> None:
-        """Look at the command that runs; if there is none and one is due, start it."""
+        """Go on with what goes on; begin what was asked for or, with `start`, is due."""
         now = time.monotonic()
-        if self._process is not None:
-            status = self._process.poll()
-            if status is None and now - self._begun > _LIMIT:
-                self.stop()
-                raise EventError(f"--restart-command {self._kind}: not done in {_LIMIT:.0f} s")
-            if status:
-                raise EventError(f"--restart-command {self._kind}: exit status {status}")
-            if status == 0:
-                self._process = None
-                self.counts[self._kind] += 1
-                self._ended(self._kind)
+        if self._steps is not None:
+            self._go_on(now)
+        elif self._asked:
+            self._begin(*self._asked.popleft())
         elif start and now >= self._due:
-            self._start(now)
+            self._due = now + self._gap
+            self._timed += 1
+            self._begin(self._kinds[self._timed % len(self._kinds) - 1], None)
 
-    def _start(self, now: float) -> None:
-        self._kind = self._kinds[sum(self.counts.values()) % len(self._kinds)]
-        self._due = now + self._gap
-        self._begun = now
-        words = [each.replace("%a", self._kind) for each in self._words]
-        if words == self._words:
-            words.append(self._kind)
+    def _begin(self, kind: str, then: Callable[[], None] | None) -> None:
+        self.running, self._then, self._begun = kind, then, time.monotonic()
+        self._steps = self._controller.steps(kind)
+
+    def _go_on(self, now: float) -> None:
+        assert self._steps is not None
+        if now - self._begun > _LIMIT:
+            kind = self.running
+            self.stop()
+            raise EventError(f"{kind}: not done in {_LIMIT:.0f} s")
         try:
-            self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-            )
-        except OSError as error:
-            raise EventError(f"--restart-command {words[0]}: {error.strerror}") from error
+            next(self._steps)
+        except StopIteration:
+            kind, then = self.running, self._then
+            self.running, self._steps, self._then = "", None, None
+            self.counts[kind] += 1
+            self._ended(kind)
+            if then is not None:
+                then()
 
     def stop(self) -> None:
-        """End the command if it still runs."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(_LIMIT)
-            self._process = None
+        """Break off what goes on."""
+        self._controller.break_off()
+        self.running, self._steps, self._then = "", None, None

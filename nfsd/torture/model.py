@@ -40,7 +40,10 @@ class Object:
     alive: bool = True
     # After an error nothing exact can be said of it any more.
     lost: bool = False
-    pristine: bool = False  # of a lower layer and not changed by us
+    pristine: bool = False  # a lower layer's file that was not changed by us
+    removable: bool = False  # of a layer that comes and goes
+    changed: bool = False  # by us, so that the upper layer has it
+    complete: bool = False  # data and all
     told: set[str] = field(default_factory=set)  # errors that leave it as it is
     names: list[Name] = field(default_factory=list)
     children: dict[bytes, Object] = field(default_factory=dict)
@@ -118,12 +121,18 @@ class World:
         self.files: list[Object] = []  # all living but directories
         self.directories: list[Object] = []
         self.fresh: list[Object] = []  # pristine files of lower layers
+        self.loose: dict[Object, None] = {}  # whose layer has gone
         self.wave = 0
         self.busy: set[object] = set()
         self.closed: set[Object] = set()  # directories that come or go in this wave
         self.users: Counter[Object] = Counter()  # calls on their way below a directory
         self.moving = False  # a directory changes its parent in this wave
         self._number = 0
+
+    @property
+    def count(self) -> int:
+        """How many objects were ever there."""
+        return self._number
 
     def new(self, kind: int, content: bytes = b"") -> Object:
         """A living object that has no name yet."""
@@ -156,10 +165,7 @@ class World:
 
     def _die(self, found: Object) -> None:
         found.alive = False
-        del self.live[found]
-        (self.directories if found.is_dir else self.files).remove(found)
-        if found.pristine:
-            self.changed(found)
+        self._leave(found)
         if len(self.dead) < _DEAD:
             self.dead.append(found)
         else:
@@ -167,8 +173,58 @@ class World:
 
     def changed(self, found: Object) -> None:
         """It is no longer as the lower layer has it."""
+        found.changed = True
         if found.pristine:
             found.pristine = False
+            if found in self.live:
+                self.fresh.remove(found)
+
+    def loosen(self, *, for_good: bool = False) -> None:
+        """The layer that comes and goes is about to go: expect of what it has what may be.
+
+        `for_good`: its inode numbers are free, but for what the upper layer has of it.
+        """
+        for found in [each for each in self.live if each.removable]:
+            self.loose[found] = None
+            self._leave(found)
+            self.note(found, "its layer goes")
+            found.alive = not for_good or (found.changed and not found.is_dir)
+        self.closed.update(each for each in self.loose if each.is_dir)
+
+    def tighten(self) -> None:
+        """It is back: expect everything again."""
+        for found in list(self.loose):
+            self.meet_again(found)
+
+    def meet_again(self, found: Object) -> None:
+        """An object is back, as it was."""
+        del self.loose[found]
+        self.closed.discard(found)
+        self.note(found, "it is there again")
+        found.alive = True
+        self.registry.fileids[found.fileid] = found
+        self.live[found] = None
+        (self.directories if found.is_dir else self.files).append(found)
+        if found.pristine:
+            self.fresh.append(found)
+
+    def lose_name(self, found: Object, parent: Object, name: bytes) -> None:
+        """A name of what does not come back is another object's now."""
+        found.names.remove((parent, name))
+        del parent.children[name]
+
+    def forget(self) -> None:
+        """What has not come back never will: files that no client has changed are dead."""
+        for found in [each for each in self.loose if not each.alive and not each.is_dir]:
+            for name in list(found.names):
+                self.lose_name(found, *name)
+            del self.loose[found]
+            self.dead.append(found)
+
+    def _leave(self, found: Object) -> None:
+        del self.live[found]
+        (self.directories if found.is_dir else self.files).remove(found)
+        if found.pristine:
             self.fresh.remove(found)
 
     def give_up(self, found: Object) -> None:
@@ -177,10 +233,8 @@ class World:
             return
         found.lost = True
         if found in self.live:
-            del self.live[found]
-            (self.directories if found.is_dir else self.files).remove(found)
-        if found.pristine:
-            self.changed(found)
+            self._leave(found)
+        self.loose.pop(found, None)
 
     def spoil(self, found: Object, *places: Name) -> None:
         """Names of which nobody knows whether they are there: never use them again."""
@@ -192,7 +246,7 @@ class World:
         """All that was on its way has ended."""
         self.wave += 1
         self.busy.clear()
-        self.closed.clear()
+        self.closed = {each for each in self.loose if each.is_dir}
         self.users.clear()
         self.moving = False
 

@@ -18,6 +18,7 @@ from nfsd.xdr.nfs3 import NF3REG, NFS3ERR_NOENT
 
 Gone: TypeAlias = tuple[Object, Name]
 
+_AT_ONCE: Final = 40  # names that go in one wave
 _FEW: Final = 30  # objects below which nothing is removed
 _FAMILY: Final = 12  # objects below it with which a directory is removed
 
@@ -179,6 +180,21 @@ def closing(work: Work, gone: list[Gone]) -> list[Gone]:
     """The same names, with the directories among them closed for everything else."""
     work.world.closed.update(found for found, _ in gone if found.is_dir)
     return gone
+
+
+def emptying(work: Work, kept: list[Object]) -> list[Task]:
+    """Removals of some of all that can go now; of `kept` what the lower layer has stays."""
+    world = work.world
+    below = {each for root in kept for each, _ in all_below(root, world.count)}
+    stays = {each for each in (*kept, *below) if each.is_dir or each.pristine}
+    names = [
+        (found, name)
+        for found in (*world.files, *world.directories)
+        if found not in stays and not (found.is_dir and found.children)
+        for name in found.names
+    ]
+    chosen = world.random.sample(names, min(len(names), _AT_ONCE))
+    return [_remove(work, [_gone(work, *each)]) for each in chosen if may_go(work, *each)]
 
 
 def recreate(work: Work) -> Task | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from nfsd.torture.model import USUALLY_DEEPEST
-from nfsd.torture.scenarios import Scenario
+from nfsd.torture.scenarios import Place, Scenario
 
 _FILES_IN_DIRECTORY: Final = 8
 _FLAT: Final = "readdir"  # the scenario that wants one large directory
@@ -60,7 +60,7 @@ def _prepare(folders: list[_Folder], scenario: Scenario, seed: int, files: int) 
             folders.append(_next_folder(folders, scenario, chance, number // _FILES_IN_DIRECTORY))
         if len(folders) > _RECENT + 1:
             os.close(folders.pop(1).fd)
-        count += _prepare_file(folders[-1], chance, f"{seed} {scenario.name}", files)
+        count += _prepare_file(folders[-1], chance, scenario, seed, files)
     return count
 
 
@@ -76,15 +76,18 @@ def _next_folder(
     )
 
 
-def _prepare_file(folder: _Folder, chance: random.Random, tag: str, files: int) -> int:
+def _prepare_file(
+    folder: _Folder, chance: random.Random, scenario: Scenario, seed: int, files: int
+) -> int:
     """One file, sometimes with a second link, a symbolic link or a FIFO beside it."""
     # Chosen from twice as many names, so that two prepared layers share about half of them.
     name = f"{chance.randrange(2 * files if folder.name == _FLAT else 16):05}"
     kind = chance.random()
-    if kind < 0.05:
-        # Of this layer alone: a link that a higher layer hid would never be seen to go.
-        name = f"{name}-{tag.split()[0]}"
-    at, own = folder.fd, f"f{name}"
+    if kind < 0.05 or scenario.place is Place.IMAGE:
+        # Of this layer alone: a link that a higher layer hid would never be seen to go, and a
+        # file of a new image with a name of the old one would be a new version of that.
+        name = f"{name}-{seed}"
+    at, own, tag = folder.fd, f"f{name}", f"{seed} {scenario.name}"
     try:
         file = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=at)
     except FileExistsError:

@@ -32,6 +32,7 @@ class Report:
 
     target: str
     seed: int
+    again: str  # options of another run that does the same
     seconds: float
     lines: Sequence[Line]
     calls: int
@@ -98,7 +99,7 @@ class Report:
         if self.skipped:
             text += f"\nnot run: {', '.join(self.skipped)}"
         verdict = f"{self.wrong:,} ERRORS" if self.wrong else "no errors"
-        return f"{text}\n{verdict}; --seed {self.seed} does the same operations again"
+        return f"{text}\n{verdict}; {self.again} does the same operations again"
 
     def faults(self) -> str:
         """The first errors of each kind, in full."""
@@ -110,6 +111,7 @@ class Report:
             {
                 "target": self.target,
                 "seed": self.seed,
+                "again": self.again,
                 "seconds": round(self.seconds, 3),
                 "checks": self.checks,
                 "errors": self.wrong,

@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from nfsd.options import Refusal
-from nfsd.torture import calls, discover
-from nfsd.torture.calls import NO_VERIFIER, Call, Reply, Task
+from nfsd.torture.calls import Task
 from nfsd.torture.channel import LostError
 from nfsd.torture.driver import Driver
 from nfsd.torture.engine import PATIENCE, Engine
-from nfsd.torture.events import EVENTS, Events
+from nfsd.torture.events import TIMED, Controller, Events
+from nfsd.torture.ground import Ground
 from nfsd.torture.ledger import Column, Ledger
 from nfsd.torture.model import Registry, World
+from nfsd.torture.own_layers import SMALL
+from nfsd.torture.own_server import OwnServer
 from nfsd.torture.report import Line, Report
-from nfsd.torture.scenarios import Scenario
+from nfsd.torture.scenarios import Place, Scenario
 from nfsd.torture.target import Target, mount
 from nfsd.torture.wire import Packer, credentials
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import NF3DIR, NFS3ERR_NOENT
 
 _START_PATIENCE: Final = 10.0
 _END_PATIENCE: Final = 30.0
-_ENTRIES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class Plan:
     seconds: float
     seed: int
     lower: bytes | None = None
-    restart_command: str | None = None
+    controller: Controller | None = None
+    own: OwnServer | None = None  # the controller, if the test has started the server
     restart_every: float = 20.0
     expect_replay: bool = False
     uid: int = 0
@@ -51,22 +52,28 @@ class Run:
     def __init__(self, plan: Plan, watch: Callable[[Run], None] = lambda run: None) -> None:
         self._plan = plan
         self._watch = watch
-        cred = credentials(plan.uid, plan.gid)
-        self._root = mount(plan.target, cred)
+        self._cred = credentials(plan.uid, plan.gid)
         address = (plan.target.host, plan.target.port)
-        self._engine = Engine(address, Packer(cred), self._tick)
+        self._engine = Engine(address, Packer(self._cred), self._tick)
         self._drivers: list[Driver] = []
         self._server = Ledger("(the server)")
         self._skipped: list[str] = []
-        self._place = b""
+        self._place = b"torture-" + os.urandom(4).hex().encode()
         self._begun = self._end = time.monotonic()
         self._going = False
-        kinds = [each.event for each in plan.scenarios if each.event] or EVENTS
+        kinds = [each.event for each in plan.scenarios if each.event] or TIMED
         self._events: Events | None = None
-        if plan.restart_command is not None:
-            self._events = Events(
-                plan.restart_command, list(kinds), plan.restart_every, self._happened
-            )
+        if plan.controller is not None:
+            self._events = Events(plan.controller, kinds, plan.restart_every, self._happened)
+        small = [each for each in plan.scenarios if each.place is Place.SMALL]
+        usual = [each for each in plan.scenarios if each.place is not Place.SMALL]
+        self._grounds = {False: self._ground(plan.target, usual)}
+        if plan.own is not None and small:
+            self._grounds[True] = self._ground(plan.own.target(SMALL), small)
+
+    def _ground(self, target: Target, scenarios: Sequence[Scenario]) -> Ground:
+        names = [each.name.encode() for each in scenarios]
+        return Ground(target, mount(target, self._cred), self._place, names)
 
     def run(self) -> None:
         """All of it; raises Refusal if it cannot begin, EventError if the command fails."""
@@ -100,7 +107,8 @@ class Run:
         left: list[str] = []
         try:
             self._engine.abandon()
-            self._do(_remove_tree(self._root, self._place, left))
+            for ground in self._grounds.values():
+                self._do(ground.remove(left))
         except (LostError, OSError) as error:
             left.append(str(error))
         return not left
@@ -127,6 +135,7 @@ class Run:
         return Report(
             target=str(self._plan.target),
             seed=self._plan.seed,
+            again=self._again(),
             seconds=now - self._begun,
             lines=lines,
             calls=self._engine.calls,
@@ -135,6 +144,11 @@ class Run:
             events={} if self._events is None else dict(self._events.counts),
             skipped=self._skipped,
         )
+
+    def _again(self) -> str:
+        own = self._plan.own
+        seed = f"--seed {self._plan.seed}"
+        return seed if own is None else f"{seed} --files {own.layers.files}"
 
     def _tick(self) -> None:
         if self._going and self._events is not None:
@@ -157,34 +171,24 @@ class Run:
 
     def _set_up(self) -> None:
         """The directories; raises Refusal."""
-        self._place = b"torture-" + os.urandom(4).hex().encode()
-        made: dict[bytes, bytes] = {}
-        below = [each.name.encode() for each in self._plan.scenarios]
-        self._do(_make_directories(self._root, self._place, below, made))
-        lowers: dict[bytes, bytes] = {}
-        if self._plan.lower is not None:
-            self._do(_find_directories(self._root, self._plan.lower, below, lowers))
-            if not lowers:
-                text = os.fsdecode(self._plan.lower)
-                raise Refusal(f"--lower {text}: not there, or not prepared with --prepare")
-        registry = Registry()
+        for ground in self._grounds.values():
+            self._do(ground.make())
+            if self._plan.lower is not None:
+                self._do(ground.find(self._plan.lower))
+        if self._plan.lower is not None and not any(g.lowers for g in self._grounds.values()):
+            text = os.fsdecode(self._plan.lower)
+            raise Refusal(f"--lower {text}: not there, or not prepared with --prepare")
         tasks: list[Task] = []
         for scenario in self._plan.scenarios:
-            name = scenario.name.encode()
-            reason = self._why_not(scenario, name in lowers)
+            reason = self._why_not(scenario)
             if reason:
                 self._skipped.append(f"{scenario.name} ({reason})")
                 continue
-            world = World(scenario.name, self._plan.seed, registry, scenario.deepest)
-            work = Work(
-                world,
-                Ledger(scenario.name),
-                expect_replay=self._plan.expect_replay,
-                refusals=scenario.refusals,
-            )
-            driver = Driver(scenario, work, self._engine, self._stopping)
-            self._drivers.append(driver)
-            tasks.append(_adopt(work, made[name], lowers.get(name)))
+            ground = self._grounds[scenario.place is Place.SMALL]
+            work = self._work(scenario, ground.registry)
+            self._drivers.append(Driver(scenario, work, self._engine, self))
+            name = scenario.name.encode()
+            tasks.append(ground.adopt(work, name, self._own_paths(scenario)))
         if not self._drivers:
             raise Refusal(f"nothing to run: {', '.join(self._skipped)}")
         self._engine.add(tasks, lambda: None)
@@ -193,94 +197,34 @@ class Run:
             # What came before is not counted: it is the ground that the run stands on.
             driver.work.ledger.operations = 0
 
-    def _why_not(self, scenario: Scenario, lower: bool) -> str:
-        if scenario.lower_only and not lower:
+    def _work(self, scenario: Scenario, registry: Registry) -> Work:
+        return Work(
+            World(scenario.name, self._plan.seed, registry, scenario.deepest),
+            Ledger(scenario.name),
+            expect_replay=self._plan.expect_replay,
+            refusals=scenario.refusals,
+        )
+
+    def _why_not(self, scenario: Scenario) -> str:
+        if scenario.place is not Place.ANY and self._plan.own is None:
+            return f"needs --serve, {scenario.place.value}"
+        ground = self._grounds[scenario.place is Place.SMALL]
+        if scenario.lower_only and scenario.name.encode() not in ground.lowers:
             return "needs --lower"
         if scenario.event and self._events is None:
             return "needs --restart-command"
         return ""
 
-    def _stopping(self) -> bool:
+    def stopping(self) -> bool:
+        """Whether the time is over."""
         return time.monotonic() >= self._end
 
+    def ask(self, kind: str, then: Callable[[], None]) -> None:
+        """Let something happen to the server, then go on."""
+        assert self._events is not None, "the scenario needs a controller"
+        self._events.ask(kind, then)
 
-def _need(reply: Reply, what: str) -> None:
-    if not reply.good:
-        raise Refusal(f"{what}: {reply}")
-
-
-def _make_directories(
-    root: bytes, place: bytes, below: list[bytes], made: dict[bytes, bytes]
-) -> Task:
-    _need((yield calls.mkdir(root, place)), f"MKDIR of {os.fsdecode(place)} in the export")
-    reply = yield calls.lookup(root, place)
-    _need(reply, f"LOOKUP of {os.fsdecode(place)}")
-    top = reply.ok.object
-    for name in below:
-        _need((yield calls.mkdir(top, name)), f"MKDIR of {os.fsdecode(name)}")
-        reply = yield calls.lookup(top, name)
-        _need(reply, f"LOOKUP of {os.fsdecode(name)}")
-        made[name] = reply.ok.object
-
-
-def _find_directories(
-    root: bytes, lower: bytes, below: list[bytes], found: dict[bytes, bytes]
-) -> Task:
-    here = root
-    for part in lower.split(b"/"):
-        if part:
-            reply = yield calls.lookup(here, part)
-            if not reply.good:
-                return
-            here = reply.ok.object
-    for name in below:
-        reply = yield calls.lookup(here, name)
-        if reply.good:
-            found[name] = reply.ok.object
-
-
-def _adopt(work: Work, own: bytes, lower: bytes | None) -> Task:
-    """The roots of a scenario, and what is below the lower one."""
-    for handle in (own, lower):
-        if handle is None:
-            continue
-        reply = yield calls.getattr_(handle)
-        _need(reply, "GETATTR of a scenario's directory")
-        root = work.world.new(NF3DIR)
-        root.mode = reply.ok.mode & 0o7777
-        work.world.roots.append(root)
-        work.learn(root, handle, reply.ok)
-        if handle is lower:
-            yield from discover.tree(work, root)
-
-
-def _remove_tree(parent: bytes, name: bytes, left: list[str]) -> Task:
-    """Remove a directory and what is in it, however deep, a page at a time from its beginning."""
-    found = yield calls.lookup(parent, name)
-    if not found.good:
-        left.append(f"{name!r}: {found}")
-        return
-    above = [(parent, name, found.ok.object)]
-    for _ in range(_ENTRIES):
-        here = above[-1][2]
-        reply = yield calls.readdir(here, 0, NO_VERIFIER, 8192)
-        entries = reply.ok.reply.entries if reply.good else []
-        names = [bytes(each.name) for each in entries if each.name not in (b".", b"..")]
-        for each in names:
-            found = yield calls.lookup(here, each)
-            about = (yield calls.getattr_(found.ok.object)) if found.good else found
-            if about.good and about.ok.type == NF3DIR:
-                above.append((here, each, found.ok.object))
-                break
-            yield from _try(calls.remove(here, each), left)
-        else:
-            if not names:
-                yield from _try(calls.rmdir(*above.pop()[:2]), left)
-        if left or not above:
-            return
-
-
-def _try(call: Call, left: list[str]) -> Task:
-    reply = yield call
-    if not reply.good and not (reply.resent and reply.status == NFS3ERR_NOENT):
-        left.append(f"{call.procedure}: {reply}")
+    def _own_paths(self, scenario: Scenario) -> frozenset[bytes]:
+        """What comes and goes with the layer of a scenario."""
+        own = self._plan.own
+        return frozenset() if own is None else own.layers.own_paths(scenario)

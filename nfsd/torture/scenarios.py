@@ -7,17 +7,23 @@ row is about happens between other changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Final, NamedTuple
 
-from nfsd.torture import change, create, names
-from nfsd.torture.calls import Task
+from nfsd.torture import change, create, names, scripts
 from nfsd.torture.model import USUALLY_DEEPEST
-from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import NFS3ERR_XDEV
+from nfsd.torture.scripts import Mix, Stage, Step
+from nfsd.xdr.nfs3 import NFS3ERR_DQUOT, NFS3ERR_NOSPC, NFS3ERR_XDEV
 
-Operation: TypeAlias = Callable[[Work], Task | None]
-Mix: TypeAlias = dict[Operation, int]
+
+class Place(Enum):
+    """What a scenario works on; all but the first need a server that the test starts itself."""
+
+    ANY = "for any export"
+    SMALL = "for a filesystem that may be filled"
+    ASIDE = "for a layer that may be left out"
+    IMAGE = "for a layer that may be replaced"
 
 
 class Scenario(NamedTuple):
@@ -27,7 +33,9 @@ class Scenario(NamedTuple):
     line: str
     mix: Mix
     lower_only: bool = False  # there is nothing to do without objects of lower layers
-    event: str = ""  # what the restart command is to do
+    event: str = ""  # what happens to the server, after which everything is looked at
+    place: Place = Place.ANY
+    script: Callable[[Stage], Iterator[Step]] = scripts.endless
     operations: int = 8  # in a wave
     listings: int = 1  # in a wave
     deepest: int = USUALLY_DEEPEST  # directories below each other
@@ -148,6 +156,28 @@ SCENARIOS: Final = (
         deepest=60,
         # A directory of a lower layer is moved with its path, for which there may be no room.
         refusals=frozenset({NFS3ERR_XDEV}),
+    ),
+    Scenario(
+        "full-disk",
+        "a filesystem is filled, must keep what it has acknowledged, is emptied and filled again",
+        {},
+        place=Place.SMALL,
+        script=scripts.full_disk,
+        refusals=frozenset({NFS3ERR_NOSPC, NFS3ERR_DQUOT}),
+    ),
+    Scenario(
+        "layer-out",
+        "a lower layer is left out for a while; when it is back its handles work again",
+        {**_ALL, change.any_fresh: 4},
+        place=Place.ASIDE,
+        script=scripts.layer_out,
+    ),
+    Scenario(
+        "image-replaced",
+        "a lower layer is deleted and another made, which gets its inode numbers",
+        {**_ALL, change.any_fresh: 4},
+        place=Place.IMAGE,
+        script=scripts.image_replaced,
     ),
     Scenario(
         "restarted",

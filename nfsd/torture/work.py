@@ -29,6 +29,7 @@ class Work:
         self.ledger = ledger
         self._expect_replay = expect_replay
         self._refusals = refusals
+        self.may_refuse = True
 
     def fail(
         self, column: Column, found: Object, expected: str, came: str, kind: str = "answer"
@@ -50,7 +51,7 @@ class Work:
 
     def refused(self, reply: Reply) -> bool:
         """Whether an operation was not done, for a reason that the scenario is about."""
-        if reply.status not in self._refusals:
+        if not self.may_refuse or reply.status not in self._refusals:
             return False
         self.ledger.operations += 1
         self.ledger.refused += 1
@@ -91,10 +92,11 @@ class Work:
         elif before is not None:
             self.ledger.reused += 1
 
-    def content(self, found: Object, wave: int) -> bytes:
-        """Data that says whose it is."""
+    def content(self, found: Object, wave: int, times: int | None = None) -> bytes:
+        """Data that says whose it is, so many times."""
         random = self.world.random
-        times = _LARGE if random.random() < 0.01 else random.choice(_CONTENTS)
+        if times is None:
+            times = _LARGE if random.random() < 0.01 else random.choice(_CONTENTS)
         scenario = self.ledger.scenario
         return f"object {found.number} of {scenario}, wave {wave}\n".encode() * times
 

@@ -18,7 +18,7 @@ import pytest
 from nfsd.torture.model import Object, World
 from nfsd.torture.prepare import prepare
 from nfsd.torture.run import Plan, Run
-from nfsd.torture.scenarios import SCENARIOS
+from nfsd.torture.scenarios import SCENARIOS, Place
 from nfsd.torture.target import target
 from nfsd.xdr.codec import Parts
 from nfsd.xdr.nfs3 import (
@@ -121,7 +121,14 @@ def test_handles_hold(serve: Serve, lowers: list[Path], tmp_path: Path) -> None:
         status, found = attended(controller, server.port, tmp_path, *words)
     assert found["faults"] == []
     assert (status, found["errors"]) == (0, 0)
-    assert {row["scenario"] for row in found["scenarios"]} == {each.name for each in SCENARIOS}
+    assert {row["scenario"] for row in found["scenarios"]} == {
+        each.name for each in SCENARIOS if each.place is Place.ANY
+    }
+    assert found["skipped"] == [
+        f"{each.name} (needs --serve, {each.place.value})"
+        for each in SCENARIOS
+        if each.place is not Place.ANY
+    ]
     for row in found["scenarios"]:
         assert row["checks"] > 100, row
         assert row["operations"] > 5, row
@@ -131,6 +138,28 @@ def test_handles_hold(serve: Serve, lowers: list[Path], tmp_path: Path) -> None:
     wire = Wire(server.port)
     assert wire.names(wire.root) == [b"torture"], "it left something behind"
     wire.close()
+
+
+def test_a_disk_gets_full_and_layers_come_and_go(tmp_path: Path) -> None:
+    """Each act once at least, however short the time is; what was made is gone at the end."""
+    place = tmp_path / "own"
+    names = [each.name for each in SCENARIOS if each.place is not Place.ANY]
+    words = ["--serve", str(place), "--json", "--seconds", "1", "--seed", "4", "--files", "60"]
+    done = torture(*words, "--scenario", *names)
+    assert done.stdout, done.stderr
+    found = json.loads(done.stdout)
+    assert found["faults"] == []
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [row["scenario"] for row in found["scenarios"]] == names
+    rows = {row["scenario"]: row for row in found["scenarios"]}
+    assert rows["full-disk"]["refused"] > 10
+    assert rows["image-replaced"]["dead"] > 10
+    assert all(row["checks"] > 500 for row in rows.values())
+    events = found["events"]
+    assert min(events["out"], events["replace"], events["restart"] + events["kill"]) > 0, events
+    assert events["in"] == events["out"]
+    assert found["again"] == "--seed 4 --files 60"
+    assert not place.exists()
 
 
 def test_handles_hold_while_layers_are_added(
@@ -326,6 +355,9 @@ def test_an_error_is_told_in_full(server: Server) -> None:
         (["nfs://127.0.0.1:1/"], "is the server running?"),
         (["nfs://127.0.0.1:1/", "--scenario", "nonsense"], "see --list"),
         (["--prepare", "/proc/nothing"], "give an empty directory"),
+        (["nfs://127.0.0.1:1/", "--serve", "/nowhere"], "give nfs://HOST"),
+        (["--serve", "/nowhere", "--lower", "torture"], "--lower: not with --serve"),
+        (["--serve", "/proc"], "give an empty directory"),
     ],
 )
 def test_what_cannot_be_run_is_refused(words: list[str], said: str) -> None:
@@ -341,6 +373,7 @@ def test_a_server_that_refuses_is_told_of(server: Server) -> None:
         ([f"{url}/nothing"], "MOUNT answers MNT3ERR_NOENT"),
         ([f"{url}/", "--lower", "nowhere"], "--prepare"),
         ([f"{url}/", "--scenario", "killed"], "needs --restart-command"),
+        ([f"{url}/", "--scenario", "full-disk"], "needs --serve"),
         ([f"{url}/", "--restart-command", "false", "--restart-every", "1"], "exit status 1"),
         ([f"{url}/", "--uid", "65534"], "NFS3ERR_ACCES"),
     ):
