@@ -183,7 +183,10 @@ def closing(work: Work, gone: list[Gone]) -> list[Gone]:
 
 
 def emptying(work: Work, kept: list[Object]) -> list[Task]:
-    """Removals of some of all that can go now; of `kept` what the lower layer has stays."""
+    """Removals of some of all that can go now; of `kept` what the lower layer has stays.
+
+    What only the lower layer has goes first: no space is won by that.
+    """
     world = work.world
     below = {each for root in kept for each, _ in all_below(root, world.count)}
     stays = {each for each in (*kept, *below) if each.is_dir or each.pristine}
@@ -193,6 +196,7 @@ def emptying(work: Work, kept: list[Object]) -> list[Task]:
         if found not in stays and not (found.is_dir and found.children)
         for name in found.names
     ]
+    names = [each for each in names if each[0].pristine] or names
     chosen = world.random.sample(names, min(len(names), _AT_ONCE))
     return [_remove(work, [_gone(work, *each)]) for each in chosen if may_go(work, *each)]
 

@@ -95,6 +95,7 @@ def _filled(stage: Stage) -> Iterator[Step]:
         yield stage.wave(_FILL)
         full += stage.work.ledger.refused > before
         if full >= _FULL:
+            yield stage.wave({create.large: 1})  # takes the last blocks
             return
     space.never_full(stage.work)
 
