@@ -69,7 +69,8 @@ class OwnLayers:
             file.truncate(size)
         disk.mkdir()
         # All blocks for everybody, and none to be written to later: what is free is known.
-        _run("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0", str(image))
+        options = ("-b", "4096", "-m", "0", "-E", "lazy_itable_init=0")
+        _run("mkfs.ext4", "-q", "-F", *options, str(image))
         _run("mount", "-t", "ext4", "-o", "loop,noatime", str(image), str(disk))
         self._mounted.append(disk)
         for name in ("upper", "work"):

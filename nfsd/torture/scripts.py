@@ -40,6 +40,7 @@ _FILL: Final[Mix] = {
     names.rename_directory: 2,
     names.rename_over: 2,
 }
+_LAST: Final[Mix] = {create.large: 1}  # takes the last blocks
 _WRITE: Final[Mix] = {create.large: 4, create.file: 3, create.directory: 2, change.write: 1}
 
 
@@ -77,6 +78,7 @@ def full_disk(stage: Stage) -> Iterator[Step]:
         yield from _filled(stage)
         yield stage.sweep()
         yield stage.random.choice(("restart", "kill"))
+        yield stage.wave(_LAST)
         yield stage.sweep()
         yield from _emptied(stage)
         yield [space.regained(work, free)]
@@ -95,7 +97,6 @@ def _filled(stage: Stage) -> Iterator[Step]:
         yield stage.wave(_FILL)
         full += stage.work.ledger.refused > before
         if full >= _FULL:
-            yield stage.wave({create.large: 1})  # takes the last blocks
             return
     space.never_full(stage.work)
 
