@@ -20,7 +20,7 @@ from nfsd import (
     serve_command,
     top_command,
 )
-from nfsd.config_file import ConfigFileError
+from nfsd.config_text import ConfigFileError
 from nfsd.log import start_logging
 from nfsd.options import PROGRAM, Refusal, version_text
 from nfsd.torture import command as torture_command

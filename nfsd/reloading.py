@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from nfsd.config_file import Config, ConfigFileError
+from nfsd.config_file import Config
+from nfsd.config_text import ConfigFileError
 from nfsd.log import LOGGER
 from nfsd.options import Refusal
 from nfsd.service import Service

@@ -61,7 +61,8 @@ EXPORT: Final[dict[str, str]] = {
     "that his quota is exceeded. The default is no limit.",
     "client_files": "The same for the number of objects of any type in it.",
     "clients": "Patterns of clients with the options that each has, as in "
-    '{ "10.0.0.0/8" = "rw", "*" = "ro" }. Nobody else is let in.',
+    '{ "10.0.0.0/8" = "rw", "*" = "ro" }, on one line; or, behind all other settings of the '
+    "export, a line [export.clients], and below it a line for each. Nobody else is let in.",
 }
 
 # Patterns of clients, the most specific kind first.

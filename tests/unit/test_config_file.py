@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.config_file import CACHE_BYTES, ConfigFileError, load
+from nfsd.config_file import CACHE_BYTES, load
+from nfsd.config_text import ConfigFileError
 from nfsd.lock_options import LockConfig
 
 GOOD = """\
@@ -88,6 +89,11 @@ NO_CLIENT = (
     "give an address, a network like 10.0.0.0/8, a host name, a wildcard like *.example.org, "
     "a @netgroup or *"
 )
+LAYERS = '["/srv/layers/app", "/srv/layers/debian"]'
+IN_BRACES = (
+    "not TOML: clients: what is in braces is one line, with no comma at its end; over several "
+    'lines write [export.clients], and below it a line for each, like "10.0.0.0/8" = "rw"'
+)
 NO_SIZE = "cache_size: give a size from 64M to 1T, like 256M or 2G"
 NO_NETWORK = " is no address and no network: give one like 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32"
 
@@ -136,7 +142,12 @@ WRONG = [
         NO_SIZE,
     ),
     ("workers", "worker", 3, "worker: no such setting; is 'workers' meant?"),
-    ('"[::]:2049"', "2049", 2, 'listen: give a list of texts, like ["one", "two"]'),
+    (
+        '"[::]:2049"',
+        "2049",
+        2,
+        "listen: give a list of texts, like " + '["10.0.0.1:2049", "[::]:2049"]',
+    ),
     ('"[::]:2049"', '"2049"', 2, "listen: 2049: give ADDR:PORT, like 10.0.0.1:2049 or [::]:2049"),
     (
         '"[::]:2049"',
@@ -180,7 +191,7 @@ WRONG = [
         5,
         "path: give what clients mount it as, an absolute path like /debian",
     ),
-    ('path = "/debian/"', "path = 7", 6, 'path: give one text, like "/srv/debian"'),
+    ('path = "/debian/"', "path = 7", 6, 'path: give a path in quotes, like "/srv/debian"'),
     (
         'path = "/debian/"',
         f'path = "/{"n" * 1024}"',
@@ -208,7 +219,7 @@ WRONG = [
     ("lowerdir = [", "lower = [", 7, "lower: no such setting; is 'lowerdir' meant?"),
     ('"/srv/layers/app"', '"app"', 7, "lowerdir: app: give an absolute path"),
     ('"/srv/layers/app"', '"~/app"', 7, "lowerdir: ~/app: give an absolute path"),
-    ('"/srv/layers/app"', '""', 7, 'lowerdir: give a list of texts, like ["one", "two"]'),
+    ('"/srv/layers/app"', '""', 7, "lowerdir: give a list of texts, like " + LAYERS),
     (
         '"/srv/layers/app"',
         '"/srv/\\u0000app"',
@@ -225,7 +236,7 @@ WRONG = [
         'lowerdir = "/srv/root"',
         "lowerdir = [7]",
         14,
-        'lowerdir: give a list of texts, like ["one", "two"]',
+        "lowerdir: give a list of texts, like " + LAYERS,
     ),
     (
         'lowerdir = "/srv/root"\n',
@@ -245,12 +256,17 @@ WRONG = [
         5,
         "upperdir: upperdir and workdir go together: give both or none",
     ),
-    ('upperdir = "/srv/upper"', 'upperdir = ""', 8, 'upperdir: give one text, like "/srv/debian"'),
+    (
+        'upperdir = "/srv/upper"',
+        'upperdir = ""',
+        8,
+        'upperdir: give a path in quotes, like "/srv/debian"',
+    ),
     (
         'upperdir = "/srv/upper"',
         'upperdir = ["/srv/upper"]',
         8,
-        'upperdir: give one text, like "/srv/debian"',
+        'upperdir: give a path in quotes, like "/srv/debian"',
     ),
     (
         'upperdir = "/srv/upper"',
@@ -478,6 +494,83 @@ WRONG = [
         8,
         "upperdir: /srv/upper is named twice: each layer is a directory of its own",
     ),
+    # What people write who know `mount`, exports(5) or another server, or TOML by halves.
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/a:/b"',
+        14,
+        'lowerdir: /a:/b is one path, and is not there; of several write lowerdir = ["/a", "/b"]',
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = ["/a:/b::/c"]',
+        14,
+        "lowerdir: /a:/b::/c is one path, and is not there; of several write "
+        'lowerdir = ["/a", "/b"] and datadir = ["/c"]',
+    ),
+    (
+        'lowerdir = "/srv/root"',
+        'lowerdir = "/srv/root"\nworkers = 2',
+        15,
+        "workers: a setting of [server]: write it below that",
+    ),
+    (
+        "workers = 2",
+        'lowerdir = "/srv/root"',
+        3,
+        "lowerdir: a setting of [[export]]: write it below that",
+    ),
+    ("[server]", "workers = 2\n[server]", 1, "workers: a setting of [server]: write it below that"),
+    (
+        "workers = 2",
+        "port = 2049",
+        3,
+        'port: no such setting; it stands behind the address, like listen = ["*:2049"]',
+    ),
+    ("workers = 2", "threads = 2", 3, "threads: no such setting; is 'workers' meant?"),
+    ('{ "10.0.0.0/8"', '{\n"10.0.0.0/8"', 10, IN_BRACES),
+    ('"@lab" = "ro" }', '"@lab" = "ro", }', 10, IN_BRACES),
+    ('"rw,root_squash", ', '"rw,root_squash",\n', 10, IN_BRACES),
+    (
+        '"10.0.0.0/8"',
+        "10.0.0.0/8",
+        10,
+        'not TOML: 10.0.0.0/8: put it in quotes: "10.0.0.0/8" = "rw"',
+    ),
+    ('"@lab"', "@lab", 10, 'not TOML: @lab: put it in quotes: "@lab" = "rw"'),
+    ('"*" = ""', '* = ""', 16, 'not TOML: *: put it in quotes: "*" = "rw"'),
+    (
+        '"10.0.0.0/8"',
+        "3com.example.org",
+        10,
+        'clients: 3com.example.org: put it in quotes: "3com.example.org" = "rw"',
+    ),
+    (
+        '"*" = ""',
+        '"*" = ""\nmax_clients = 5',
+        17,
+        "max_clients: what is below [export.clients] are clients: move it above that line",
+    ),
+    (
+        "[export.clients]",
+        "[[export.clients]]",
+        15,
+        "clients: write [export.clients], in single brackets",
+    ),
+    (
+        "[export.clients]",
+        "[clients]",
+        15,
+        "clients: write [export.clients], below the [[export]] that it is of",
+    ),
+    ("workers = 2", "metrics = 9049", 3, 'metrics: give ADDR:PORT, like "127.0.0.1:9049"'),
+    ("workers = 2", 'metrics = "9049"', 3, 'metrics: 9049: give ADDR:PORT, like "127.0.0.1:9049"'),
+    (
+        "workers = 2",
+        "\ufeffworkers = 2",
+        3,
+        "not TOML: a byte-order mark, which no editor shows, is within the file: remove it",
+    ),
 ]
 
 
@@ -504,9 +597,12 @@ def test_fifty_wrong_files_are_tried() -> None:
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigFileError, match="No such file"):
         load(str(tmp_path / "absent"))
-    (tmp_path / "latin").write_bytes(b"# \xff\n")
-    with pytest.raises(ConfigFileError, match="UTF-8"):
+    (tmp_path / "latin").write_bytes(b"#\n# \xff\n")
+    with pytest.raises(ConfigFileError, match=r":2: the byte 0xff is no UTF-8: save the file as"):
         load(str(tmp_path / "latin"))
+    (tmp_path / "wide").write_bytes(GOOD.encode("utf-16"))
+    with pytest.raises(ConfigFileError, match="the text is UTF-16: save it as UTF-8"):
+        load(str(tmp_path / "wide"))
     with pytest.raises(ConfigFileError, match="nothing is exported"):
         load(written(tmp_path, "[server]\n"))
 
@@ -515,3 +611,31 @@ def test_how_clients_lock(tmp_path: Path) -> None:
     settings = 'workers = 2\nlocks = "off"\nlock_port = 32803\ngrace = 0'
     config = load(written(tmp_path, GOOD.replace("workers = 2", settings)))
     assert config.locks == LockConfig(served=False, port=32803, grace=0)
+
+
+def test_one_table_where_there_may_be_several(tmp_path: Path) -> None:
+    single = GOOD[: GOOD.rindex("[[export]]")].replace("[[export]]", "[export]")
+    path = written(tmp_path, single)
+    with pytest.raises(ConfigFileError) as refusal:
+        load(path)
+    said = "export: there may be several: write [[export]], in two brackets"
+    assert str(refusal.value) == f"{path}:5: {said}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[server]", "\ufeff[server]"),  # as some editors begin each file
+        ("10.0.0.0/8", "3com.example.org"),
+        ("build*.lan", "10-0-0-*.example.org"),
+    ],
+)
+def test_what_looks_wrong_and_is_not(tmp_path: Path, old: str, new: str) -> None:
+    assert load(written(tmp_path, GOOD.replace(old, new))).exports[0].path == b"/debian"
+
+
+def test_a_colon_in_the_name_of_a_directory(tmp_path: Path) -> None:
+    layer = tmp_path / "a:" / "b"
+    layer.mkdir(parents=True)
+    config = load(written(tmp_path, GOOD.replace('"/srv/root"', f'"{layer}"')))
+    assert config.exports[1].layers.lowerdirs == (bytes(layer),)

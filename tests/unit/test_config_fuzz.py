@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nfsd.config_file import Config, ConfigFileError, load
+from nfsd.config_file import Config, load
+from nfsd.config_text import ConfigFileError
 from nfsd.options import Refusal
 from nfsd.ports import check
 from tests.unit.test_config_file import GOOD

@@ -11,7 +11,8 @@ import pytest
 from nfsd import manual, settings
 from nfsd.cli import command_parser
 from nfsd.clients import Pattern
-from nfsd.config_file import ConfigFileError, load
+from nfsd.config_file import load
+from nfsd.config_text import ConfigFileError
 from nfsd.export_options import ExportOptions
 from tests.conformance.server import PROJECT
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.config_file import Config, ConfigFileError, load
+from nfsd.config_file import Config, load
+from nfsd.config_text import ConfigFileError
 from nfsd.program import Program
 from nfsd.reach import by_datagram, registrations, rpcbind_mode
 from nfsd.rpcbind import Registration

@@ -1,0 +1,168 @@
+"""The tables of the configuration file: settings of the types that they must have.
+
+What is not as it must be is refused with its line and the cure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from nfsd.config_text import ConfigFileError
+from nfsd.settings import EXPORT, SERVER
+from nfsd.size import SizeError, size_of
+
+_PATHS: Final = 'a path in quotes, like "/srv/debian"'
+_CLIENTS: Final = 'give patterns with options, like { "10.0.0.0/8" = "rw" }'
+# What other servers call it, and people who write from memory.
+_OTHER_NAMES: Final = {
+    "port": 'it stands behind the address, like listen = ["*:2049"]',
+    "address": "is 'listen' meant?",
+    "bind": "is 'listen' meant?",
+    "threads": "is 'workers' meant?",
+    "host": "is 'clients' meant?",
+    "hosts": "is 'clients' meant?",
+    "options": 'they stand behind each pattern: clients = { "10.0.0.0/8" = "rw" }',
+}
+
+
+class Reader:
+    """Finds what is in the text of a file."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
+        self._lines = text.splitlines()
+
+    def error(self, line: int, text: str) -> ConfigFileError:
+        """What is said of a line; 0 stands for the file."""
+        return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")
+
+    def line_of_table(self, name: str, number: int) -> int:
+        """The line of the header of the table that is the `number`th of this name, or 0."""
+        header = re.compile(rf"\s*\[+\s*{re.escape(name)}\s*\]+")
+        found = [at for at, line in enumerate(self._lines, 1) if header.match(line)]
+        return found[number] if number < len(found) else 0
+
+    def line_of(self, name: str, start: int) -> int:
+        """The line after `start` that sets `name`, or `start`."""
+        table = r"\s*\[*\s*(?:[\w-]+\s*\.\s*)*"
+        setting = re.compile(table + rf"""["']?{re.escape(name)}["']?\s*[=.\]]""")
+        for at, line in enumerate(self._lines[start:], start + 1):
+            if setting.match(line):
+                return at
+            if line.lstrip().startswith("[["):
+                break
+        return start
+
+
+class Table:
+    """One table of a file."""
+
+    def __init__(self, reader: Reader, name: str, values: Any, line: int) -> None:  # noqa: ANN401 - TOML
+        """`name` is as it is written, `line` that of its header; "" is the whole file."""
+        self._reader = reader
+        self._name = name
+        self._line = line
+        if not isinstance(values, dict):
+            raise reader.error(line, f"write it once, as a table: {name}")
+        self._values: Mapping[str, Any] = values
+
+    def known(self, names: tuple[str, ...]) -> None:
+        """Raise ConfigFileError for a setting that is none of these."""
+        for name in self._values:
+            if name not in names:
+                raise self.error(name, self._misplaced(name, names))
+
+    def _misplaced(self, name: str, names: tuple[str, ...]) -> str:
+        """What is said of a name that is no setting of this table."""
+        for place, table in (("[server]", SERVER), ("[[export]]", EXPORT)):
+            if name in table and place != self._name:
+                if isinstance(self._values[name], dict):
+                    return "write [export.clients], below the [[export]] that it is of"
+                return f"a setting of {place}: write it below that"
+        if name in _OTHER_NAMES:
+            return f"no such setting; {_OTHER_NAMES[name]}"
+        close = difflib.get_close_matches(name, names, 1)
+        return "no such setting; " + (
+            f"is {close[0]!r} meant?" if close else f"there are {', '.join(names)}"
+        )
+
+    def error(self, name: str, text: str) -> ConfigFileError:
+        """What is said of a setting."""
+        line = 0 if self._name else self._reader.line_of_table(name, 0)
+        line = line or self._reader.line_of(name, self._line)
+        return self._reader.error(line, f"{name}: {text}")
+
+    def text(self, name: str, form: str = _PATHS) -> str | None:
+        """A text that is not empty; `form` says what is to be given."""
+        value = self._values.get(name)
+        if value is not None and (not isinstance(value, str) or not value):
+            raise self.error(name, f"give {form}")
+        return value
+
+    def texts(self, name: str, default: list[str], form: str) -> tuple[str, ...]:
+        """A list of texts; a single one stands for itself."""
+        value = self._values.get(name, default)
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list) or not all(isinstance(one, str) and one for one in values):
+            raise self.error(name, f"give a list of texts, like {form}")
+        return tuple(values)
+
+    def number(self, name: str, smallest: int, largest: int) -> int | None:
+        """A number within these bounds."""
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if type(value) is not int or not smallest <= value <= largest:
+            raise self.error(name, f"give a number from {smallest} to {largest}")
+        return value
+
+    def choice(self, name: str, words: tuple[str, ...]) -> str | None:
+        """One of some words."""
+        value = self._values.get(name)
+        if value is not None and value not in words:
+            raise self.error(name, "give " + " or ".join(f'"{word}"' for word in words))
+        return None if value is None else str(value)
+
+    def size(self, name: str, of: Callable[[str], int] = size_of) -> int | None:
+        """A size in bytes, with a unit."""
+        value = self._values.get(name)
+        try:
+            return None if value is None else of(value if isinstance(value, str) else "")
+        except SizeError as problem:
+            raise self.error(name, str(problem)) from None
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """True or false."""
+        value = self._values.get(name, default)
+        if not isinstance(value, bool):
+            raise self.error(name, "give true or false")
+        return value
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """Patterns of clients, each with a text."""
+        value = self._values.get(name)
+        if isinstance(value, list):
+            if value and all(isinstance(each, dict) for each in value):
+                raise self.error(name, f"write [export.{name}], in single brackets")
+            raise self.error(name, _CLIENTS)
+        if not isinstance(value, dict) or not value:
+            raise self.error(name, _CLIENTS)
+        for pattern, options in value.items():
+            if not isinstance(options, str):
+                raise self.error(*self._no_pair(name, pattern, options))
+        return value
+
+    def _no_pair(self, name: str, pattern: str, options: object) -> tuple[str, str]:
+        """Where, and what is said of a pattern that has no text."""
+        if pattern in EXPORT:
+            return pattern, f"what is below [export.{name}] are clients: move it above that line"
+        whole = pattern
+        while isinstance(options, dict) and options:  # a.b = ... is a table within a table
+            part, options = next(iter(options.items()))
+            whole += f".{part}"
+        if whole != pattern:
+            return name, f'{whole}: put it in quotes: "{whole}" = "rw"'
+        return name, _CLIENTS
