@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.bench.processes import resident_bytes
 from tests.conformance.server import Server
 from tests.wire import Wire
 
@@ -76,7 +77,6 @@ def levels(server: Server) -> Levels:
     memory = descriptors = 0
     for pid in (server.pid, *server.processes):
         with suppress(FileNotFoundError, ProcessLookupError):
-            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            memory += pages * os.sysconf("SC_PAGE_SIZE")
+            memory += resident_bytes([pid])
             descriptors += len(os.listdir(f"/proc/{pid}/fd"))
     return Levels(memory, descriptors, sum(server.connections))
