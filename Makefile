@@ -9,8 +9,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The same without what only tests need.
-RUNNABLE := $(VENV)/.runnable
+# The same without what only tests need, unless that is there anyway.
+RUNNABLE := $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.runnable)
 
 # What `make run` serves. Without LOWER, a small demonstration overlay in DEMO.
 # Where that is in a container, on overlayfs, whose directories cannot be layers, it is in memory.
@@ -66,7 +66,7 @@ help:
 # It is made anew where the Python that it was made of has gone.
 LOST := $(shell test ! -e $(VENV) || $(BIN)/python -c '' 2>/dev/null || echo lost)
 .PHONY: lost
-$(STAMP) $(RUNNABLE): $(LOST) pyproject.toml $(wildcard nfsd/__init__.py overlay/__init__.py index/__init__.py)
+$(sort $(STAMP) $(RUNNABLE)): $(LOST) pyproject.toml $(wildcard nfsd/__init__.py overlay/__init__.py index/__init__.py)
 	@echo "setting up $(VENV)"
 	@packaging/venv.sh "$(PYTHON)" $(VENV)
 	@OVERLAY_NFSD_COMPILE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
