@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from nfsd.resolver import address_of
@@ -26,8 +27,10 @@ _MASK: Final = (1 << 63) - 1
 class Balance:
     """The connections of each worker, as many as `places`, by the client they come from."""
 
-    def __init__(self, workers: int, places: int, *, by_client: bool = False) -> None:
-        """`by_client`: whether a client is to have one worker alone."""
+    def __init__(
+        self, workers: int, places: int, *, by_client: Callable[[str], str] | None = None
+    ) -> None:
+        """`by_client`: what the client of an address is called, if it is to have one worker."""
         maps = [mmap.mmap(-1, 8 * places) for _ in range(workers)]
         self._clients = [memoryview(each).cast("Q") for each in maps]
         self._names: dict[int, str] = {}  # the addresses of these clients, and of some before
@@ -37,8 +40,8 @@ class Balance:
 
     def order(self, address: str) -> list[int]:
         """The workers that may get a connection from `address`, the one that is to first."""
-        if self._by_client:
-            return [self._home(str(address_of(address)))]
+        if self._by_client is not None:
+            return [self._home(self._by_client(str(address_of(address))))]
         client = _number(address)
         used = []
         for worker, column in enumerate(self._clients):

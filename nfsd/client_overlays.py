@@ -2,8 +2,9 @@
 
 A client's overlay is open in one worker, the one that all its connections go to
 (nfsd.balance), from its first call on until it has not called for a while.  It is found
-by the client's address alone: so a handle is good after a restart without a MOUNT, and
-one client's handle means nothing in the hands of another.
+by the client's address alone, or by the name that stands for that (nfsd.client_names): so
+a handle is good after a restart without a MOUNT, and one client's handle means nothing in
+the hands of another.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from nfsd.client_names import ClientNames
 from nfsd.log import LOGGER, ONCE
 from overlay import per_client
 from overlay.blocking import may_block
@@ -63,6 +65,7 @@ class ClientOverlays:
         self._handles: dict[str, tuple[float, per_client.Handles | None]] = {}
         self._lock = threading.Lock()
         self._caches = Caches()
+        self._names = ClientNames({})
         # The ids of exports that all clients see, which none of these may have.
         self.beside: frozenset[bytes] = frozenset()
         per_client.prepare(layers)
@@ -71,11 +74,19 @@ class ClientOverlays:
         """Have what is opened from now on share these with other overlays."""
         self._caches = caches
 
-    def get(self, client: str) -> Overlay | None:
+    def call_by(self, names: ClientNames) -> None:
+        """Have clients' layers called so from now on; addresses are given to all that follows."""
+        self._names = names
+
+    def get(self, address: str) -> Overlay | None:
         """A client's overlay; None if it has none.
 
         Raises EAGAIN while another process has it, EIO if it cannot be opened.
         """
+        client = self._names.of(address)
+        return None if client is None else self._get(client)
+
+    def _get(self, client: str) -> Overlay | None:
         found = self._open.get(client)
         if found is None:
             may_block()
@@ -87,11 +98,14 @@ class ClientOverlays:
         found.overlay.stays_open()
         return found.overlay
 
-    def check_file(self, client: str, handle: bytes) -> None:
+    def check_file(self, address: str, handle: bytes) -> None:
         """Raise EBADF for what is no handle of a client's, ESTALE if it was, EINVAL for no file.
 
         This process need not have the client's overlay open, nor can it then tell more.
         """
+        client = self._names.of(address)
+        if client is None:
+            raise error(errno.EBADF)
         until, handles = self._handles.get(client, (0.0, None))
         if until < time.monotonic():
             may_block()
@@ -106,14 +120,28 @@ class ClientOverlays:
             raise error(errno.EBADF)
         handles.check_file(handle)
 
-    def mount(self, client: str) -> Overlay:
-        """A client's overlay, made if it has none; raises EUSERS if there are too many."""
+    def mount(self, address: str) -> Overlay:
+        """A client's overlay, made if it has none.
+
+        Raises EUSERS if there are too many, EACCES for a client without the name that it needs.
+        """
+        client = self._names.of(address)
+        if client is None:
+            if ONCE.first("no name", address, self._path):
+                LOGGER.error(
+                    "%s: export %s: refused, as it has no name: give it one in names, or at the "
+                    "DHCP server whose leases are named",
+                    *(address, self._path),
+                )
+            raise error(errno.EACCES)
         if client not in self._open:
             may_block()
             self._make(client)
-        overlay = self.get(client)
+        overlay = self._get(client)
         if overlay is None:
             raise error(errno.EAGAIN)  # somebody has just removed it
+        if self._names.by_lease:
+            per_client.note_address(overlay, address)
         return overlay
 
     def _make(self, client: str) -> None:
@@ -159,9 +187,10 @@ class ClientOverlays:
         return _Open(overlay, now, now)
 
     def let_go(self, active: Collection[str], now: float) -> None:
-        """Close those of clients that have not been `active` for a while; on the event loop."""
+        """Close those of addresses that have not been `active` for a while; on the event loop."""
+        clients = set(map(self._names.known, active))
         for client, each in list(self._open.items()):
-            if client in active:
+            if client in clients:
                 each.used = now
                 if now - each.noted >= _NOTE_SECONDS:
                     each.noted = now

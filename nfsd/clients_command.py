@@ -62,7 +62,7 @@ def add_to(commands: Commands) -> None:
     add_config_option(reset, again=True)
     reset.add_argument("--export", metavar="/NAME", help="in this export alone (default: in all)")
     add_yes(reset)
-    reset.add_argument("address", metavar="ADDRESS", help="the client's")
+    reset.add_argument("client", metavar="CLIENT", help="its address, or name, as it is listed")
     reset.set_defaults(command=_reset)
 
 
@@ -88,8 +88,17 @@ def _list(options: argparse.Namespace) -> int:
 def _usage(exports: list[ExportConfig]) -> Iterator[tuple[ExportConfig, Usage]]:
     for export in exports:
         names = per_client.clients(export.layers)
-        for name in sorted(names, key=lambda name: (":" in name, int(ip_address(name)))):
+        for name in sorted(names, key=_order):
             yield export, per_client.usage(export.layers, name)
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    """Names, addresses of IPv4, of IPv6."""
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return 0, 0, name
+    return address.version, int(address), name
 
 
 def _values(export: ExportConfig, usage: Usage) -> dict[str, object]:
@@ -139,15 +148,14 @@ def _when(usage: Usage) -> str:
 
 
 def _reset(options: argparse.Namespace) -> int:
-    try:
-        client = str(ip_address(options.address))
-    except ValueError:
-        raise Refusal(f"{options.address} is no address: give one that is listed") from None
+    client = _client(options.client)
     wanted = None if options.export is None else os.fsencode(options.export)
     exports = [
         export
         for export in _exports(options)
-        if wanted in (None, export.path) and per_client.is_made(export.layers, client)
+        if wanted in (None, export.path)
+        and per_client.is_client(client, named=export.layers.named)
+        and per_client.is_made(export.layers, client)
     ]
     if not exports:
         raise Refusal(f"{client} has no upper layer: see overlay-nfsd clients")
@@ -155,6 +163,17 @@ def _reset(options: argparse.Namespace) -> int:
     for export in exports:
         _reset_in(export, client)
     return 0
+
+
+def _client(text: str) -> str:
+    """What a client's directory is called; raises Refusal."""
+    if per_client.is_label(text.lower()):
+        return text.lower()
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        cure = "give one that is listed"
+        raise Refusal(f"{text} is no address, and no name of a client: {cure}") from None
 
 
 def _warning(config: str, client: str, exports: list[ExportConfig]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nfsd.clients import Pattern, PatternError
@@ -17,10 +17,11 @@ from nfsd.config_text import read
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.lock_options import GRACE_MAX, LOCKS, PORT_MAX, LockConfig
 from nfsd.mount_path import components
+from nfsd.resolver import address_of
 from nfsd.settings import EXPORT, SERVER
 from nfsd.size import space_of
 from overlay.config import PLACEHOLDER, UNLIMITED, Limits, OverlayConfig
-from overlay.per_client import is_per_client
+from overlay.per_client import is_label, is_per_client
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 # How clients learn our ports: from the machine's rpcbind, from us on port 111, or not at all.
@@ -31,6 +32,8 @@ CACHE_BYTES: Final = 512 << 20  # where nothing else is said
 _PLACEHOLDER: Final = os.fsdecode(PLACEHOLDER)
 _METRICS: Final = 'ADDR:PORT, like "127.0.0.1:9049"'
 _LAYERS: Final = '["/srv/layers/app", "/srv/layers/debian"]'
+_CLIENTS: Final = 'patterns with options, like { "10.0.0.0/8" = "rw" }'
+_NAMES: Final = 'addresses with names, like { "10.0.0.11" = "pc11" }'
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
 
@@ -43,6 +46,8 @@ class ExportConfig:
     clients: tuple[tuple[Pattern, ExportOptions], ...]
     max_clients: int = MAX_CLIENTS  # that have an upper layer of their own
     limits: Limits = UNLIMITED  # of each of these
+    names: tuple[tuple[str, str], ...] = ()  # addresses, and what they are called
+    leases: tuple[str, ...] = ()  # files in which a DHCP server has names
 
     @property
     def fsid(self) -> int | None:
@@ -124,13 +129,40 @@ def _export(table: Table) -> ExportConfig:
     path = b"/" + b"/".join(names)
     layers = _layers(table).of_export(path)
     most = table.number("max_clients", 1, 65536)
+    called, leases = _names(table)
+    if called or leases:
+        layers = replace(layers, named=True)
     space, files = table.size("client_space", space_of), table.number("client_files", 1, 1 << 40)
-    given = {"max_clients": most, "client_space": space, "client_files": files}
+    given = {
+        "max_clients": most,
+        "client_space": space,
+        "client_files": files,
+        "names": called or None,
+        "leases": leases or None,
+    }
     for name, value in given.items():
         if value is not None and not is_per_client(layers):
             raise table.error(name, f"goes with {_PLACEHOLDER} in upperdir and workdir")
-    clients, limits = _clients(table), Limits(space, files)
-    return ExportConfig(path, layers, clients, most or MAX_CLIENTS, limits)
+    given_to, limits = _clients(table), Limits(space, files)
+    return ExportConfig(path, layers, given_to, most or MAX_CLIENTS, limits, called, leases)
+
+
+def _names(table: Table) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """What clients' layers are called, and the files of leases that say so."""
+    found = {}
+    for text, name in (table.pairs("names", _NAMES) if table.has("names") else {}).items():
+        try:
+            address = str(address_of(text))
+        except ValueError:
+            raise table.error("names", f"{text} is no address: give {_NAMES}") from None
+        if not is_label(name.lower()):
+            cure = "give letters, digits, - and _, without a domain"
+            raise table.error("names", f"{name!r} cannot be the name of a layer: {cure}")
+        found[address] = name.lower()
+    files = table.texts("leases", [], '["/var/lib/misc/dnsmasq.leases"]')
+    for path in files:
+        _check_path(table, "leases", path)
+    return tuple(found.items()), files
 
 
 def _check_distinct(table: Table, export: ExportConfig, other: ExportConfig) -> None:
@@ -272,7 +304,7 @@ def _check_placeholders(table: Table, upper: str, work: str) -> None:
 
 def _clients(table: Table) -> tuple[tuple[Pattern, ExportOptions], ...]:
     found = []
-    for pattern, options in table.pairs("clients").items():
+    for pattern, options in table.pairs("clients", _CLIENTS).items():
         try:
             found.append((Pattern.parse(pattern), ExportOptions.parse(options)))
         except (PatternError, OptionError) as problem:

@@ -15,7 +15,6 @@ from nfsd.settings import EXPORT, SERVER
 from nfsd.size import SizeError, size_of
 
 _PATHS: Final = 'a path in quotes, like "/srv/debian"'
-_CLIENTS: Final = 'give patterns with options, like { "10.0.0.0/8" = "rw" }'
 # What other servers call it, and people who write from memory.
 _OTHER_NAMES: Final = {
     "port": 'it stands behind the address, like listen = ["*:2049"]',
@@ -80,7 +79,7 @@ class Table:
         for place, table in (("[server]", SERVER), ("[[export]]", EXPORT)):
             if name in table and place != self._name:
                 if isinstance(self._values[name], dict):
-                    return "write [export.clients], below the [[export]] that it is of"
+                    return f"write [export.{name}], below the [[export]] that it is of"
                 return f"a setting of {place}: write it below that"
         if name in _OTHER_NAMES:
             return f"no such setting; {_OTHER_NAMES[name]}"
@@ -94,6 +93,10 @@ class Table:
         line = 0 if self._name else self._reader.line_of_table(name, 0)
         line = line or self._reader.line_of(name, self._line)
         return self._reader.error(line, f"{name}: {text}")
+
+    def has(self, name: str) -> bool:
+        """Whether something is said of a setting."""
+        return name in self._values
 
     def text(self, name: str, form: str = _PATHS) -> str | None:
         """A text that is not empty; `form` says what is to be given."""
@@ -141,21 +144,21 @@ class Table:
             raise self.error(name, "give true or false")
         return value
 
-    def pairs(self, name: str) -> dict[str, str]:
-        """Patterns of clients, each with a text."""
+    def pairs(self, name: str, form: str) -> dict[str, str]:
+        """Clients, each with a text, and at least one; `form` says how they are written."""
         value = self._values.get(name)
         if isinstance(value, list):
             if value and all(isinstance(each, dict) for each in value):
                 raise self.error(name, f"write [export.{name}], in single brackets")
-            raise self.error(name, _CLIENTS)
+            raise self.error(name, f"give {form}")
         if not isinstance(value, dict) or not value:
-            raise self.error(name, _CLIENTS)
+            raise self.error(name, f"give {form}")
         for pattern, options in value.items():
             if not isinstance(options, str):
-                raise self.error(*self._no_pair(name, pattern, options))
+                raise self.error(*self._no_pair(name, pattern, options, form))
         return value
 
-    def _no_pair(self, name: str, pattern: str, options: object) -> tuple[str, str]:
+    def _no_pair(self, name: str, pattern: str, options: object, form: str) -> tuple[str, str]:
         """Where, and what is said of a pattern that has no text."""
         if pattern in EXPORT:
             return pattern, f"what is below [export.{name}] are clients: move it above that line"
@@ -164,5 +167,5 @@ class Table:
             part, options = next(iter(options.items()))
             whole += f".{part}"
         if whole != pattern:
-            return name, f'{whole}: put it in quotes: "{whole}" = "rw"'
-        return name, _CLIENTS
+            return name, f'{whole}: put it in quotes: "{whole}" = ...'
+        return name, f"give {form}"

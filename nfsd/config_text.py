@@ -16,7 +16,7 @@ _FORM: Final = (
 _FILE_MAX: Final = 4 << 20  # bytes
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MARK: Final = "\ufeff"
-_CLIENTS: Final = re.compile(r"\s*(clients)\s*=\s*\{")
+_IN_BRACES: Final = re.compile(r"\s*(clients|names)\s*=\s*\{")
 # A client, in a table, without quotes: what TOML takes for a name has no such sign.
 _BARE: Final = re.compile(r"(?:^|[{,])\s*([\w.-]*[:/*?@\[][\w.:/*?@\[\]-]*)\s*=")
 _QUOTED: Final = re.compile(r'"[^"]*"|\'[^\']*\'|#.*')
@@ -80,10 +80,10 @@ def _cause(lines: list[str], number: int, said: str) -> str:
     if _MARK in line:
         return "a byte-order mark, which no editor shows, is within the file: remove it"
     bare = _QUOTED.sub(lambda found: "" if found[0][0] == "#" else '""', line)
-    table = _CLIENTS.match(bare)
+    table = _IN_BRACES.match(bare)
     unquoted = _BARE.search(bare)
     if unquoted is not None:
-        return f'{unquoted[1]}: put it in quotes: "{unquoted[1]}" = "rw"'
+        return f'{unquoted[1]}: put it in quotes: "{unquoted[1]}" = ...'
     if table is not None and (bare.count("{") > bare.count("}") or re.search(r",\s*\}", bare)):
         return (
             f"{table[1]}: what is in braces is one line, with no comma at its end; over several "

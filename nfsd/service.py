@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from nfsd import descriptors, mount, nfs3, nfsacl
+from nfsd.client_names import ClientNames, name_of
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable
 from nfsd.config_file import Config, ExportConfig
@@ -188,9 +189,12 @@ class Service:
         # Of each worker, which begins with it empty: this process keeps nothing.
         room = Room(int((config.cache_bytes - COUNTERS_BYTES) * _COUNTED) // number)
         caches = Caches(room)
-        for _, each in served:
+        names: list[ClientNames] = []
+        for export, each in served:
             if isinstance(each.overlay, ClientOverlays):
                 each.overlay.keep_in(caches)
+                names.append(_names(export))
+                each.overlay.call_by(names[-1])
             else:
                 # A single one, too, is one of two for as long as those before it have not left.
                 each.overlay.share(max(number + others, 2), caches)
@@ -208,7 +212,7 @@ class Service:
         self.workers.listen((*self.sockets.listeners.values(), *streams.values()))
         self._tell_numbers()
         offer = self._offer(exports, overlays, room)
-        by_client = any(isinstance(each.overlay, ClientOverlays) for _, each in served)
+        by_client = partial(name_of, names) if names else None
         self.workers.begin(number, partial(work, offer), by_client=by_client, others=others)
 
     def _offer(self, exports: Exports, overlays: tuple[Overlay, ...], room: Room) -> Offer:
@@ -299,6 +303,12 @@ class Service:
                 overlay.died(pid)
         if self._replays is not None:
             self._replays.died(slot)
+
+
+def _names(config: ExportConfig) -> ClientNames:
+    """What the layers of an export's clients are called."""
+    recorded = partial(per_client.addresses, config.layers)
+    return ClientNames(dict(config.names), config.leases, recorded)
 
 
 def _check_apart(config: Config) -> None:

@@ -60,6 +60,12 @@ EXPORT: Final[dict[str, str]] = {
     "client's upper layer may take, from 1M to 1000T, with K, M, G or T. Who takes more is told "
     "that his quota is exceeded. The default is no limit.",
     "client_files": "The same for the number of objects of any type in it.",
+    "names": "Where upperdir and workdir contain {client}: what it stands for, by address, as in "
+    '{ "10.0.0.11" = "pc11" }. Of any other client it is the address. Several addresses of one '
+    "machine may have one name.",
+    "leases": "The same by the names that a DHCP server has on record: a list of files of leases, "
+    "of dnsmasq, ISC dhcpd or Kea. What names says comes first. A client that has no name is then "
+    "refused; one whose lease ends keeps its name until another client gets the address.",
     "clients": "Patterns of clients with the options that each has, as in "
     '{ "10.0.0.0/8" = "rw", "*" = "ro" }, on one line; or, behind all other settings of the '
     "export, a line [export.clients], and below it a line for each. Nobody else is let in.",

@@ -86,12 +86,12 @@ class Workers:
         number: int,
         work: Callable[[Post], None],
         *,
-        by_client: bool = False,
+        by_client: Callable[[str], str] | None = None,
         others: int = 0,
     ) -> None:
         """From now on there are so many workers, which do `work`.
 
-        `by_client`: all connections of a client go to one of them.
+        `by_client`: all connections of a client, which is called so, go to one of them.
         `others` do so in the seats after theirs, and are given no connections.
         The first ones start when `run` does; any that there were must have retired.
         """

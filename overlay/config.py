@@ -29,6 +29,8 @@ class OverlayConfig:
     # Of an export without an upper layer: by which its state is told from that of another
     # with the same bottommost layer.
     name: bytes = b""
+    # Whether clients' directories are called by names, too, where upperdir has PLACEHOLDER.
+    named: bool = False
     inode_bits: int = 64  # of the numbers that clients see: 32 or 64
     # Whether copying up may leave a file's data below, and a directory that merges be renamed,
     # as with these mount options; what is there of either is followed in any case.

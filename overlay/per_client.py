@@ -1,6 +1,6 @@
 """An upper and a work directory for each client, over the same lower layers.
 
-`{client}` in both paths stands for the client's name, one component's worth.  Rule: an
+`{client}` in both paths stands for the client's address or name, one component's worth.  Rule: an
 upper directory has its name only when it is whole, and begins with an empty work
 directory: so what a crash leaves, or who removes an upper by hand, never leads from an
 old index into a new upper.  File handles of an upper that was are stale, not unknown:
@@ -14,6 +14,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +41,9 @@ from overlay.transfer import copy_metadata
 from overlay.verifier import boot_id
 
 LAST_USE: Final = b"last-use"  # in the work directory's identity/: its mtime says it
+_ADDRESS: Final = b"address"  # beside it: of the client that mounted last
+# How a client is named: like a host, without a domain.
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _MAKING: Final = b".making"
 _REMOVING: Final = b".removing"
 
@@ -103,8 +107,18 @@ def epoch() -> bytes:
     return hashlib.blake2b(boot_id(), digest_size=8).digest()
 
 
-def is_client(name: str) -> bool:
-    """Return whether this is how the address of a client is written in a directory's name."""
+def is_label(name: str) -> bool:
+    """Return whether this may be the name of a client."""
+    return _LABEL.fullmatch(name) is not None
+
+
+def is_client(name: str, *, named: bool = False) -> bool:
+    """Return whether this is how a client's address is written in a directory's name.
+
+    Or, where they are `named`, whether it may be the name of one.
+    """
+    if named and is_label(name):
+        return True
     try:
         return str(ip_address(name)) == name
     except ValueError:
@@ -118,7 +132,9 @@ def clients(config: OverlayConfig) -> list[str]:
     with contextlib.suppress(FileNotFoundError):
         for name in map(os.fsencode, os.listdir(base or b"/")):
             middle = name[len(before) : len(name) - len(after)]
-            if name != before + middle + after or not is_client(os.fsdecode(middle)):
+            if name != before + middle + after or not is_client(
+                os.fsdecode(middle), named=config.named
+            ):
                 continue
             if os.path.isdir(os.path.join(base, name, rest) if rest else base + b"/" + name):
                 found.append(os.fsdecode(middle))
@@ -195,6 +211,23 @@ def handles(config: OverlayConfig, client: str) -> Handles | None:
 def note_use(overlay: Overlay) -> None:
     """Record that a client uses its overlay now."""
     os.utime(overlay.open_state(LAST_USE))
+
+
+def note_address(overlay: Overlay, address: str) -> None:
+    """Record which address mounts the layer of a client that has a name."""
+    if overlay.read_state(_ADDRESS) != address.encode():
+        overlay.write_state(_ADDRESS, address.encode())
+
+
+def addresses(config: OverlayConfig) -> dict[str, str]:
+    """Return the clients that have names, by the address that each mounted from last."""
+    found: dict[str, tuple[float, str]] = {}
+    for client in filter(is_label, clients(config)):
+        path = os.path.join(_paths(of_client(config, client))[1], b"identity", _ADDRESS)
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            address, written = os.fsdecode(file.read()), os.fstat(file.fileno()).st_mtime
+            found[address] = max(found.get(address, (0.0, "")), (written, client))
+    return {address: client for address, (_, client) in found.items()}
 
 
 def reset(config: OverlayConfig, client: str) -> None:

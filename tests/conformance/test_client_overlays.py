@@ -303,7 +303,8 @@ def test_the_list_of_clients(site: Site) -> None:
 def test_what_cannot_be_reset_is_refused(site: Site) -> None:
     for words, said in (
         (["reset", "--yes", THIRD], f"{THIRD} has no upper layer"),
-        (["reset", "nobody"], "nobody is no address"),
+        (["reset", "nobody"], "nobody has no upper layer"),
+        (["reset", "1.2"], "1.2 is no address, and no name of a client"),
         (["reset", "../upper"], "../upper is no address"),
     ):
         refused = site.run(*words)
@@ -408,3 +409,37 @@ def fill(client: Client, root: bytes) -> tuple[int, bytes]:
             assert reply.status == NFS3ERR_DQUOT
             return number * len(data), file
     pytest.fail("nothing is refused")
+
+
+def test_layers_that_are_called_by_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two addresses of one machine; one by its lease, which ends; and one without a name."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    leases, machine, nameless = tmp_path / "leases", "127.0.0.21", "127.0.0.22"
+    leases.write_text(f"0 52:54:00:12:34:56 {machine} PC3 *\n")
+    names = f'{{ "{FIRST}" = "pc1", "{SECOND}" = "pc1" }}'
+    site = Site(tmp_path, f'names = {names}\nleases = "{leases}"')
+    site.server.start()
+    try:
+        with site.client(FIRST) as first, site.client(SECOND) as second:
+            root = first.mount(b"/root")
+            write(first, lookup(first, root, b"file"), b"of pc1")
+            assert read(second, lookup(second, second.mount(b"/root"), b"file")) == b"of pc1"
+        with site.client(machine) as client:
+            handle = lookup(client, client.mount(b"/root"), b"file")
+            write(client, handle, b"of pc3")
+        with site.client(nameless) as stranger:
+            assert stranger.mountd("MNT", b"/root").fhs_status == MNT3ERR_ACCES
+        leases.write_text("")
+        site.server.stop()
+        site.server.start()
+        with persistent(site, machine, handle) as client:
+            assert read(client, handle) == b"of pc3"
+        listed = json.loads(site.run("--json").stdout)
+        assert [each["client"] for each in listed] == ["pc1", "pc3"]
+        assert sorted(os.listdir(tmp_path / "clients")) == ["pc1", "pc3"]
+        assert "has no name: give it one in names" in (tmp_path / "log").read_text()
+    finally:
+        site.server.kill()
+    done = site.run("reset", "pc3", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not list(site.upper("pc3").iterdir())

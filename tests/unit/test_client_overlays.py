@@ -243,7 +243,7 @@ def test_a_place_for_clients_must_be_there(layers: OverlayConfig, tmp_path: Path
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_a_client_has_one_worker(workers: int) -> None:
-    balance = Balance(workers, 100, by_client=True)
+    balance = Balance(workers, 100, by_client=str)
     clients = [f"10.0.0.{number}" for number in range(2 * workers)]
     homes = [balance.order(client) for client in clients]
     assert sorted(home for (home,) in homes) == sorted([*range(workers)] * 2)

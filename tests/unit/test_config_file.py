@@ -520,6 +520,25 @@ WRONG = [
         3,
         "lowerdir: a setting of [[export]]: write it below that",
     ),
+    (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/work"\nleases = "/l"',
+        10,
+        "leases: goes with {client} in upperdir and workdir",
+    ),
+    (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/work"\nnames = { pc11 = "10.0.0.11" }',
+        10,
+        'names: pc11 is no address: give addresses with names, like { "10.0.0.11" = "pc11" }',
+    ),
+    (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/work"\nnames = { "10.0.0.11" = "pc11.example.org" }',
+        10,
+        "names: 'pc11.example.org' cannot be the name of a layer: give letters, digits, - and _, "
+        "without a domain",
+    ),
     ("[server]", "workers = 2\n[server]", 1, "workers: a setting of [server]: write it below that"),
     (
         "workers = 2",
@@ -535,15 +554,15 @@ WRONG = [
         '"10.0.0.0/8"',
         "10.0.0.0/8",
         10,
-        'not TOML: 10.0.0.0/8: put it in quotes: "10.0.0.0/8" = "rw"',
+        'not TOML: 10.0.0.0/8: put it in quotes: "10.0.0.0/8" = ...',
     ),
-    ('"@lab"', "@lab", 10, 'not TOML: @lab: put it in quotes: "@lab" = "rw"'),
-    ('"*" = ""', '* = ""', 16, 'not TOML: *: put it in quotes: "*" = "rw"'),
+    ('"@lab"', "@lab", 10, 'not TOML: @lab: put it in quotes: "@lab" = ...'),
+    ('"*" = ""', '* = ""', 16, 'not TOML: *: put it in quotes: "*" = ...'),
     (
         '"10.0.0.0/8"',
         "3com.example.org",
         10,
-        'clients: 3com.example.org: put it in quotes: "3com.example.org" = "rw"',
+        'clients: 3com.example.org: put it in quotes: "3com.example.org" = ...',
     ),
     (
         '"*" = ""',
