@@ -110,6 +110,15 @@ class Workdir:
         os.fsync(fd)
 
     def _write(self, directory: Fd, name: bytes, data: bytes) -> None:
+        try:
+            self._replace(directory, name, data)
+        except OSError as problem:
+            if problem.errno not in _FULL:
+                raise
+            self._make_room()  # it is taken for a moment only
+            self._replace(directory, name, data)
+
+    def _replace(self, directory: Fd, name: bytes, data: bytes) -> None:
         temporary = self.new_name_apart()
         try:
             fd = open_at(self.staging, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

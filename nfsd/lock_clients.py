@@ -90,11 +90,19 @@ class LockClients:
         self._coming: _Batch | None = None
         self._used: set[Client] = set()  # since the last time that others were dropped
         self._rates: dict[str, tuple[float, float]] = {}  # new ones that may come, and when
-        self._lines = _LINES  # behind the list
+        self._lines = 0  # behind the list
         self._settled = threading.Event()
         if is_new:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Write the new state down; on a disk that takes nothing, with the next client."""
+        try:
             with self._writing:
                 self._save()
+        except OSError as problem:
+            self._lines = _LINES
+            LOGGER.warning("the list of clients with locks cannot be written: %s", problem)
 
     def add(self, client: Client) -> None:
         """Have a client on the list.  Raises OSError, TooManyError."""

@@ -51,6 +51,7 @@ from overlay.state_directory import check_workdir, open_private, state_directory
 from overlay.tree import Tree
 
 # What it needs, whoever it is (linux/capability.h).
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _CAPABILITIES: Final = {
     "CAP_CHOWN": 0,
     "CAP_DAC_OVERRIDE": 1,
@@ -351,6 +352,8 @@ def _check_upper(upper: Opened, work: Fd) -> None:
                 f"{where}: it is read-only: mount it writable; under systemd name the parent of "
                 "upperdir and workdir with ReadWritePaths="
             ) from problem
+        if problem.errno in _FULL:
+            return  # its clients empty it
         raise ConfigError(
             f"{where}: its filesystem keeps no trusted.* extended attributes "
             f"({problem.strerror}); use ext4, xfs, btrfs or tmpfs"

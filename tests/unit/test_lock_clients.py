@@ -85,6 +85,17 @@ def test_who_was_not_written_down_is_not_on_the_list(disk: Disk) -> None:
     assert disk.start().before == {ALPHA}
 
 
+def test_a_state_that_a_full_disk_did_not_take_is_written_with_the_next_client(disk: Disk) -> None:
+    disk.start().add(ALPHA)
+    disk.is_full = True
+    clients = disk.start()
+    assert clients.before == {ALPHA}
+    disk.is_full = False
+    clients.add(BETA)
+    assert disk.start().state == clients.state + 2
+    assert disk.start().before == {ALPHA, BETA}
+
+
 def test_who_has_just_come_is_not_dropped(disk: Disk) -> None:
     clients = disk.start()
     clients.add(ALPHA)
