@@ -64,10 +64,10 @@ class Sealed(NamedTuple):
 class Seal:
     """The seal of one work directory, opened."""
 
-    def __init__(self, directory: Fd) -> None:
-        """Open the file `seal` in `directory`, made if there is none."""
+    def __init__(self, path: bytes) -> None:
+        """Open the file at `path`, made if there is none."""
         self._env = lmdb.open(
-            os.fsdecode(proc_path(directory) + b"/" + FILE),
+            os.fsdecode(path),
             map_size=_MAP_SIZE,
             subdir=False,
             lock=False,
@@ -75,6 +75,20 @@ class Seal:
             mode=0o600,
         )
         self._names, self._numbers, self._places, self._done = map(self._env.open_db, _DATABASES)
+
+    @classmethod
+    def within(cls, directory: Fd) -> Seal:
+        """The file `seal` in `directory`, made if there is none."""
+        return cls(proc_path(directory) + b"/" + FILE)
+
+    def nameless_copy(self, directory: Fd) -> Seal:
+        """A copy in a file of that directory's filesystem that has no name, so that none is left.
+
+        Raises OSError.
+        """
+        fd = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory))
+        self._env.copyfd(fd)
+        return Seal(proc_path(fd))
 
     def close(self) -> None:
         self._env.close()
@@ -231,4 +245,4 @@ def open_seal(directory: Fd) -> Seal | None:
         os.stat(FILE, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return Seal(directory)
+    return Seal.within(directory)

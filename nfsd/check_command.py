@@ -6,10 +6,12 @@ import argparse
 import json
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nfsd import descriptors
-from nfsd.options import Refusal, add_layer_options, add_without, overlay_config, without
+from nfsd.chosen_overlays import Chosen, add_choice, chosen, for_each
+from nfsd.options import Refusal, add_without, overlay_config, without
 from nfsd.progress import Progress
 from overlay.check.keep import Keeper
 from overlay.check.problem import Problem
@@ -28,15 +30,21 @@ _DESCRIPTION: Final = f"""\
 
 Goes through the upper layer, the lower layers, the index and the work directory
 and says for each problem what is wrong, what it means for clients, and what a
-repair does. Without --repair nothing is changed; what a repair changes or takes
-away is kept in repaired/ of the workdir, and --undo takes it back. The server mends by itself, at
+repair does. Notes are what is nothing wrong: they are counted, and told with -v.
+Without --repair nothing is changed; what a repair changes or takes away is kept in
+repaired/ of the workdir, and --undo takes it back. The server mends by itself, at
 every start, what a crash or work on a kernel mount leaves.
+
+A sealed copy of the layers is checked as what its first start will make of it.
 """
 _EPILOG: Final = """\
 exit status: 0 nothing is wrong, or nothing but notes; 1 problems were found
 (and repaired, with --repair, if they say so); 2 the check was refused
 
-example:
+examples:
+  overlay-nfsd check /debian
+  overlay-nfsd check --client 10.0.0.11
+  overlay-nfsd check --all
   overlay-nfsd check --lowerdir /srv/app:/srv/debian --upperdir /srv/upper --workdir /srv/work
 """
 
@@ -50,7 +58,7 @@ def add_to(commands: Commands) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, lower=True, upper=True, work=True)
+    add_choice(parser)
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -67,47 +75,84 @@ def add_to(commands: Commands) -> None:
         "repaired/ of the workdir",
     )
     add_without(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    parser.add_argument(
+        "-v", dest="notes", action="store_true", help="tell of notes too; a repair always does"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object a line, for programs: of problems and notes",
+    )
     parser.set_defaults(command=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
     descriptors.raise_limit()  # one is open for each level of directories
-    config = overlay_config(options)
+    overlays = chosen(options, _named_layers)
     if options.undo is not None:
-        if options.repair:
-            raise Refusal("--repair and --undo do not go together: give one of them")
-        print(f"undone; names that are as they were: {undo(config, os.fsencode(options.undo)):,}")
-        return _CLEAN
+        return _undo(options, overlays)
+    return for_each(overlays, partial(_check_one, options), titled=not options.json)
+
+
+def _named_layers(options: argparse.Namespace) -> OverlayConfig:
+    for name in ("lowerdir", "upperdir", "workdir"):
+        if getattr(options, name) is None:
+            raise Refusal(f"--lowerdir, --upperdir and --workdir go together: give --{name} too")
+    return overlay_config(options)
+
+
+def _undo(options: argparse.Namespace, overlays: list[Chosen]) -> int:
+    if options.repair:
+        raise Refusal("--repair and --undo do not go together: give one of them")
+    if len(overlays) > 1:
+        raise Refusal("--undo is for one overlay: name it")
+    names = undo(overlays[0].config, os.fsencode(options.undo))
+    print(f"undone; names that are as they were: {names:,}")
+    return _CLEAN
+
+
+def _check_one(options: argparse.Namespace, overlay: Chosen) -> int:
     repair = options.repair and not options.dry_run
     if not repair or options.yes or not sys.stdin.isatty():
-        return _status(_run(options, config, repair=repair))
-    found = _run(options, config, repair=False)
+        return _status(_run(options, overlay, repair=repair))
+    found = _run(options, overlay, repair=False)
     if not any(problem.repairable for problem in found):
         return _status(found)
     print("Repair this? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Refusal("nothing was changed")
-    return _status(_run(options, config, repair=True))
+    return _status(_run(options, overlay, repair=True))
 
 
-def _run(options: argparse.Namespace, config: OverlayConfig, *, repair: bool) -> list[Problem]:
+def _run(options: argparse.Namespace, overlay: Chosen, *, repair: bool) -> list[Problem]:
     """Look or repair, and say what was found."""
-    keeper = Keeper(config)
+    keeper = Keeper(overlay.config)
     problems: list[Problem] = []
     with Progress("checking") as progress:
         for problem in check(
-            config, repair=repair, without=without(options), progress=progress, keeper=keeper
+            overlay.config,
+            repair=repair,
+            without=without(options),
+            progress=progress,
+            keeper=keeper,
         ):
             progress.hide()
             problems.append(problem)
-            print(_json(problem) if options.json else _text(problem, repair), flush=True)
+            if options.json:
+                print(_json(problem, overlay.name), flush=True)
+            elif _is_told(options, problem):
+                print(_text(problem, repair), flush=True)
     if not options.json:
-        print(_summary(problems, repair))
+        print(_summary(options, problems, repair))
     if keeper.path is not None:
         where = os.fsdecode(keeper.path)
         print(f"what was there before is in {where}: --undo {where} takes it back", file=sys.stderr)
     return problems
+
+
+def _is_told(options: argparse.Namespace, problem: Problem) -> bool:
+    """Whether all is said of a problem; a note is wanted, or repaired like anything else."""
+    return not problem.harmless or options.notes or options.repair
 
 
 def _status(problems: list[Problem]) -> int:
@@ -130,25 +175,28 @@ def _text(problem: Problem, repaired: bool) -> str:
     )
 
 
-def _json(problem: Problem) -> str:
-    return json.dumps(
-        {
-            "kind": problem.kind.value,
-            "where": os.fsdecode(problem.where),
-            "wrong": problem.wrong,
-            "meaning": problem.meaning,
-            "repair": problem.repair,
-            "harmless": problem.harmless,
-        }
-    )
+def _json(problem: Problem, overlay: str) -> str:
+    said = {
+        "kind": problem.kind.value,
+        "where": os.fsdecode(problem.where),
+        "wrong": problem.wrong,
+        "meaning": problem.meaning,
+        "repair": problem.repair,
+        "harmless": problem.harmless,
+    }
+    return json.dumps({"overlay": overlay, **said} if overlay else said)
 
 
-def _summary(problems: list[Problem], repaired: bool) -> str:
+def _summary(options: argparse.Namespace, problems: list[Problem], repaired: bool) -> str:
     if not problems:
         return "nothing is wrong"
     notes = sum(problem.harmless for problem in problems)
     left = sum(not problem.repairable for problem in problems)
-    said = f"problems: {len(problems) - notes}, notes: {notes}"
+    hidden = sum(not _is_told(options, problem) for problem in problems)
+    counted = f"notes: {notes}" + (" (-v tells them)" if hidden else "")
+    if notes == len(problems) and not options.repair:
+        return f"nothing is wrong; {counted}"
+    said = f"problems: {len(problems) - notes}, {counted}"
     if repaired:
         return f"{said}; all repaired but {left}" if left else f"{said}; all repaired"
     rest = f", all but {left}" if left else ""

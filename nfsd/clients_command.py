@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nfsd import descriptors
+from nfsd.chosen_overlays import client_name, has_layers
 from nfsd.config_command import add_config_option
 from nfsd.config_file import ExportConfig, load
 from nfsd.confirmation import add_yes, confirm
@@ -148,14 +149,12 @@ def _when(usage: Usage) -> str:
 
 
 def _reset(options: argparse.Namespace) -> int:
-    client = _client(options.client)
+    client = client_name(options.client)
     wanted = None if options.export is None else os.fsencode(options.export)
     exports = [
         export
         for export in _exports(options)
-        if wanted in (None, export.path)
-        and per_client.is_client(client, named=export.layers.named)
-        and per_client.is_made(export.layers, client)
+        if wanted in (None, export.path) and has_layers(export, client)
     ]
     if not exports:
         raise Refusal(f"{client} has no upper layer: see overlay-nfsd clients")
@@ -163,17 +162,6 @@ def _reset(options: argparse.Namespace) -> int:
     for export in exports:
         _reset_in(export, client)
     return 0
-
-
-def _client(text: str) -> str:
-    """What a client's directory is called; raises Refusal."""
-    if per_client.is_label(text.lower()):
-        return text.lower()
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        cure = "give one that is listed"
-        raise Refusal(f"{text} is no address, and no name of a client: {cure}") from None
 
 
 def _warning(config: str, client: str, exports: list[ExportConfig]) -> str:

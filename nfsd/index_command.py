@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nfsd import descriptors
+from nfsd.chosen_overlays import Chosen, add_choice, chosen, for_each
 from nfsd.confirmation import add_yes, confirm
-from nfsd.options import (
-    Refusal,
-    add_layer_options,
-    add_without,
-    overlay_config,
-    unescape,
-    without,
-)
+from nfsd.options import Refusal, add_without, overlay_config, unescape, without
 from nfsd.progress import Progress
 from overlay.config import OverlayConfig
 from overlay.detach import detach, recorded_config
@@ -42,7 +37,9 @@ paths:
 The upper layer and the workdir share hard links, so copy them at once; links that
 a copy lost are made again.
 
-example:
+examples:
+  overlay-nfsd index seal /debian
+  overlay-nfsd index seal --all
   overlay-nfsd index seal --workdir /srv/work
 """
 _DETACH: Final = """\
@@ -54,14 +51,15 @@ EVERY FILE HANDLE THAT CLIENTS HOLD BECOMES VOID, for good: unmount the clients
 first. The layers can be served again, with new handles.
 """
 _DETACH_EPILOG: Final = """\
-The layers are those that were last served with the work directory, unless they
-are named with --lowerdir and --upperdir.
+Without an export, the layers are those that were last served with the work
+directory, unless they are named with --lowerdir and --upperdir.
 
-example:
+examples:
+  overlay-nfsd index detach /debian
   overlay-nfsd index detach --workdir /srv/work
 """
 _WARNING: Final = """\
-The index in {work} is about to be removed.
+The index is about to be removed in {works}.
 EVERY FILE HANDLE THAT CLIENTS HOLD BECOMES VOID: unmount the clients first."""
 
 
@@ -76,7 +74,7 @@ def add_to(commands: Commands) -> None:
         epilog=_SEAL_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, lower=False, upper=False, work=True)
+    add_choice(parser)
     parser.set_defaults(command=_seal)
     parser = actions.add_parser(
         "detach",
@@ -85,7 +83,7 @@ def add_to(commands: Commands) -> None:
         epilog=_DETACH_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_layer_options(parser, lower=False, upper=False, work=True)
+    add_choice(parser)
     parser.add_argument(
         "--copy-data",
         action="store_true",
@@ -99,19 +97,28 @@ def add_to(commands: Commands) -> None:
 
 def _seal(options: argparse.Namespace) -> int:
     descriptors.raise_limit()  # one is open for each level of directories
+    return for_each(chosen(options, _named_layers), _seal_one)
+
+
+def _seal_one(overlay: Chosen) -> int:
     with Progress("sealing") as progress:
-        done = seal_overlay(_config(options), progress=progress)
+        done = seal_overlay(overlay.config, progress=progress)
     print(f"sealed: {done.lower:,} names of lower layers, {done.upper:,} of the upper layer")
     return 0
 
 
 def _detach(options: argparse.Namespace) -> int:
     descriptors.raise_limit()  # one is open for each level of directories
-    config = _config(options)
-    confirm(options, _WARNING.format(work=os.path.realpath(options.workdir)))
+    overlays = chosen(options, _named_layers)
+    works = [os.path.realpath(each.config.workdir or b"") for each in overlays]
+    confirm(options, _WARNING.format(works=", ".join(map(os.fsdecode, works))))
+    return for_each(overlays, partial(_detach_one, options))
+
+
+def _detach_one(options: argparse.Namespace, overlay: Chosen) -> int:
     with Progress("detaching") as progress:
         done = detach(
-            config,
+            overlay.config,
             copy_data=options.copy_data,
             without=without(options),
             progress=progress,
@@ -125,7 +132,9 @@ def _detach(options: argparse.Namespace) -> int:
     return 0
 
 
-def _config(options: argparse.Namespace) -> OverlayConfig:
+def _named_layers(options: argparse.Namespace) -> OverlayConfig:
+    if options.workdir is None:
+        raise Refusal("name the work directory, too: --workdir")
     if (options.lowerdir is None) != (options.upperdir is None):
         missing = "--lowerdir" if options.lowerdir is None else "--upperdir"
         raise Refusal(f"--lowerdir and --upperdir go together: give {missing} too, or neither")

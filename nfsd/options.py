@@ -27,22 +27,16 @@ class Refusal(Exception):  # noqa: N818 - what is said is for the user, not an e
     """The command cannot be carried out; the text is one line with the cure."""
 
 
-def add_layer_options(
-    parser: argparse.ArgumentParser, *, lower: bool, upper: bool, work: bool
-) -> None:
-    """The layers of an overlay, and which of them must be named."""
+def add_layer_options(parser: argparse.ArgumentParser) -> None:
+    """The layers of an overlay."""
     parser.add_argument(
         "--lowerdir",
-        required=lower,
         metavar="TOP[:NEXT...][::DATA...]",
         help="read-only layers, the topmost first; after a double colon data-only layers",
     )
-    parser.add_argument(
-        "--upperdir", required=upper, metavar="DIR", help="the layer that changes go to"
-    )
+    parser.add_argument("--upperdir", metavar="DIR", help="the layer that changes go to")
     parser.add_argument(
         "--workdir",
-        required=work,
         metavar="DIR",
         help="beside the upper, on its filesystem: index and staging",
     )

@@ -64,7 +64,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help=f"the configuration file (default: {DEFAULT_PATH})"
     )
-    add_layer_options(parser, lower=False, upper=False, work=False)
+    add_layer_options(parser)
     _add_overlay_options(parser)
     _add_server_options(parser)
     parser.add_argument(

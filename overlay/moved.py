@@ -48,25 +48,7 @@ def mend_copied(
     progress: Progress = silent,
 ) -> None:
     """Find every object again whose layer was copied; `copied`: of which recorded layers."""
-    names = ", ".join(os.fsdecode(layer.path) for layer in copied)
-    _LOGGER.info("copied since the last start: %s; finding their objects again", names)
-    seal = tree.layers.seal
-    assert seal is not None
-    task = repr(sorted((layer.id, layer.path, layer.filesystem) for layer in copied)).encode()
-    unsealed = []
-    with seal.writer() as writer:
-        writer.begin(task)
-        for layer, sources in copied.items():
-            if layer.is_upper:
-                continue
-            if all(seal.is_sealed(source) for source in sources):
-                _told(layer, LowerWalk(layer, sources, tree.kernel, writer, progress).run())
-            else:
-                unsealed.append(layer)
-        if unsealed:
-            _find_recorded(tree, unsealed, writer)
-        writer.end()
-    if unsealed:
+    if _find_lowers(tree, copied, progress):
         tree.workdir.write(LAST_MOUNT, COPIED)  # has the names looked at (overlay.kernel_work)
     if tree.layers.upper is not None:
         walk = UpperWalk(tree, progress)
@@ -81,6 +63,44 @@ def mend_copied(
             )
     tree.caches.nodes.clear()
     tree.caches.names.clear()
+
+
+def look_for_copied(
+    tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress
+) -> None:
+    """Find the objects of lower layers, so that an overlay can be checked that was copied.
+
+    Of the upper layer, and in the index, nothing is changed: that is left to a start.
+    """
+    tree.is_upper_copied = tree.layers.upper in copied
+    _find_lowers(tree, copied, progress)
+
+
+def _find_lowers(
+    tree: Tree, copied: Mapping[Layer, tuple[int, ...]], progress: Progress
+) -> list[Layer]:
+    """Find the objects of lower layers; which of these were not sealed."""
+    names = ", ".join(os.fsdecode(layer.path) for layer in copied)
+    _LOGGER.info("copied since the last start: %s; finding their objects again", names)
+    seal = tree.layers.seal
+    assert seal is not None
+    task = repr(sorted((layer.id, layer.path, layer.filesystem) for layer in copied)).encode()
+    unsealed = []
+    with seal.writer() as writer:
+        writer.begin(task)
+        for layer, sources in copied.items():
+            if layer.is_upper:
+                continue
+            if all(seal.is_sealed(source) for source in sources):
+                walked = LowerWalk(layer, sources, tree.kernel, writer, progress).run()
+                tree.lost_names += walked.gone
+                _told(layer, walked)
+            else:
+                unsealed.append(layer)
+        if unsealed:
+            _find_recorded(tree, unsealed, writer)
+        writer.end()
+    return unsealed
 
 
 def _told(layer: Layer, walked: Walked) -> None:

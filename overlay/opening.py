@@ -41,7 +41,7 @@ from overlay import umask
 from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
 from overlay.in_use import is_mounted, share_lower
-from overlay.moved import mend_copied
+from overlay.moved import look_for_copied, mend_copied
 from overlay.oci_whiteouts import look_for
 from overlay.overlap import check_layers
 from overlay.presence import check_filled, check_present, missing, note_filled
@@ -93,8 +93,9 @@ def open_tree(
 ) -> Tree:
     """Open the layers and the work directory, held until the tree is dropped.
 
-    If layers were copied since the last time their objects are found again, which is
-    refused to who only looks.  `without`: recorded layers that a repair does not insist on.
+    If layers were copied since the last time their objects are found again; for who only
+    looks they must have been sealed, and nothing of it is kept.
+    `without`: recorded layers that a repair does not insist on.
     Raises ConfigError, a line that says what is wrong and how to mend it.
     """
     prepare_process()
@@ -105,7 +106,9 @@ def open_tree(
         umask.restore()
         raise
     # Nothing is known of data-only layers but paths, which stay.
-    if copied:
+    if copied and purpose is Purpose.LOOK:
+        look_for_copied(tree, copied, progress)
+    elif copied:
         _mend(tree, copied, progress)
     if purpose is Purpose.SERVE:
         for layer in tree.layers.lowers:
@@ -129,12 +132,9 @@ def _opened_tree(
     if how.purpose is Purpose.REPAIR:
         check_present(known, recognised, how.without)
     if recognised.copied and how.purpose is Purpose.LOOK:
-        raise ConfigError(
-            "layers were copied since they were last served: start the server once, "
-            "which finds their objects again"
-        )
+        seal = _seal_to_look(seal, workdir)
     if recognised.copied and seal is None:
-        seal = Seal(workdir.identity)
+        seal = Seal.within(workdir.identity)
     record = note_filled(recognised.record, recognised.known, opened)
     if config.upperdir is not None:  # where state is kept besides, there may be no handles
         record = replace(record, workdir=root_identity(Opened(workdir.root, b"")))
@@ -147,6 +147,21 @@ def _opened_tree(
     tree = _make_tree(config, stack, workdir, index, record, how.caches)
     tree.is_whole = known is None or missing(known, record.stack, how.without) is None
     return tree, copied, None if record == known else record
+
+
+def _seal_to_look(seal: Seal | None, workdir: Workdir) -> Seal:
+    """What can be written to while the seal stays as it is."""
+    if seal is None:
+        raise ConfigError(
+            "layers were copied that were never sealed: start the server once, which finds again "
+            "what can be found; seal with overlay-nfsd index seal before layers are copied"
+        )
+    try:
+        return seal.nameless_copy(workdir.root)
+    except OSError as problem:
+        raise ConfigError(
+            f"cannot copy the seal within the workdir: {problem.strerror}: make room there"
+        ) from problem
 
 
 def _check_names(config: OverlayConfig) -> None:

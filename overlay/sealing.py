@@ -51,7 +51,7 @@ def seal_overlay(config: OverlayConfig, *, progress: Progress = silent) -> Seali
 
 
 def _seal_lowers(tree: Tree, progress: Progress) -> int:
-    seal = tree.layers.seal or Seal(tree.workdir.identity)
+    seal = tree.layers.seal or Seal.within(tree.workdir.identity)
     layers = [layer for layer in tree.layers.lowers if not seal.is_sealed(layer.id)]
     names = 0
     with seal.writer() as writer:

@@ -1,8 +1,7 @@
 """The state that the overlay's verbs share: the layers, the index, the cache, the locks.
 
-Lock order: a copy-up job, then the namespace lock.  The namespace lock is held
-by whatever changes names in the upper layer or the index; lookups take no lock
-and trust the counters instead.
+Lock order: a copy-up job, then the namespace lock, which is held by whatever changes names in
+the upper layer or the index; lookups take no lock and trust the counters instead.
 
 What is learnt by way of a node is kept only if the node is still true after the
 counter of what is learnt was read: else it may be older than that counter says.
@@ -55,6 +54,9 @@ def _lock_copy_up(workdir: Workdir, number: int, wait: bool) -> ProcessLock:
 
 class Tree:
     """One overlay, opened."""
+
+    is_upper_copied = False  # and what is in the index leads to the original
+    lost_names = 0  # sealed ones that copies of lower layers lack
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     KEY_LOST = auto()
     KEY_OPEN = auto()
     RECORD_LOST = auto()
+    COPY_INCOMPLETE = auto()
     LEFTOVER = auto()
     REMOVAL_UNFINISHED = auto()
     OPAQUE_UNKNOWN = auto()
@@ -56,6 +57,12 @@ class Kind(StrEnum):
     KERNEL_ENTRY_ORPHAN = auto()
 
 
+# Of an upper layer that was copied: what the next start mends without being asked.
+OF_COPIES: Final = frozenset(
+    (Kind.ENTRY_MISSING, Kind.ENTRY_UPPER_OTHER, Kind.DIRECTORY_UPPER_STALE)
+)
+
+
 class Text(NamedTuple):
     """What is said of a kind."""
 
@@ -81,6 +88,11 @@ TEXTS: Final[dict[Kind, Text]] = {
         "identity/layers.json, the memory of the export's id and layers, is missing or unreadable",
         "the server does not start; with a new record every handle that clients hold is refused",
         "a new record is made; clients must mount again",
+    ),
+    Kind.COPY_INCOMPLETE: Text(
+        "a lower layer was copied, and names that were sealed are not in the copy",
+        "what they named is not there; its handles are stale",
+        None,
     ),
     Kind.LEFTOVER: Text(
         "something that was being made when a server died",

@@ -16,7 +16,7 @@ from index.workdir import Workdir
 from overlay.check.keep import Keeper
 from overlay.check.marks import mark_findings
 from overlay.check.names import name_findings
-from overlay.check.problem import TEXTS, Finding, Kind, Problem
+from overlay.check.problem import OF_COPIES, TEXTS, Finding, Kind, Problem
 from overlay.check.scan import Scan, scan
 from overlay.check.structure import MISLEADING, structure_findings
 from overlay.check.workdir import held, identity_findings, staging_findings, was_served
@@ -65,7 +65,8 @@ def check(
     purpose = Purpose.REPAIR if repair else Purpose.LOOK
     tree = open_tree(config, purpose=purpose, without=without, progress=progress)
     try:
-        yield from check_tree(tree, repair=repair, progress=progress, keeper=keeper)
+        kinds = frozenset(Kind) - OF_COPIES if tree.is_upper_copied else frozenset(Kind)
+        yield from check_tree(tree, repair=repair, progress=progress, kinds=kinds, keeper=keeper)
         if keeper is not None:
             keeper.finish(tree.workdir)
     finally:
@@ -94,6 +95,8 @@ def check_tree(
 
     `keeper`: what keeps what repairs take away, if anything does.
     """
+    if tree.lost_names and Kind.COPY_INCOMPLETE in kinds:
+        yield Finding(Kind.COPY_INCOMPLETE, b"/", None).problem()
     staged = list(staging_findings(tree))
     for finding in [one for one in staged if one.kind in kinds]:
         if repair:

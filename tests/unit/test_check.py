@@ -27,6 +27,7 @@ from overlay.check.run import check
 from overlay.config import ConfigError
 from overlay.credentials import ROOT
 from overlay.data import Stable
+from overlay.sealing import seal_overlay
 from tests.property.disk import filesystem
 from tests.property.trees import raw
 from tests.unit.overlays import Dirs, Served, kernel_tree, make_dirs, mounted, served
@@ -324,7 +325,7 @@ def test_copied_layers(
         subprocess.run(["cp", "-a", f"{base.dirs.place}/.", target], check=True)
         dirs = Dirs(target)
         shutil.rmtree(base.dirs.place)
-        with pytest.raises(ConfigError, match="copied"):
+        with pytest.raises(ConfigError, match="copied that were never sealed"):
             found(dirs)
         found(dirs, repair=True)
         assert [one for one in found(dirs) if one.repairable] == []
@@ -339,9 +340,27 @@ def test_copied_layers(
                 assert at.overlay.resolve(handle).handle == at.node(path).handle == handle
 
 
+def test_sealed_copy_that_was_not_started(
+    base: Base, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It is looked at as what a start will make of it, and stays as it is."""
+    seal_overlay(base.dirs.config)
+    copy = tmp_path_factory.mktemp("copied")
+    subprocess.run(["cp", "-a", f"{base.dirs.place}/.", copy], check=True)
+    dirs = Dirs(copy)
+    parts = (dirs.lower, dirs.upper, dirs.work / "inodes", dirs.work / "identity")
+    for _ in range(2):  # what reading changes is changed
+        before = [raw(part) for part in parts]
+        assert found(dirs) == []
+    assert [raw(part) for part in parts] == before
+    os.setxattr(dirs.upper / "far", "trusted.overlay.redirect", b"no//path/")
+    (dirs.lower / "e/h").unlink()
+    assert {one.kind for one in found(dirs)} == {Kind.COPY_INCOMPLETE, Kind.REDIRECT_MALFORMED}
+
+
 def test_every_kind_is_tested() -> None:
     kernels = {Kind.FILE_NOT_ADOPTED, Kind.DIRECTORY_NOT_ADOPTED}
-    told = {Kind.METACOPY_NO_DATA, Kind.ORIGIN_GONE}
+    told = {Kind.METACOPY_NO_DATA, Kind.ORIGIN_GONE, Kind.COPY_INCOMPLETE}
     assert {case.kind for case in CASES} | kernels | told == set(Kind) == set(TEXTS)
 
 

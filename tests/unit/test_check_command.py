@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.overlays import Dirs, make_dirs, served
+from overlay.config import OverlayConfig
+from overlay.filesystem import Overlay
+from tests.unit.overlays import Dirs, Served, make_dirs, served
 
 
 @pytest.fixture
@@ -62,8 +64,98 @@ def test_problem_in_words_then_repaired(dirs: Dirs) -> None:
 def test_notes_alone_are_no_failure(dirs: Dirs) -> None:
     (dirs.upper / "a").unlink()
     done = check(dirs)
+    assert (done.returncode, done.stdout) == (0, "nothing is wrong; notes: 1 (-v tells them)\n")
+    done = check(dirs, "-v")
     assert done.returncode == 0
     assert "[note: not-linked-up]" in done.stdout
+    assert done.stdout.splitlines()[-1] == "nothing is wrong; notes: 1"
+    done = check(dirs, "--repair")
+    assert "[note: not-linked-up]" in done.stdout  # what a repair changes is told
+
+
+@pytest.fixture
+def file(tmp_path_factory: pytest.TempPathFactory, dirs: Dirs) -> Path:
+    """A configuration: an overlay, one for each client, of which two have come, and an image."""
+    place = tmp_path_factory.mktemp("file")
+    for client in ("10.0.0.11", "10.0.0.12"):
+        for part in ("upper", "work"):
+            (place / client / part).mkdir(parents=True)
+        own = OverlayConfig(
+            dirs.config.lowerdirs,
+            os.fsencode(place / client / "upper"),
+            os.fsencode(place / client / "work"),
+        )
+        overlay = Overlay.open(own)
+        Served(overlay).write("a", client)
+        overlay.close()
+    file = place / "overlay-nfsd.toml"
+    rows = {
+        "/debian": f'upperdir = "{dirs.upper}"\nworkdir = "{dirs.work}"',
+        "/room": f'upperdir = "{place}/{{client}}/upper"\nworkdir = "{place}/{{client}}/work"',
+        "/image": "",
+    }
+    file.write_text(
+        "".join(
+            f'[[export]]\npath = "{path}"\nlowerdir = "{dirs.lower}"\n{layers}\n'
+            'clients = { "*" = "rw" }\n'
+            for path, layers in rows.items()
+        )
+    )
+    return file
+
+
+def test_exports_of_the_file(dirs: Dirs, file: Path) -> None:
+    damage(dirs)
+    os.setxattr(file.parent / "10.0.0.12/upper/a", "trusted.overlay.nlink", b"two")
+    one = run("check", "--config", str(file), "/debian")
+    assert (one.returncode, one.stderr) == (1, "")
+    assert one.stdout.splitlines()[-1] == "problems: 1, notes: 0; --repair mends them"
+    client = run("check", "--config", str(file), "--client", "10.0.0.11")
+    assert (client.returncode, client.stdout) == (0, "nothing is wrong\n")
+    everything = run("check", "--config", str(file), "--all", "--json")
+    assert everything.returncode == 1
+    said = [json.loads(line) for line in everything.stdout.splitlines()]
+    assert [each["overlay"] for each in said] == ["/debian", "/room of 10.0.0.12"]
+    assert run("check", "--config", str(file), "/room", "--all", "--repair").returncode == 1
+    assert run("check", "--config", str(file), "/room", "--all").returncode == 0
+
+
+def test_one_that_is_served_keeps_none_from_being_checked(dirs: Dirs, file: Path) -> None:
+    with served(dirs):
+        done = run("check", "--config", str(file), "--all")
+    assert done.returncode == 2
+    assert "/debian: the workdir is in use by another server" in done.stderr
+    assert done.stdout.count("nothing is wrong") == 2
+
+
+def test_sealed_and_detached_by_export(dirs: Dirs, file: Path) -> None:
+    done = run("index", "seal", "--config", str(file), "--all")
+    assert done.returncode == 0
+    assert done.stdout.count("sealed: ") == 3
+    done = run("index", "detach", "--config", str(file), "/debian", "--yes")
+    assert (done.returncode, done.stdout) == (0, "detached: 1 files were in the index\n")
+    assert not (dirs.work / "inodes").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "an export of"),
+        (("/other",), "no export /other: there are /debian, /room, /image"),
+        (("/image",), "export /image has no upper layer"),
+        (("/room",), "say --client CLIENT, or --all"),
+        (("--client", "10.0.0.13"), "no upper layer there"),
+        (("--client", "../10.0.0.11"), "is no address"),
+        (("--client", "10.0.0.11", "--all"), "exclude each other"),
+        (("/debian", "--workdir", "/x"), "not both"),
+        (("/debian", "/room", "--all", "--undo", "x"), "is for one overlay"),
+    ],
+)
+def test_what_is_not_clear_is_refused(file: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = run("check", "--config", str(file), *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_json(dirs: Dirs) -> None:
