@@ -3,8 +3,8 @@
 A client that hears nothing sends its call again, with the same xid, perhaps
 over a new connection, perhaps to a server that was killed in between.  Done
 twice, REMOVE would say ENOENT and MKDIR EEXIST.  So the reply to each call that
-is not idempotent is kept in a file that is mapped into memory: what was stored
-outlives the process, whatever kills it.
+is not idempotent is kept in memory that a file keeps: what was stored outlives the
+process, whatever kills it.
 
 A call is entered before it is made.  Found entered but not answered, it is
 under way in a process of this server, and the repetition waits for the same
@@ -35,7 +35,6 @@ their answers is one number (nfsd.acknowledged), so nothing is written for each 
 from __future__ import annotations
 
 import mmap
-import os
 import secrets
 import struct
 import threading
@@ -47,6 +46,7 @@ from nfsd.acknowledged import Acknowledged, is_up_to
 from nfsd.replay_entry import DIGEST, Entry, Fate, Sender
 from nfsd.xdr.codec import Buffer
 from overlay.descriptor import Fd
+from overlay.kept_memory import KeptMemory
 from overlay.mutex import mutexes
 
 SIZE: Final = 8 << 20  # bytes of the file
@@ -97,10 +97,9 @@ class ReplayCache:
 
     def __init__(self, fd: Fd, processes: int = 1, epoch: bytes = b"") -> None:
         """`epoch` is another when what was done before may be lost (overlay.verifier)."""
-        if os.fstat(fd).st_size != SIZE:
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, bytes(SIZE), 0)  # a hole would have to be filled under a client's call
-        self._map = mmap.mmap(fd, SIZE)
+        self._memory = KeptMemory(fd, SIZE)
+        self._is_mapped: Final = self._memory.is_mapped
+        self._map: Final = self._memory.map
         self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
         self._words = memoryview(self._map).cast("Q")
         self._living = memoryview(mmap.mmap(-1, 8 * processes)).cast("Q")  # by slot; 0: nobody
@@ -121,6 +120,7 @@ class ReplayCache:
         What is under way there is of unknown fate here.
         """
         self._map[:], self._epoch = other._map[:], other._epoch
+        self._memory.keep(0, SIZE)
 
     def _new_number(self) -> int:
         """A number that no process of this epoch has had, and that is not 0."""
@@ -176,6 +176,8 @@ class ReplayCache:
         if place != _NOWHERE:
             self._sent_by(sender, place)
             _HEAD.pack_into(self._map, place, digest, self._process, time.time_ns(), _BEGUN)
+            if not self._is_mapped:
+                self._memory.keep(place, place + _HEAD_BYTES)
         return Entry(digest, place, fate, sender)
 
     def _sent_by(self, sender: Sender, place: int) -> None:
@@ -288,6 +290,8 @@ class ReplayCache:
             written = entry.digest + reply
             begin = _ANSWERS + room * _ROOM
             self._map[begin : begin + DIGEST + length] = written
+            if not self._is_mapped:
+                self._memory.keep(begin, begin + DIGEST + length)
             sender = entry.sender
             if sender.connection:
                 sender.unacknowledged.append(entry)
@@ -349,6 +353,8 @@ class ReplayCache:
 
     def _settle(self, place: int, word: int) -> None:
         self._words[place // 8 + _WORD] = word
+        if not self._is_mapped:
+            self._memory.keep(place, place + _HEAD_BYTES)
         if self._waiting:
             self._tell()
 

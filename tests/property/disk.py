@@ -6,9 +6,11 @@ Rule: what is mounted here is unmounted here, and goes with the process if that 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.property.syscalls import mount, private_mounts, unmount
@@ -38,6 +40,29 @@ def filesystem(kind: str, place: Path) -> Iterator[Path]:
     finally:
         # After a failure a traceback may hold files open.
         unmount(os.fsencode(memory), lazily=True)
+
+
+def takes(step: Callable[[], object]) -> bool:
+    """Whether there was space for something."""
+    try:
+        step()
+    except OSError as problem:
+        if problem.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
+
+
+def fill(directory: Path, files: int = 0) -> None:
+    """Take all blocks of a filesystem; then so many inodes, as far as those can be had without."""
+    with (directory / "blocks").open("wb", buffering=0) as file:
+        size = 0
+        for more in (16 << 20, 1 << 20, 64 << 10, 4 << 10):
+            while takes(partial(os.posix_fallocate, file.fileno(), size, more)):
+                size += more
+    for number in range(files):
+        if not takes((directory / f"{number:0200}").touch):
+            return
 
 
 @contextlib.contextmanager

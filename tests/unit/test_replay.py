@@ -19,6 +19,7 @@ from index.fd import Fd
 from nfsd import replay
 from nfsd.replay import ReplayCache
 from nfsd.replay_entry import Entry, Fate, Sender
+from tests.property.disk import filesystem, fill
 
 A, B = Sender("a"), Sender("b")  # by UDP
 
@@ -166,6 +167,40 @@ class Other:
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+
+
+def answered(cache: ReplayCache, calls: range) -> list[Fate]:
+    """What is known of calls whose places lie all over the file, in a process that is then killed.
+
+    It answers those that are new.
+    """
+
+    def steps() -> Iterator[list[Fate]]:
+        entries = [cache.begin(A, b"%d" % number) for number in calls]
+        for entry in entries:
+            if entry.fate is Fate.NEW:
+                cache.finish(entry, b"answer")
+        yield [entry.fate for entry in entries]
+
+    other = Other(cache, 0, steps)
+    fates: list[Fate] = other.answer()
+    other.kill()
+    return fates
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_calls_are_answered_on_a_full_filesystem(kind: str, tmp_path: Path) -> None:
+    with filesystem(kind, tmp_path) as disk:
+        file = Fd(os.open(disk / "replies", os.O_RDWR | os.O_CREAT))
+        assert answered(ReplayCache(file), range(10)) == [Fate.NEW] * 10
+        fill(disk)
+        os.sync()  # what is written from now on is written anew
+        assert answered(ReplayCache(file), range(10)) == [Fate.DONE] * 10
+        assert answered(ReplayCache(file), range(10, 200)) == [Fate.NEW] * 190
+        (disk / "blocks").unlink()
+        os.sync()
+        assert answered(ReplayCache(file), range(200, 300)) == [Fate.NEW] * 100
+        assert answered(ReplayCache(file), range(200, 300)) == [Fate.DONE] * 100
 
 
 def test_an_acknowledged_answer_is_for_its_connection_alone(file: Fd) -> None:
