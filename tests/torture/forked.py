@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import encodings.idna  # noqa: F401 - a server would import it at every start
 import gc
+import mmap
 import os
 import re
 import select
@@ -26,7 +27,7 @@ from overlay import generations
 from tests.conformance.server import ALARMS, Stack
 
 _PR_SET_PDEATHSIG: Final = 1
-_SECONDS: Final = 90.0
+_SECONDS: Final = 180.0
 _READY: Final = re.compile(rb"\bport=(\d+),mountport=\d+\b.*\n")
 
 
@@ -137,12 +138,14 @@ class ForkedServer(Forked):
 
 
 def _serve(arguments: Sequence[str]) -> int:
-    """Serve; the counters are shared with the servers that were forked before, so they move on.
+    """Serve, with the counters as they are in a process that has just begun.
 
-    Else a worker would store the very numbers in them that one of another server has stored.
+    They are shared with the servers that were forked before: a worker would store the very numbers
+    in them that one of another server has stored.
     """
-    generations.join(os.getpid())
-    generations.bump_all()
+    counters = generations._WORDS.obj
+    assert isinstance(counters, mmap.mmap)
+    counters.madvise(mmap.MADV_REMOVE)
     return cli.main(arguments)
 
 
