@@ -49,7 +49,7 @@ class Numbers:
 
 def page(server: Server) -> str:
     """Where a server started with OPTIONS tells its numbers."""
-    found = re.search(r"numbers: (http://\S+)", server.banner + server.output())
+    found = re.search(r"numbers: (http://\S+/metrics)\n", server.banner + server.output())
     assert found is not None, f"no address of numbers was printed: {server.banner}"
     return found[1]
 

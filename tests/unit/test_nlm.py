@@ -57,6 +57,7 @@ from nfsd.xdr.nlm4 import (
 from nfsd.xdr.nsm import STAT_FAIL, mon, mon_id, my_id
 from nfsd.xdr.rpc import mismatch_info
 from tests.client import NO_AUTH, Client, RpcError
+from tests.conformance.ports import free_port
 from tests.conformance.server import Server, Stack
 from tests.locking import LIMIT, NLM, LockClient, as_root, free_address
 from tests.unit.test_reload import Configured, Export
@@ -731,9 +732,7 @@ def test_without_locks(tmp_path: Path) -> None:
 
 
 def test_a_port_of_choice(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = files(tmp_path, "--lock-port", str(port))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", port))

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.client import Client
+from tests.conformance.ports import free_port
 from tests.conformance.server import PROJECT
-from tests.unit.test_reload import Configured, Export, free_port
+from tests.unit.test_reload import Configured, Export
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def serve(place: Path, **settings: object) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

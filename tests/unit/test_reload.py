@@ -25,11 +25,12 @@ from nfsd.xdr.nfs3 import (
 )
 from tests.busy import busy, go_on
 from tests.client import NFS, Client, MountError
+from tests.conformance.ports import free_port
 from tests.conformance.server import Server, Stack
 from tests.torture.tracer import held_up
 from tests.wire import NfsError, Wire, sattr
 
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 @dataclass
@@ -313,12 +314,6 @@ def test_what_cannot_be_served_is_refused(
     configured.reload()
     assert wire.read(handle) == b"of /a\n"
     wire.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_whatever_the_file_is_the_server_goes_on(tmp_path: Path, exports: list[Export]) -> None:

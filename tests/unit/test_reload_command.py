@@ -13,8 +13,9 @@ import pytest
 
 from nfsd.cli import main
 from tests.client import Client
+from tests.conformance.ports import free_port
 from tests.conformance.server import PROJECT
-from tests.unit.test_reload import Configured, Export, free_port
+from tests.unit.test_reload import Configured, Export
 
 Reload = Callable[[], tuple[int, str]]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from nfsd.xdr.nlm4 import NLM4_DENIED, NLM4_GRANTED
+from tests.conformance.ports import free_port
 from tests.locking import LockClient
-from tests.unit.test_reload import Configured, Export, free_port, until
+from tests.unit.test_reload import Configured, Export, until
 from tests.wire import Wire
 
 
@@ -38,7 +39,7 @@ def test_the_numbers_move(one: tuple[Configured, Export]) -> None:
 
     def told(port: int) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=180) as answer:
                 return b"overlay_nfsd" in answer.read()
         except urllib.error.URLError:
             return False
