@@ -19,7 +19,7 @@ from nfsd.xdr.codec import Parts, Signature, decode
 from tests.client import Client, check
 from tests.wire import Wire
 
-PATIENCE = 60.0  # seconds until a call must be answered
+PATIENCE = 120.0  # seconds until a call must be answered
 _PAUSE = 0.02  # between two attempts to connect
 _BLOCK = bytes(range(251)) * 1500
 

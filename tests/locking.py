@@ -51,7 +51,7 @@ VERSIONS: Final = {
 }
 NLM: Final = VERSIONS[NLM4_V4]
 NSM: Final = {each.name.removeprefix("SM_"): each for each in SM_VERS_SIGNATURES}
-LIMIT: Final = 60.0  # seconds until what is waited for must have come
+LIMIT: Final = 120.0  # seconds until what is waited for must have come
 _ROOTS_PORTS: Final = range(1000, 600, -1)
 _SUCCESS: Final = struct.pack(">5I", 1, 0, 0, 0, 0)
 _NAMES: Final = {

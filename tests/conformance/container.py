@@ -22,7 +22,7 @@ from tests.conformance.machine import UnavailableError, command, program
 from tests.conformance.server import PROJECT, STOP_LIMIT, await_end
 
 T = TypeVar("T")
-LIMIT = 60.0
+LIMIT = 120.0
 CHECKOUT = "/opt/checkout"  # this one, in there
 TARGET = """[Unit]
 Description=Nothing but what a test asks for
@@ -51,12 +51,12 @@ class Container:
     def __enter__(self) -> Self:
         for directory in (self._top, self.root):
             directory.mkdir()
-        command(["mount", "-t", "tmpfs", "overlay-nfsd-test", self._top], timeout=30)
+        command(["mount", "-t", "tmpfs", "overlay-nfsd-test", self._top], timeout=180)
         try:
             for name in ("upper", "work"):
                 (self._top / name).mkdir()
             layers = f"lowerdir=/,upperdir={self._top}/upper,workdir={self._top}/work"
-            command(["mount", "-t", "overlay", "-o", layers, "overlay", self.root], timeout=30)
+            command(["mount", "-t", "overlay", "-o", layers, "overlay", self.root], timeout=180)
             self.write("/etc/machine-id", f"{secrets.token_hex(16)}\n")
             self.write("/etc/systemd/system/bare.target", TARGET)
         except BaseException:
@@ -105,14 +105,14 @@ class Container:
         words += ["HOME_PYTHON=yes", *settings]
         command(["env", "OVERLAY_NFSD_COMPILE=0", *words], timeout=300, cwd=PROJECT)
         sysusers = program("systemd-sysusers", "systemd")
-        command([sysusers, f"--root={self.root}", "overlay-nfsd.conf"], timeout=30)
+        command([sysusers, f"--root={self.root}", "overlay-nfsd.conf"], timeout=180)
 
     def uninstall(self) -> list[str]:
         """`make uninstall` in there; what it leaves of what was put there or made for it."""
         self.run("make", "--directory", CHECKOUT, "uninstall", "PREFIX=/usr")
         places = [str(self._top / "upper" / name) for name in ("usr", "etc")]
         named = [*places, "(", "-name", "*overlay-nfsd*", "-o", "-lname", "*overlay-nfsd*", ")"]
-        left = command(["find", *named, "!", "-type", "c"], timeout=60).split()
+        left = command(["find", *named, "!", "-type", "c"], timeout=180).split()
         accounts = (self.root / "etc" / "passwd").read_text().splitlines()
         return left + [line for line in accounts if line.startswith("overlay-nfsd:")]
 

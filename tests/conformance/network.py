@@ -27,8 +27,8 @@ from typing import Final, Self, TypeVar
 from tests.conformance.machine import UnavailableError, command, program
 
 T = TypeVar("T")
-_START_LIMIT = 60.0
-_COMMAND_LIMIT = 60.0
+_START_LIMIT = 120.0
+_COMMAND_LIMIT = 120.0
 _CLONE_NEWNET = 0x40000000
 _READY = """
 set -e

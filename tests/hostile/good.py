@@ -24,7 +24,7 @@ from tests.client import Client
 from tests.hostile.target import GOOD, Target
 from tests.locking import NLM
 
-PATIENCE: Final = 60.0  # seconds for one call
+PATIENCE: Final = 120.0  # seconds for one call
 _PAUSE: Final = 0.02
 
 

@@ -15,7 +15,7 @@ from tests.hostile.target import Target, serving
 from tests.hostile.trial import NONE, trial
 
 SECONDS = 1.5
-LONGEST = 10.0  # seconds for one call, on a machine that does other things, too
+LONGEST = 30.0  # seconds for one call, on a machine that does other things, too
 MEMORY = 420 << 20  # more than before, of all processes (docs/operations.md, "Bounds")
 LEFT = 64 << 20  # of that the allocator may keep some
 KEPT = ("names",)  # whose objects are kept open, as those in use are
@@ -27,7 +27,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server,
         yield found
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("attack", [NONE, *ATTACKS])
 def test_a_good_client_beside_an_attack(attacked: tuple[Server, Target], attack: str) -> None:
     server, target = attacked

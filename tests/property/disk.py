@@ -69,10 +69,10 @@ def fill(directory: Path, files: int = 0) -> None:
 def _image(kind: str, image: Path, disk: Path) -> Iterator[Path]:
     with open(image, "wb") as file:
         file.truncate(_SIZE)
-    subprocess.run([*_MAKE[kind], str(image)], check=True, capture_output=True, timeout=60)
+    subprocess.run([*_MAKE[kind], str(image)], check=True, capture_output=True, timeout=180)
     disk.mkdir()
     options = ["mount", "-t", kind, "-o", "loop,noatime", str(image), str(disk)]
-    subprocess.run(options, check=True, capture_output=True, timeout=60)
+    subprocess.run(options, check=True, capture_output=True, timeout=180)
     try:
         yield disk
     finally:

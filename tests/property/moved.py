@@ -35,7 +35,7 @@ class MovedAtRestart(InProcess):
 def _replace_by_copies(directories: tuple[Path, ...], aside: Path) -> None:
     aside.mkdir()
     # At once, as the upper layer and the workdir share hard links.
-    subprocess.run(["cp", "-a", "--", *directories, aside], check=True, timeout=60)
+    subprocess.run(["cp", "-a", "--", *directories, aside], check=True, timeout=180)
     for directory in directories:
         shutil.rmtree(directory)
         (aside / directory.name).rename(directory)

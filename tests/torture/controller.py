@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.conformance.server import Server
 
-_LIMIT = 60.0
+_LIMIT = 120.0
 _SCRIPT = """
 import socket, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 60) as sock:

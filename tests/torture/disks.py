@@ -29,7 +29,7 @@ KINDS: Final = {
 JOURNALED: Final = ("ext4", "xfs")
 _OPTIONS: Final = {"xfs": "loop,noatime,nouuid"}
 _TRIES: Final = 100
-_PATIENCE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 120.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -154,4 +154,4 @@ def disk(kind: str, place: Path) -> Iterator[Disk]:
 
 
 def _run(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True, timeout=60)
+    subprocess.run(words, check=True, capture_output=True, timeout=180)

@@ -21,7 +21,7 @@ Twist = Callable[[str, Any, Any], Any]
 
 _LAST: Final = 0x80000000
 _HEADER: Final = 24
-_START_LIMIT: Final = 60.0
+_START_LIMIT: Final = 120.0
 
 
 def honest(procedure: str, arguments: Any, result: Any) -> Any:  # noqa: ANN401 - by procedure

@@ -31,14 +31,14 @@ _NAMING = ("renameat", "renameat2", "linkat", "unlinkat", "mkdirat", "symlinkat"
 _AT_ONCE = 2
 
 
-@pytest.fixture(scope="module", params=FILESYSTEMS)
+@pytest.fixture(scope="session", params=FILESYSTEMS)
 def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
     """A disk of its own."""
     with disk(request.param, tmp_path_factory.mktemp(request.param)) as made:
         yield made
 
 
-@pytest.fixture(scope="module", params=KINDS if FULL else ["ext4", "btrfs"])
+@pytest.fixture(scope="session", params=KINDS if FULL else ["ext4", "btrfs"])
 def anywhere(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Disk]:

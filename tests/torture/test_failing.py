@@ -43,7 +43,7 @@ SOME = (
 _CALLS = 1
 
 
-@pytest.fixture(scope="module", params=FILESYSTEMS)
+@pytest.fixture(scope="session", params=FILESYSTEMS)
 def on(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
     """A disk of its own."""
     with disk(request.param, tmp_path_factory.mktemp(request.param)) as made:

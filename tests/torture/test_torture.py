@@ -109,7 +109,7 @@ def attended(controller: Controller, port: int, tmp_path: Path, *words: str) -> 
     command = ["--restart-command", controller.command(tmp_path)]
     process = start(f"nfs://127.0.0.1:{port}/", "--json", "--lower", "torture", *command, *words)
     controller.attend(process, seconds=200)
-    output, complaint = process.communicate(timeout=60)
+    output, complaint = process.communicate(timeout=180)
     assert output, complaint
     return process.returncode, json.loads(output)
 
@@ -179,7 +179,7 @@ def test_handles_hold_while_layers_are_added(
         server.stack = replace(server.stack, lowers=(top, *server.stack.lowers))
 
     with Controller(server, meanwhile=add_layer) as controller:
-        words = ["--seconds", "12", "--seed", "4", "--restart-every", "5"]
+        words = ["--seconds", "12", "--seed", "4", "--restart-every", "2.5"]
         status, found = attended(controller, server.port, tmp_path, *words)
     assert len(server.stack.lowers) > 3
     assert (status, found["faults"]) == (0, [])
@@ -295,7 +295,7 @@ def test_the_seed_decides_what_is_done(server: Server, monkeypatch: pytest.Monke
         names = ("plain", "recreate", "hard-links", "rename-directories")
         chosen = [each for each in SCENARIOS if each.name in names]
         where = target(f"nfs://127.0.0.1:{server.port}/", None)
-        run = Run(Plan(where, chosen, seconds=1.5, seed=seed))
+        run = Run(Plan(where, chosen, seconds=3, seed=seed))
         run.run()
         assert run.clean_up()
         runs.append({key: list(value) for key, value in notes.items()})

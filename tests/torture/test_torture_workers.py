@@ -53,7 +53,7 @@ def run(server: Server, *, deaths: bool) -> tuple[Any, int]:
         if deaths and begun and process.poll() is None:
             os.kill(chance.choice(server.workers), signal.SIGKILL)
             killed += 1
-    output, complaint = process.communicate(timeout=60)
+    output, complaint = process.communicate(timeout=180)
     assert output, complaint
     return json.loads(output), killed
 

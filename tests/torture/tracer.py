@@ -32,7 +32,7 @@ EVENT_STOP: Final = 128
 CALL_STOP: Final = signal.SIGTRAP | 0x80
 INFO: Final = struct.Struct("=B3xIQQQ6Q")  # struct ptrace_syscall_info of an entry
 ENTRY: Final = 1
-_SECONDS: Final = 60.0  # that one operation may take, being stopped at every call
+_SECONDS: Final = 180.0  # that one operation may take, being stopped at every call
 
 _CREATING: Final = os.O_CREAT | os.O_TRUNC | (os.O_TMPFILE & ~os.O_DIRECTORY)
 _FICLONE: Final = 0x40049409

@@ -80,7 +80,7 @@ def _let_in(who: Access, address: str, seconds: float = 0.0) -> tuple[list[bool]
 
 
 def _until(is_so: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not is_so():
         if time.monotonic() > deadline:
             return False

@@ -30,7 +30,7 @@ from tests.scraped import OPTIONS, page
 SHIM = Path(__file__).with_name("accept_error.c")
 ERRORS = ["EPROTO", "EPERM", "EHOSTUNREACH", "ENETDOWN", "ETIMEDOUT", "ECONNABORTED", "EINTR"]
 ERRORS += ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EINVAL", "EIO"]
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def dirs(tmp_path: Path) -> Dirs:
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nfsd", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, check=False
     )
 
 

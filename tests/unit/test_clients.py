@@ -145,7 +145,7 @@ print(json.dumps([find(address, texts) for address, texts, _ in json.loads(sys.a
     command = ["unshare", "-m", "sh", "-ec", etc + mounts + '; exec "$@"', "sh"]
     command += [sys.executable, "-c", script, json.dumps(asked)]
     done = subprocess.run(
-        command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=PROJECT, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)

@@ -31,7 +31,7 @@ from overlay.blocking import allow_blocking, forbid_blocking, may_block
 
 PROGRAM, VERSION, ECHO, WAIT, LARGE = 400_000, 2, 1, 2, 3
 STRANGER = "127.0.0.9"
-PATIENCE = 30.0
+PATIENCE = 120.0
 SECOND = 1_000_000_000
 
 
@@ -213,7 +213,7 @@ def test_who_does_not_go_on_is_closed(house: House, monkeypatch: pytest.MonkeyPa
         assert is_served(idle)
         half.sendall(call()[:20])
         flood(deaf, call(ECHO, b"x" * 1024))
-        until = time.monotonic() + 3
+        until = time.monotonic() + PATIENCE
         with suppress(ConnectionError):
             for byte in call(ECHO, b"y" * 1000):
                 slow.sendall(bytes([byte]))
@@ -255,7 +255,7 @@ def test_a_reply_that_the_socket_does_not_take_at_once_is_sent_later(house: Hous
     def work() -> None:
         for _ in range(20):
             sock = house.connect("127.0.0.2", room=2048)
-            sock.settimeout(5)
+            sock.settimeout(PATIENCE)
             size, total = 4 + 24 + 4 + (8 << 20), 0
             sock.sendall(call(LARGE))
             time.sleep(0.01)

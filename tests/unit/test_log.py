@@ -162,7 +162,7 @@ def failing_server(journal: Callable[[int], str]) -> str:
             cwd=PROJECT,
             stderr=write,
             env=environment,
-            timeout=60,
+            timeout=180,
             check=True,
         )
         return os.read(read, 10_000).decode()

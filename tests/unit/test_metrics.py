@@ -298,10 +298,10 @@ def test_other_requests(server: Server) -> None:
     ):
         address = page(server).replace("/metrics", path)
         with pytest.raises(urllib.error.HTTPError) as answer:
-            urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=30)
+            urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=180)
         assert answer.value.code == status
     head = urllib.request.Request(page(server) + "?x=1", method="HEAD")
-    with urllib.request.urlopen(head, timeout=30) as answer:
+    with urllib.request.urlopen(head, timeout=180) as answer:
         assert int(answer.headers["Content-Length"]) > 1000
         assert answer.read() == b""
 

@@ -28,7 +28,7 @@ from tests.unit.overlays import Dirs, Served, kernel_tree, make_dirs, mounted, s
 
 def _copy(source: Path, target: Path) -> None:
     """As `rsync -aHAX`, or tar, do: links are kept within what is copied at once."""
-    subprocess.run(["cp", "-a", "--", source, target], check=True, timeout=60)
+    subprocess.run(["cp", "-a", "--", source, target], check=True, timeout=180)
 
 
 def _work(tree: Served) -> None:
@@ -266,7 +266,7 @@ def test_hard_links_that_the_copy_lost_are_made_again(
     _copy(dirs.lower, moved.lower)
     _copy(dirs.work, moved.work)
     copy = ["cp", "-R", "--preserve=mode,ownership,timestamps,xattr", "--"]
-    subprocess.run([*copy, dirs.upper, moved.upper], check=True, timeout=60)
+    subprocess.run([*copy, dirs.upper, moved.upper], check=True, timeout=180)
     assert (moved.upper / "new").stat().st_ino != (moved.upper / "e/new2").stat().st_ino
     before.holds(moved.config)
     assert _problems(moved.config) == []
@@ -455,7 +455,7 @@ def _moved_in_part(dirs: Dirs, what: str, there: Path) -> OverlayConfig:
         config = replace(config, lowerdirs=(os.fsencode(there / "base"),))
     if what != "lower":
         both = [dirs.upper, dirs.work]
-        subprocess.run(["cp", "-a", "--", *both, there], check=True, timeout=60)
+        subprocess.run(["cp", "-a", "--", *both, there], check=True, timeout=180)
         subprocess.run(["rm", "-r", *both], check=True)
         upper, work = os.fsencode(there / "upper"), os.fsencode(there / "work")
         config = replace(config, upperdir=upper, workdir=work)

@@ -87,7 +87,7 @@ class Layout:
             point = self.place / f"bind{number}"
             point.mkdir()
             source = self.dice.choice(self.ways)
-            subprocess.run(["mount", "--bind", source, point], check=True, timeout=60)
+            subprocess.run(["mount", "--bind", source, point], check=True, timeout=180)
             self.bound.append(point)
             self.ways += [point, *self._below(point)]
 
@@ -325,7 +325,7 @@ def test_kernel_mount_is_noticed(
         arguments = [each.replace("\\", "\\\\") for each in arguments]
     target = dirs.place / "target"
     target.mkdir()
-    subprocess.run(["mount", "-t", "overlay", "o", *arguments, target], check=True, timeout=60)
+    subprocess.run(["mount", "-t", "overlay", "o", *arguments, target], check=True, timeout=180)
     try:
         for config in (real.config, replace(other(dirs.place, real.upper), datadirs=())):
             with pytest.raises(ConfigError, match=r"(of|by) the kernel's overlayfs"):
@@ -350,7 +350,9 @@ def test_kernel_mount_in_another_namespace_is_noticed(dirs: Dirs) -> None:
                 process.kill()
         (dirs.place / "mnt").rmdir()
         (dirs.place / "mnt").mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "none", dirs.place / "mnt"], check=True, timeout=60)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "none", dirs.place / "mnt"], check=True, timeout=180
+        )
     Overlay.open(dirs.config).close()
 
 
@@ -359,7 +361,7 @@ def test_a_copied_workdir_is_refused_beside_the_original(dirs: Dirs) -> None:
         at.write("a", "changed")
     copy = Dirs(dirs.place / "copy")
     copy.place.mkdir(0o755)
-    subprocess.run(["cp", "-a", dirs.upper, dirs.work, copy.place], check=True, timeout=60)
+    subprocess.run(["cp", "-a", dirs.upper, dirs.work, copy.place], check=True, timeout=180)
     config = replace(copy.config, lowerdirs=dirs.config.lowerdirs)
     exports = [(b"/a", dirs.config), (b"/b", config)]
     with pytest.raises(ConfigError, match=r"export /b: .* is a copy of .* of export /a"):

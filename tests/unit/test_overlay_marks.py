@@ -151,10 +151,10 @@ def test_a_copy_of_the_layers_is_known_again(dirs: Dirs, limit: int) -> None:
         seen, handles = tree.tree(), _where(tree)
     there = Dirs(dirs.place.parent / f"{dirs.place.name} copied")
     command = ["rsync", "-aHAX", f"{dirs.place}/", f"{there.place}"]
-    if subprocess.run(command, capture_output=True, timeout=60, check=False).returncode:
+    if subprocess.run(command, capture_output=True, timeout=180, check=False).returncode:
         assert limit - len(_own(dirs)) < 300  # rsync finds no room, as it goes by another order
         return
-    subprocess.run(["rm", "-rf", dirs.place], check=True, timeout=60)
+    subprocess.run(["rm", "-rf", dirs.place], check=True, timeout=180)
     with served(there) as tree:
         assert _where(tree) == handles
         assert tree.tree() == seen
@@ -184,7 +184,7 @@ def test_the_kernel_takes_over_what_is_detached(dirs: Dirs, limit: int) -> None:
 def test_an_acl_goes_before_ours(dirs: Dirs) -> None:
     """As much of one as the file could have without us."""
     plain = dirs.place / "plain"
-    subprocess.run(["cp", "-a", dirs.lower / "f", plain], check=True, timeout=60)
+    subprocess.run(["cp", "-a", dirs.lower / "f", plain], check=True, timeout=180)
     plain.write_text("upper")
     with served(dirs) as tree:
         tree.write("f", "upper")

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conformance.server import PROJECT
 
-QUICK = 0.5  # seconds; a silent server is waited for at least five
+QUICK = 3.0  # seconds; a silent server is waited for at least five
 
 
 @pytest.fixture(scope="module")

@@ -239,7 +239,7 @@ def resident(server: Server) -> int:
 def throw(port: int, stream: bytes, host: str = "127.0.0.1") -> int:
     """Send it, take whatever comes back, and be gone; returns the number of replies."""
     replies = bytearray()
-    with socket.create_connection((host, port), timeout=60) as sock:
+    with socket.create_connection((host, port), timeout=180) as sock:
         try:
             sock.sendall(stream)
             sock.shutdown(socket.SHUT_WR)
@@ -303,7 +303,7 @@ def test_damaged_datagrams_and_calls_to_the_port_mapper(tmp_path: Path) -> None:
         with network.entered():
             client = Client(server.port, host=network.ADDRESS)
             datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            stream = socket.create_connection((network.ADDRESS, 111), timeout=60)
+            stream = socket.create_connection((network.ADDRESS, 111), timeout=180)
         with client, datagrams, stream:
             root = client.mount("/")
             calls = valid_calls(client, root, made(client, root, b"target"))

@@ -22,7 +22,7 @@ from tests.client import Client
 from tests.conformance.server import PROJECT, Server, Stack, await_end
 from tests.wire import Wire
 
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 class Manager:

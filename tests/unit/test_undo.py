@@ -132,7 +132,7 @@ def command(dirs: Dirs, *arguments: str) -> list[str]:
 def run(dirs: Dirs, *arguments: str) -> subprocess.CompletedProcess[str]:
     words = command(dirs, *arguments)
     return subprocess.run(
-        words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False
+        words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, check=False
     )
 
 
@@ -169,7 +169,7 @@ def test_on_a_terminal_it_asks(dirs: Dirs, answer: bytes, status: int) -> None:
             words, stdin=its, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as on:
             os.write(ours, answer)
-            out, err = on.communicate(timeout=60)
+            out, err = on.communicate(timeout=180)
     finally:
         os.close(ours)
         os.close(its)
