@@ -43,6 +43,11 @@ COPY = tar --create --exclude=./build --exclude=./.git --exclude=./$(VENV) . | \
   tar --extract -C $(COMPILED)
 FAST := not conformance and not torture and not slow
 
+# Tests wait much of their time, so there are more of them at a time than processors.
+AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
+PYTEST = $(abspath $(BIN))/python -m pytest --numprocesses=$(AT_ONCE) --dist=loadgroup \
+  --no-loadscope-reorder --durations=20
+
 .PHONY: help run test check compiled bench growth man clean packages install uninstall
 .DEFAULT_GOAL := help
 
@@ -104,14 +109,16 @@ packages:
 
 test: $(STAMP) packages compiled
 	@$(BIN)/python -m tests.conformance.prepare
-	$(BIN)/python -m pytest -m "$(FAST)"
-	cd $(COMPILED) && $(abspath $(BIN))/python -m pytest
+	@failed=0; set -x; \
+	  $(PYTEST) -m "$(FAST)" || failed=1; \
+	  cd $(COMPILED) && $(PYTEST) || failed=1; \
+	  exit $$failed
 
 check: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy --strict $(SOURCES)
-	$(BIN)/python -m pytest -q -m "$(FAST)"
+	$(PYTEST) -q -m "$(FAST)"
 
 bench: compiled
 	@bash tests/conformance/packages.sh bench

@@ -115,10 +115,10 @@ def _kernel_package() -> str:
     """The package that `linux-image-amd64`, which is empty, depends on."""
     listing = [program("apt-cache", "apt"), "depends", "linux-image-amd64"]
     try:
-        text = command(listing, timeout=60)
+        text = command(listing, timeout=180)
     except UnavailableError:
         command([program("apt-get", "apt"), "--quiet", "update"], timeout=300)
-        text = command(listing, timeout=60)
+        text = command(listing, timeout=180)
     found = re.search(r"Depends: (linux-image-\S+)", text)
     if found is None:
         raise UnavailableError("apt knows no kernel package behind linux-image-amd64")
@@ -139,7 +139,7 @@ def _unpacked_kernel(bzimage: bytes) -> bytes:
     if payload.startswith(b"\x28\xb5\x2f\xfd"):
         unpacker = [program("zstd", "zstd"), "-dc"]
         return subprocess.run(
-            unpacker, input=payload, stdout=subprocess.PIPE, timeout=60, check=False
+            unpacker, input=payload, stdout=subprocess.PIPE, timeout=180, check=False
         ).stdout
     return bzimage
 

@@ -98,11 +98,11 @@ def _build(target: Path) -> None:
 @contextmanager
 def mounted(kind: str, at: Path, options: str) -> Iterator[Path]:
     """A filesystem of the host's kernel, mounted for the length of a `with` block."""
-    command([program("mount", "mount"), "-t", kind, kind, "-o", options, at], timeout=60)
+    command([program("mount", "mount"), "-t", kind, kind, "-o", options, at], timeout=180)
     try:
         yield at
     finally:
-        subprocess.run(["umount", str(at)], timeout=60, check=True)
+        subprocess.run(["umount", str(at)], timeout=180, check=True)
 
 
 @contextmanager

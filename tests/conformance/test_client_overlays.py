@@ -76,7 +76,7 @@ clients = {{ "*" = "rw,no_root_squash,insecure" }}
             cwd=PROJECT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -129,7 +129,7 @@ def read(client: Client, handle: bytes) -> bytes:
 
 def persistent(site: Site, address: str, handle: bytes) -> Client:
     """A connection that is answered: one may be lost on its way to a worker that has just died."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         client = site.client(address)
         try:
@@ -320,7 +320,7 @@ def test_the_place_for_clients_layers_is_checked(site: Site) -> None:
             site.server.stop()
             (site.place / "clients").rename(site.place / move)
         checked = subprocess.run(
-            command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=PROJECT, capture_output=True, text=True, timeout=180, check=False
         )
         assert checked.returncode == status
     assert "export /root: upperdir: " in checked.stderr
@@ -363,7 +363,7 @@ def test_a_clients_layers_are_an_overlay_like_any_other(site: Site) -> None:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert (checked.returncode, checked.stdout) == (0, "nothing is wrong\n")

@@ -5,6 +5,7 @@ the export, and what it boots into is a Debian root over NFS.
 """
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,13 +21,15 @@ from tests.conformance.server import Server
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("guests 2"),
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready", "unchanged_lowers"),
 ]
 
-SERVER = "198.18.231.1"  # of the range that RFC 2544 sets apart for tests
-CLIENTS = ("198.18.231.11", "198.18.231.12")
-WORK_LIMIT = 180.0
+NETWORK = f"198.18.{os.getpid() % 256}"  # of the range that RFC 2544 sets apart for tests
+SERVER = f"{NETWORK}.1"
+CLIENTS = (f"{NETWORK}.11", f"{NETWORK}.12")
+WORK_LIMIT = 600.0
 
 CHANGE = """
 set -e
@@ -84,20 +87,20 @@ class Machine:
 def machine(number: int) -> Iterator[Machine]:
     """A network namespace, joined to the host by a pair of virtual Ethernet devices."""
     ip, address = program("ip", "iproute2"), CLIENTS[number]
-    namespace, ours, theirs = (f"ovl{what}{number}" for what in ("ns", "a", "b"))
-    command([ip, "netns", "add", namespace], timeout=30)
+    namespace, ours, theirs = (f"ovl{what}{os.getpid()}-{number}" for what in ("n", "a", "b"))
+    command([ip, "netns", "add", namespace], timeout=180)
     try:
-        command([ip, "link", "add", ours, "type", "veth", "peer", "name", theirs], timeout=30)
-        command([ip, "link", "set", theirs, "netns", namespace], timeout=30)
-        command([ip, "address", "add", SERVER, "peer", address, "dev", ours], timeout=30)
-        command([ip, "link", "set", ours, "up"], timeout=30)
+        command([ip, "link", "add", ours, "type", "veth", "peer", "name", theirs], timeout=180)
+        command([ip, "link", "set", theirs, "netns", namespace], timeout=180)
+        command([ip, "address", "add", SERVER, "peer", address, "dev", ours], timeout=180)
+        command([ip, "link", "set", ours, "up"], timeout=180)
         inside = [ip, "-n", namespace]
-        command([*inside, "address", "add", address, "peer", SERVER, "dev", theirs], timeout=30)
-        command([*inside, "link", "set", theirs, "up"], timeout=30)
-        command([*inside, "link", "set", "lo", "up"], timeout=30)
+        command([*inside, "address", "add", address, "peer", SERVER, "dev", theirs], timeout=180)
+        command([*inside, "link", "set", theirs, "up"], timeout=180)
+        command([*inside, "link", "set", "lo", "up"], timeout=180)
         yield Machine(namespace, address)
     finally:
-        command([ip, "netns", "delete", namespace], timeout=30)  # the devices go with it
+        command([ip, "netns", "delete", namespace], timeout=180)  # the devices go with it
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ path = "/diskless/debian"
 lowerdir = [{lowers}]
 upperdir = "{tmp_path}/clients/{{client}}/upper"
 workdir = "{tmp_path}/clients/{{client}}/work"
-clients = {{ "198.18.231.0/24" = "rw,no_root_squash,insecure" }}
+clients = {{ "{NETWORK}.0/24" = "rw,no_root_squash,insecure" }}
 """)
     arguments = ["--config", str(file), "--workers", "2", "--listen", f"{SERVER}:0"]
     started = Server(None, tmp_path / "log", arguments=arguments)

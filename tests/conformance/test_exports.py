@@ -374,7 +374,7 @@ def test_sync_and_async(exporting: Exporting, tmp_path: Path, options: str, sync
                 break
     finally:
         strace.terminate()
-        strace.wait(timeout=60)
+        strace.wait(timeout=180)
     assert seen.count("symlinkat(") > 5
     assert ("fsync(" in seen) == synced
 
@@ -385,7 +385,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

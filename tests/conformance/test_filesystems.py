@@ -28,7 +28,7 @@ SIZE = 320 << 20
 
 def run(*words: str | Path) -> str:
     """Run a command to its good end; returns what it printed."""
-    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=180)
     return done.stdout
 
 

@@ -27,12 +27,13 @@ from tests.wire import Wire
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("guests 1"),
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]
 
-WALK_LIMIT = 180.0
-WORK_LIMIT = 180.0
+WALK_LIMIT = 600.0
+WORK_LIMIT = 600.0
 
 # /mnt as a machine's root: what a diskless boot mounts over it, and /walk, which shows the export
 # without those mounts.
@@ -272,7 +273,7 @@ def test_what_the_kernel_wrote_is_served(serve: Serve, real_layers: Layers, tmp_
     with mounted("overlay", tmp_path / "rw", options + ",index=on") as view:
         (package,) = real_layers.packages.glob("tree_*.deb")
         (view / "tmp" / "tree.deb").write_bytes(package.read_bytes())
-        command(["sh", "-c", BY_KERNEL, "sh", view], timeout=120)
+        command(["sh", "-c", BY_KERNEL, "sh", view], timeout=300)
     server.start()
     wire = Wire(server.port)
     for name, facts in known.items():
@@ -295,7 +296,7 @@ mkdir -p root/work/deep && echo first >root/work/deep/log
   cd root/work/deep
   dd bs=1000 count=1 of=/tmp/read <&5
   touch /tmp/holding
-  i=0; while [ ! -e /tmp/go ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
+  i=0; while [ ! -e /tmp/go ] && [ $i -lt 6000 ]; do sleep 0.1; i=$((i + 1)); done
   cat <&5 >>/tmp/read && echo second >&6 && cat log >/tmp/log && touch /tmp/done
 ) >/tmp/holder 2>&1 &
 i=0; while [ ! -e /tmp/holding ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
@@ -305,7 +306,7 @@ test -e /tmp/holding && mv root/work root/moved
 GO_ON = """
 echo 3 >/proc/sys/vm/drop_caches
 touch /tmp/go
-i=0; while [ ! -e /tmp/done ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i + 1)); done
+i=0; while [ ! -e /tmp/done ] && [ $i -lt 6000 ]; do sleep 0.1; i=$((i + 1)); done
 cat /tmp/holder
 cmp /tmp/read /mnt/usr/share/common-licenses/GPL-3 && cat /tmp/log
 """
@@ -316,7 +317,7 @@ def test_open_files_outlive_a_crash(serve: Serve, real_layers: Layers) -> None:
     with Guest(server.port) as guest:
         guest.run(OPEN_FILES).check()
         server.restart(crash=True)
-        output = guest.run(GO_ON, timeout=100).check()
+        output = guest.run(GO_ON, timeout=WORK_LIMIT).check()
         assert output.endswith("first\nsecond\n"), output
         assert guest.run("cat /mnt/root/moved/deep/log").check() == "first\nsecond\n"
 
@@ -328,14 +329,14 @@ sha256sum </tmp/blob
 """
 
 WRITTEN = """
-i=0; while [ ! -e /tmp/copied ] && [ $i -lt 900 ]; do sleep 0.1; i=$((i + 1)); done
+i=0; while [ ! -e /tmp/copied ] && [ $i -lt 6000 ]; do sleep 0.1; i=$((i + 1)); done
 sync; echo 3 >/proc/sys/vm/drop_caches
 test "$(cat /tmp/copied)" = 0 || exit 1
 cmp /tmp/blob /mnt/root/blob && tail -c 50331648 /mnt/etc/services | cmp - /tmp/blob
 """
 
 
-def await_size(path: Path, size: int, timeout: float = 20.0) -> None:
+def await_size(path: Path, size: int, timeout: float = WORK_LIMIT) -> None:
     """Waits until a file of the host has grown to a size."""
     deadline = time.monotonic() + timeout
     while not path.exists() or path.stat().st_size < size:
@@ -351,7 +352,7 @@ def test_writes_outlive_crashes(serve: Serve, real_layers: Layers) -> None:
         await_size(server.stack.upper / "root" / "blob", 1 << 20)
         for _ in range(2):
             server.restart(crash=True)
-        guest.run(WRITTEN, timeout=150).check()
+        guest.run(WRITTEN, timeout=WORK_LIMIT).check()
 
 
 def test_a_read_only_export(serve: Serve, real_layers: Layers) -> None:

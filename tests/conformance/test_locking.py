@@ -25,7 +25,8 @@ from tests.locking import LockClient
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("guests 2"),
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]
 

@@ -16,7 +16,8 @@ from tests.conformance.server import Server, Stack
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("guests 2"),
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]
 

@@ -21,12 +21,13 @@ from tests.property.disk import filesystem
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("guests 1"),
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]
 
-COPY_LIMIT = 120.0
-LIST_LIMIT = 180.0
+COPY_LIMIT = 600.0
+LIST_LIMIT = 600.0
 
 # What the loops do not change; most of it they do not look at either.
 LIST = """

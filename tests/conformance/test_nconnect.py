@@ -14,7 +14,8 @@ from tests.conftest import Serve
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("guests 1"),
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]
 
@@ -75,7 +76,7 @@ def test_eight_connections(serve: Serve, tmp_path: Path) -> None:
     with Guest(server.port, options="nconnect=8") as guest:
         for place in ("first", "second"):
             script = WORK.format(place=place, rounds=ROUNDS, shells=SHELLS)
-            guest.run(script, timeout=150).check()
+            guest.run(script, timeout=300).check()
             assert server.connections == [4, 4]
             check(guest, server.stack.upper, place)
             os.kill(server.workers[0], signal.SIGKILL)

@@ -22,11 +22,12 @@ from tests.torture.proxy import Proxy
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("guests 2"),
+    pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]
 
-CALL_LIMIT = 60.0
+CALL_LIMIT = 120.0
 
 # Each takes its turn to be the one whose answer is lost.
 PROCEDURES = (

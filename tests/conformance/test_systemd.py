@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import stat
 import subprocess
 import sys
@@ -26,10 +25,11 @@ from tests.busy import busy, go_on
 from tests.client import Client, auth_sys
 from tests.conformance.container import Container, await_
 from tests.conformance.machine import UnavailableError, command, program
+from tests.conformance.ports import free_port
 from tests.conformance.server import ESTABLISHED, PROJECT
 from tests.wire import Wire, sattr
 
-pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.conformance, pytest.mark.timeout(1800)]
 UNIT = "overlay-nfsd.service"
 WATCHDOG = 6  # seconds; a test cannot wait for thirty
 CONFIG = """[server]
@@ -133,12 +133,6 @@ class Service:
         )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     """A booted container with the service installed, and layers below /srv."""
@@ -211,7 +205,7 @@ def test_a_python_that_the_service_cannot_run_is_refused(tmp_path: Path) -> None
         pytest.skip("this Python is at no such place")
     words = ["make", "install", f"DESTDIR={tmp_path}", f"PYTHON={home}"]
     with pytest.raises(UnavailableError, match="PYTHON=/usr/bin/python3"):
-        command(words, timeout=60, cwd=PROJECT)
+        command(words, timeout=180, cwd=PROJECT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -426,7 +420,7 @@ def analyze(*words: str | Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -32,7 +32,7 @@ OK, NOENT, ACCES, EXIST, NOTEMPTY, STALE = 0, 2, 13, 17, 66, 70
 def tool(name: str, *arguments: str) -> bytes:
     """Runs one of libnfs's tools."""
     words = [program(name, "libnfs-utils"), *arguments]
-    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, timeout=180, check=False)
     assert done.returncode == 0, f"{words}: {done.stdout!r} {done.stderr!r}"
     return done.stdout
 
