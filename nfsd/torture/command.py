@@ -171,8 +171,15 @@ def _serve(plan: Plan, options: argparse.Namespace) -> int:
     finally:
         own.kill()
         if not options.keep:
-            layers.remove()
+            _remove(layers)
     return _judged(status, own, keep=options.keep)
+
+
+def _remove(layers: OwnLayers) -> None:
+    try:
+        layers.remove()
+    except OSError as error:
+        print(f"torture: {error.strerror}: unmount and remove the rest yourself", file=sys.stderr)
 
 
 def _judged(status: int, own: OwnServer, *, keep: bool) -> int:

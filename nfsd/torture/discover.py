@@ -65,7 +65,7 @@ def renewed(work: Work) -> Task:
         # A name that no client has made or moved may have gone with the layer.
         for place in [each for each in found.names if each not in listed]:
             work.world.lose_name(found, *place)
-            found.told.add("nlink")
+            found.uncounted = True
 
 
 def _links(work: Work, found: Object) -> Generator[Call, Reply, int]:

@@ -70,8 +70,8 @@ class Events:
             self._begin(*self._asked.popleft())
         elif start and now >= self._due:
             self._due = now + self._gap
+            self._begin(self._kinds[self._timed % len(self._kinds)], None)
             self._timed += 1
-            self._begin(self._kinds[self._timed % len(self._kinds) - 1], None)
 
     def _begin(self, kind: str, then: Callable[[], None] | None) -> None:
         self.running, self._then, self._begun = kind, then, time.monotonic()

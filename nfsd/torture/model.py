@@ -44,6 +44,8 @@ class Object:
     removable: bool = False  # of a layer that comes and goes
     changed: bool = False  # by us, so that the upper layer has it
     complete: bool = False  # data and all
+    # A name went with its layer: nobody can tell when the last one is gone.
+    uncounted: bool = False
     told: set[str] = field(default_factory=set)  # errors that leave it as it is
     names: list[Name] = field(default_factory=list)
     children: dict[bytes, Object] = field(default_factory=dict)
@@ -166,7 +168,9 @@ class World:
     def _die(self, found: Object) -> None:
         found.alive = False
         self._leave(found)
-        if len(self.dead) < _DEAD:
+        if found.uncounted:
+            found.lost = True
+        elif len(self.dead) < _DEAD:
             self.dead.append(found)
         else:
             self.dead[self.random.randrange(_DEAD)] = found

@@ -7,6 +7,7 @@ soon full.  All of it lies in one directory of the user's.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -179,8 +180,11 @@ def _run(*words: str) -> None:
         done = subprocess.run(
             words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT, check=False
         )
+    except FileNotFoundError as error:
+        raise OSError(error.errno, f"{words[0]}: not found: install it") from error
     except subprocess.TimeoutExpired as error:
-        raise OSError(f"{words[0]}: not done in {_LIMIT:.0f} s") from error
+        said = f"{words[0]}: not done in {_LIMIT:.0f} s"
+        raise OSError(errno.ETIMEDOUT, said) from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise OSError(done.returncode, f"{words[0]}: {said}")

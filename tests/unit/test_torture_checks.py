@@ -153,3 +153,16 @@ def test_of_a_layer_that_was_deleted_only_what_clients_changed_stays() -> None:
     assert scene.root.children == {b"other": other}
     world.meet_again(other)
     assert world.files == [other]
+
+
+def test_nothing_is_expected_of_a_file_whose_names_nobody_can_count() -> None:
+    """One of its names went with its layer, and the server may count it still."""
+    scene = Scene()
+    world = scene.work.world
+    scene.file.uncounted = True
+    reply = attributes()
+    reply.ok.nlink = 7
+    assert scene.answer(checks.attributes(scene.work, scene.file), [reply]) == {}
+    world.unbind(scene.file, scene.root, b"name")
+    assert scene.file.lost
+    assert not world.dead
