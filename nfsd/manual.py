@@ -38,6 +38,17 @@ upper layer, merged as Linux's overlayfs merges them. File handles stay valid fo
 object lives, whatever becomes of it and of the server.
 
 It needs root. What is exported to whom says {DEFAULT_PATH}; see overlay-nfsd.toml(5)."""
+_ENVIRONMENT: Final = {
+    "STATE_DIRECTORY": "Where the state of read-only exports lies, in place of "
+    "/var/lib/overlay-nfsd. It belongs to root, with all directories above it, and nobody else can "
+    "write to it. systemd sets it (StateDirectory=).",
+    "RUNTIME_DIRECTORY": "Where the sockets for `overlay-nfsd reload` are, in place of "
+    "/run/overlay-nfsd: the same for the server and for who asks it.",
+    "LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES": "Sockets that systemd passes; they take the place of "
+    "listen.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": "Where systemd is told that the server is ready, and goes on.",
+    "JOURNAL_STREAM": "Whether lines of the log have priorities in place of times.",
+}
 _ENDINGS: Final = {
     "EXIT STATUS": "0 if all is well; 2 if the command was refused, with a line that says what to "
     "do. Commands that look for something end with 1 if they have found it.",
@@ -57,9 +68,12 @@ def command_page() -> str:
     parser = command_parser()
     lines = _begun(PROGRAM, 8, "NFSv3 server for layered directories")
     lines += [".SH SYNOPSIS", f".B {PROGRAM}", r"\fICOMMAND\fR [\fIOPTION\fR ...]"]
-    lines += [".SH DESCRIPTION", *_text(_DESCRIPTION), ".SH COMMANDS"]
+    lines += [".br", f".B {PROGRAM}", r"\fB\-\-version\fR | \fB\-\-help\fR"]
+    lines += [".SH DESCRIPTION", *_text(_DESCRIPTION), ".SH OPTIONS", *_options(parser)]
+    lines += [".PP", *_text("Each command takes -h, too."), ".SH COMMANDS"]
     for name, command in _commands(parser):
         lines += _command(name, command)
+    lines += [".SH ENVIRONMENT", *_list(_ENVIRONMENT)]
     for title, text in _ENDINGS.items():
         lines += [f".SH {title}", *_text(text)]
     lines += [".SH SEE ALSO", *_text("overlay-nfsd.toml(5), exports(5), nfs(5), mount(8)")]
@@ -112,7 +126,15 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.A
 
 
 def _command(name: str, command: argparse.ArgumentParser) -> list[str]:
-    lines = [f".SS {_escaped(name)}", *_text(command.description or "")]
+    lines = [f".SS {_escaped(name)}", *_text(command.description or ""), *_options(command)]
+    if command.epilog:
+        lines += [".PP", *_verbatim(command.epilog)]
+    return lines
+
+
+def _options(command: argparse.ArgumentParser) -> list[str]:
+    """The options of a command, without those of commands below it."""
+    lines: list[str] = []
     for action in command._actions:
         if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
             continue
@@ -121,8 +143,6 @@ def _command(name: str, command: argparse.ArgumentParser) -> list[str]:
             shown += f" {_value(action)}"
         meaning = (action.help or "") % {**vars(action), "prog": PROGRAM}
         lines += [".TP", shown.strip(), *_text(meaning[:1].upper() + meaning[1:])]
-    if command.epilog:
-        lines += [".PP", *_verbatim(command.epilog)]
     return lines
 
 

@@ -37,13 +37,15 @@ _OF_LAYERS: Final = (
     *("inode-bits", "no-metacopy", "no-redirect-dir"),
 )
 # To everybody, as root: for trying it out, and for networks where that is wanted.
-EVERYBODY: Final = ((Pattern.parse("*"), ExportOptions.parse("rw,insecure,async,no_root_squash")),)
+EVERYBODY_OPTIONS: Final = "rw,insecure,async,no_root_squash"
+EVERYBODY: Final = ((Pattern.parse("*"), ExportOptions.parse(EVERYBODY_OPTIONS)),)
 _DESCRIPTION: Final = f"""\
 Serve what the configuration file exports ({DEFAULT_PATH}), to the clients that it
 names. Or, with --lowerdir, serve one overlay without a file, to everybody who can
-connect, with root as root: the layers are named as in `mount -t overlay`, the topmost
-lower directory first, directories separated by colons, a colon or backslash in a
-name written \\: or \\\\. Without --upperdir the export is read-only.
+connect, with the options {EVERYBODY_OPTIONS} of exports(5). The
+layers are named as in `mount -t overlay`, the topmost lower directory first,
+directories separated by colons, a colon or backslash in a name written \\: or \\\\.
+Without --upperdir the export is read-only.
 """
 _EXAMPLES: Final = """\
 examples:
