@@ -71,6 +71,7 @@ class Workdir:
                 f"{FORMAT}: run that version",
             )
         self.root = root
+        self.is_new = b"identity" not in map(os.fsencode, os.listdir(root))
         self.inodes = _subdirectory(root, b"inodes")
         self.staging = _subdirectory(root, b"staging")
         self.identity = _subdirectory(root, b"identity")

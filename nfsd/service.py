@@ -164,7 +164,8 @@ class Service:
             for config in configs:
                 opened.append(_Opened(config, self._open_one(config)))
         except (ConfigError, OSError) as problem:
-            _close(opened)
+            for overlay in (each for one in opened for each in one.shared):
+                overlay.abandon()
             raise ConfigError(f"export {os.fsdecode(config.path)}: {problem}") from problem
         return opened
 

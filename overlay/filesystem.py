@@ -96,6 +96,12 @@ class Overlay:
         """Wait for copy-ups under way and let go of the layers; nothing may be called after."""
         self._tree.close()
 
+    def abandon(self) -> None:
+        """As `close`, for one that was served to nobody; of a new index nothing is left."""
+        if self._tree.workdir.is_new:
+            self._tree.workdir.dissolve()
+        self._tree.close()
+
     @staticmethod
     def export_of(handle: bytes) -> bytes:
         """The export that what begins like a handle names, as `export_id`."""

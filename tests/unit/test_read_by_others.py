@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from nfsd.cli import main
 from overlay.config import ConfigError
 from overlay.filesystem import Overlay
 from tests.property.trees import raw
-from tests.unit.overlays import Dirs, Served, kernel_tree, make_dirs, mounted
+from tests.unit.overlays import Dirs, Served, kernel_tree, make_dirs, mounted, served
 
 _PLAIN = b"index=off,metacopy=off,redirect_dir=nofollow,xino=off"
 _LARGE = 3 << 20  # bytes: more than is copied by the thread that asks for it
@@ -144,3 +145,24 @@ def test_a_refused_start_leaves_nothing_in_the_workdir(dirs: Dirs) -> None:
         with pytest.raises(ConfigError, match="mounted by the kernel"):
             Overlay.open(dirs.config)
         assert sorted(dirs.work.rglob("*")) == before
+
+
+def test_a_start_that_another_export_is_refused_for_leaves_nothing(dirs: Dirs) -> None:
+    """...in the workdir of one that was in order; one that was served before stays what it is."""
+    file, other = dirs.place / "overlay-nfsd.toml", dirs.place / "other"
+    for name in ("lower", "upper", "work"):
+        (other / name).mkdir(parents=True)
+    text = (
+        '[[export]]\npath = "/{0}"\nlowerdir = "{1}/lower"\nupperdir = "{1}/upper"\n'
+        'workdir = "{1}/work"\nclients = {{ "*" = "rw" }}\n'
+    )
+    file.write_text(text.format("good", dirs.place) + text.format("bad", other))
+    serve = ["serve", "--config", str(file), "--listen", "127.0.0.1:0"]
+    with mounted(Dirs(other), _PLAIN):
+        assert main(serve) == 2
+        assert list(dirs.work.iterdir()) == []
+        with served(dirs) as before:
+            handles = before.handles()
+        assert main(serve) == 2
+        with served(dirs) as after:
+            assert after.handles() == handles
