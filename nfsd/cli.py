@@ -7,9 +7,12 @@ what to do about it, and exit status 2.
 from __future__ import annotations
 
 import argparse
+import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TextIO
 
 from nfsd import (
     check_command,
@@ -27,6 +30,7 @@ from nfsd.torture import command as torture_command
 from overlay.config import ConfigError
 
 _REFUSED: Final = 2
+_ENDED_BY: Final = 128  # and the signal's number, as shells say it
 
 _DESCRIPTION: Final = "Serve overlayfs-style layered directories over NFSv3."
 
@@ -37,10 +41,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         start_logging(verbose=getattr(options, "verbose", False))
         status: int = options.command(options)
+        sys.stdout.flush()
     except (Refusal, ConfigError, ConfigFileError) as refusal:
         print(f"{PROGRAM}: {refusal}", file=sys.stderr)
         return _REFUSED
+    except KeyboardInterrupt:
+        return _ENDED_BY + signal.SIGINT
+    except BrokenPipeError:
+        if not _is_cut(sys.stdout):
+            raise
+        return _ENDED_BY + signal.SIGPIPE
     return status
+
+
+def _is_cut(output: TextIO) -> bool:
+    """Whether nobody reads the output any more; what is left of it then goes nowhere."""
+    poll = select.poll()
+    poll.register(output, 0)
+    is_cut = any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+    if is_cut:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+    return is_cut
 
 
 def command_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,6 @@ one that retired (the configuration was read anew) it has all locks.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import pickle
 import signal
@@ -43,13 +42,10 @@ from nfsd.tally import Tally
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.filesystem import Overlay
 
-PROCESS_NAME: Final = b"overlay-locks"
 _AT_ONCE: Final = 8  # connections, before others have their turn
 _THREADS: Final = 5  # of which one client has 4 at most (nfsd.pool)
 _LOOK_SECONDS: Final = 1.0
 _DEAF_SECONDS: Final = 1.0  # between two times that an overlay hears: few files are locked
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
-_PR_SET_NAME: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,6 @@ class LockServer:
         self, offer: LockOffer, channel: socket.socket, beat: Callable[[], None], *, trace: bool
     ) -> None:
         """Wait until any process before this one is gone, and begin where it was."""
-        ctypes.CDLL(None).prctl(_PR_SET_NAME, PROCESS_NAME, 0, 0, 0)
         self._offer = offer
         self._channel = channel
         self._beat = beat
@@ -125,8 +120,7 @@ class LockServer:
         """Whether the end is a retirement."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[bool] = loop.create_future()
-        for number in _STOPS:
-            loop.add_signal_handler(number, _settle, done, False)
+        loop.add_signal_handler(signal.SIGTERM, _settle, done, False)
         loop.add_reader(self._channel, _settle, done, True)
         self._go_on()
         self._messenger.begin(self._manager, self._clients, self._untold)

@@ -55,7 +55,9 @@ _ENDINGS: Final = {
     "SIGNALS": "SIGTERM and SIGINT end the server: it reads no more, answers what it has read, and "
     "stops within ten seconds. SIGHUP has it read its configuration again, as `overlay-nfsd "
     "reload` does, which says what comes of it; a file that is wrong changes nothing. Any of its "
-    "processes may be killed at any moment without harm.",
+    "processes may be killed at any moment without harm: ps(1) shows them as `overlay-nfsd: "
+    "supervisor`, which the signals are for, `overlay-nfsd: worker 1` and so on, and "
+    "`overlay-nfsd: locks`.",
     "FILES": f"{DEFAULT_PATH} is the configuration. WORKDIR/inodes is the index; WORKDIR/identity "
     "has the key that signs file handles, and what is recorded of the layers. In "
     "/run/overlay-nfsd, or RUNTIME_DIRECTORY, are the sockets at which servers are asked for a "

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import socket
+import sys
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -16,8 +17,10 @@ from nfsd.control import Control, control_listener, forget
 from nfsd.export_options import ExportOptions
 from nfsd.listeners import bound_to
 from nfsd.lock_options import add_lock_options, lock_config
+from nfsd.log import LOGGER, goes_to_journal
 from nfsd.mount_path import components
 from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
+from nfsd.process_title import be_called
 from nfsd.progress import Progress
 from nfsd.reach import rpcbind_mode
 from nfsd.reloading import Reloading
@@ -144,6 +147,7 @@ def _serve(options: argparse.Namespace) -> int:
     notifier = Notifier()
     config = configuration(options)
     take_rights()
+    be_called("supervisor")
     with Progress("finding objects again") as progress:
         service = Service(config, passed=passed_sockets(), trace=options.verbose, progress=progress)
     sockets = service.sockets
@@ -184,7 +188,10 @@ def _run(service: Service, notifier: Notifier, said: str, reloading: Reloading |
     )
 
     def ready() -> None:
-        print(said, flush=True)
+        if goes_to_journal(sys.stdout):
+            LOGGER.info("%s", service.serving())
+        else:
+            print(said, flush=True)
         notifier.ready()
         watch.begin()
 

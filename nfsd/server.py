@@ -30,7 +30,6 @@ from overlay.filesystem import Overlay
 
 THREADS: Final = 20  # of which one client has 16 at most (nfsd.pool)
 _TAKE_AT_ONCE: Final = 8  # connections; then they have a pause, and calls their turn
-_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 _STOP_SECONDS: Final = 5.0
 _ATTEND_SECONDS: Final = 5.0
 _MOMENT_SECONDS: Final = 0.01  # while the parent has as many connections as can wait
@@ -73,10 +72,9 @@ class Server:
         self._on_their_way = 0  # connections that the parent has not taken back yet
 
     def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+        """Serve until SIGTERM."""
         interpreter.tune()
-        for number in _STOPS:
-            self._loop.on_signal(number, self.stop)
+        self._loop.on_signal(signal.SIGTERM, self.stop)
         self._loop.watch(self._channel.fileno(), READABLE, self._take)
         for overlay in self._overlays:
             Bell(overlay, self._loop, _DEAF_SECONDS).listen()
@@ -104,9 +102,8 @@ class Server:
         if self._is_stopping:
             return
         self._is_stopping = True
-        for number in _STOPS:
-            # Whoever signals all processes does so twice, here and by way of the parent.
-            signal.signal(number, signal.SIG_IGN)
+        # Whoever signals all processes does so twice, here and by way of the parent.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._loop.forget(self._channel.fileno())
         self._channel.close()
         self._loop.call_later(_STOP_SECONDS, self._loop.stop)

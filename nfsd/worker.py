@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from nfsd import descriptors, heap
 from nfsd.balance import Balance
 from nfsd.log import LOGGER
+from nfsd.process_title import LOCKS, be_called
 from nfsd.pulse import Pulse
 
 STOPS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -78,7 +79,7 @@ def start(post: Post, ours: socket.socket, in_child: Callable[[], None]) -> Work
     try:
         pid = os.fork()
         if pid == 0:
-            _be_worker(parent, ours, in_child)
+            _be_worker(parent, post, ours, in_child)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOPS, RELOAD))
     try:
@@ -98,13 +99,15 @@ def start(post: Post, ours: socket.socket, in_child: Callable[[], None]) -> Work
     )
 
 
-def _be_worker(parent: int, ours: socket.socket, in_child: Callable[[], None]) -> None:
+def _be_worker(parent: int, post: Post, ours: socket.socket, in_child: Callable[[], None]) -> None:
     status = 1
     try:
+        be_called(f"worker {post.seat + 1}" if post.seat < post.seats else LOCKS)
         signal.set_wakeup_fd(-1)
-        for number in STOPS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(RELOAD, signal.SIG_IGN)  # the parent's to hear
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # The parent's to hear; a terminal sends SIGINT to all.
+        for number in (RELOAD, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOPS, RELOAD))
         ours.close()
         heap.tune()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,71 @@ def test_the_banner_and_a_clean_stop(live: Server) -> None:
     live.stop(signal.SIGINT)
     live.start()
     assert live.port == port
+
+
+def test_processes_have_names(live: Server) -> None:
+    def command_line(pid: int) -> str:
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0")
+
+    assert command_line(live.pid) == "overlay-nfsd: supervisor"
+    numbers = range(1, len(live.workers) + 1)
+    expected = {*(f"overlay-nfsd: worker {number}" for number in numbers), "overlay-nfsd: locks"}
+    assert {command_line(pid) for pid in live.processes} == expected
+    names = {Path(f"/proc/{pid}/comm").read_text() for pid in (live.pid, *live.workers)}
+    assert names == {"overlay-nfsd\n"}
+
+
+def test_interrupted_at_the_terminal(live: Server) -> None:
+    """All processes get the signal, in any order."""
+    processes = live.processes
+    for pid in processes:
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.2)
+    assert live.processes == processes
+    live.stop(signal.SIGINT)
+    assert "ERROR" not in live.output()
+    live.start()
+
+
+def test_what_the_journal_is_told(layers: Path) -> None:
+    """A line, as for anything else: the layers and a mount command are for who sits there."""
+    stack = Stack((layers / "lower",), layers / "upper", layers / "work")
+    log = layers / "journal"
+    with log.open("wb") as output:
+        st = os.fstat(output.fileno())
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nfsd", "serve", *stack.options(), "--listen", "127.0.0.1:0"],
+            cwd=PROJECT,
+            env={**os.environ, "JOURNAL_STREAM": f"{st.st_dev}:{st.st_ino}"},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "serving" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+        process.wait(60)
+    lines = log.read_text().splitlines()
+    assert any(line.startswith("<6>serving /; exports: 1, workers: ") for line in lines)
+    assert all(line.startswith("<") for line in lines)
+
+
+def test_output_that_nobody_reads(layers: Path) -> None:
+    """As of `exports | head`."""
+    file = layers / "overlay-nfsd.toml"
+    file.write_text(
+        f'[[export]]\npath = "/"\nlowerdir = "{layers / "lower"}"\nclients = {{ "*" = "ro" }}\n'
+    )
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "nfsd", "exports", "--config", str(file)],
+        cwd=PROJECT, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_one_worker_for_each_processor(live: Server) -> None:
