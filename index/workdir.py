@@ -63,13 +63,7 @@ class Workdir:
         whose records this one would misread, has written to it.
         """
         hold(root)
-        recorded = recorded_format(root)
-        if recorded not in (None, FORMAT):
-            raise OSError(
-                errno.EPROTONOSUPPORT,
-                f"a later version has written it, in format {recorded}, and this one knows "
-                f"{FORMAT}: run that version",
-            )
+        recorded = check_format(root)
         self.root = root
         self.is_new = b"identity" not in map(os.fsencode, os.listdir(root))
         self.inodes = _subdirectory(root, b"inodes")
@@ -299,6 +293,18 @@ class Workdir:
             os.unlink(name, dir_fd=directory)
         else:
             rename(directory, name, self.kept, b"%d.%s" % (next(self._counter), name))
+
+
+def check_format(root: Fd) -> str | None:
+    """The recorded format; raises EPROTONOSUPPORT for one of a later version."""
+    recorded = recorded_format(root)
+    if recorded not in (None, FORMAT):
+        raise OSError(
+            errno.EPROTONOSUPPORT,
+            f"a later version has written it, in format {recorded}, and this one knows "
+            f"{FORMAT}: run that version",
+        )
+    return recorded
 
 
 def recorded_format(root: Fd) -> str | None:

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from nfsd import ports
-from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
+from nfsd.checks import NOTHING, Held, check
+from nfsd.config_file import DEFAULT_PATH, Config, load
+from nfsd.control import HELD, ask
 from nfsd.export_options import ExportOptions
 from nfsd.options import Refusal
+from nfsd.ports import held_for
 from overlay.config import ConfigError
-from overlay.overlap import check_exports
-from overlay.per_client import is_per_client, prepare
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
+_CHECK: Final = """
+By the checks that a start and a reload make, down to ports, filesystems and layers, as
+this machine is now; nothing is made or changed. What a server of this file that runs has
+in use counts as free. Under systemd the service may be allowed less than you are
+(ReadWritePaths=, ProtectHome=): a reload says so.
+"""
+
 
 def add_to(commands: Commands) -> None:
     """Add the subcommands to the command line."""
-    for name, title, run in (
-        ("check-config", "say whether the configuration file can be served", _check),
-        ("exports", "say what the configuration file exports to whom", _exports),
+    for name, title, more, run in (
+        ("check-config", "say whether the configuration file can be served", _CHECK, _check),
+        ("exports", "say what the configuration file exports to whom", "", _exports),
     ):
-        parser = commands.add_parser(name, help=title, description=title.capitalize() + ".")
+        parser = commands.add_parser(
+            name,
+            help=title,
+            description=f"{title.capitalize()}.\n{more}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         add_config_option(parser)
         parser.set_defaults(command=run)
 
@@ -45,32 +58,22 @@ def add_config_option(parser: argparse.ArgumentParser, *, again: bool = False) -
 
 def _check(options: argparse.Namespace) -> int:
     config = load(options.config)
-    ports.check(config, (), ())
-    for export in config.exports:
-        _check_directories(options.config, export)
     try:
-        check_exports([(export.path, export.layers) for export in config.exports])
+        check(config, held=_held(options.config, config))
     except ConfigError as problem:
         raise Refusal(f"{options.config}: {problem}") from problem
     print(f"{options.config} is in order; exports: {len(config.exports)}")
     return 0
 
 
-def _check_directories(file: str, export: ExportConfig) -> None:
-    layers = export.layers
-    if is_per_client(layers):
-        try:
-            prepare(layers)
-        except ConfigError as problem:
-            raise Refusal(f"{file}: export {os.fsdecode(export.path)}: {problem}") from problem
-        return
-    named = [*layers.lowerdirs, *layers.datadirs, layers.upperdir, layers.workdir]
-    for path in named:
-        if path is not None and not os.path.isdir(path):
-            raise Refusal(
-                f"{file}: export {os.fsdecode(export.path)}: {os.fsdecode(path)} is not a "
-                "directory: make it, or name another"
-            )
+def _held(file: str, config: Config) -> Held:
+    """What there may be in use: by the server of this file, and by systemd for it."""
+    try:
+        answer = ask(file, HELD)
+    except OSError as problem:
+        raise Refusal(f"cannot ask the server: {problem.strerror}: run this as root") from problem
+    held = Held.parse(answer) if answer else NOTHING
+    return replace(held, ports=(*held.ports, *held_for(config)))
 
 
 def _exports(options: argparse.Namespace) -> int:

@@ -31,7 +31,8 @@ def listen(texts: Iterable[str], before: Listeners, option: str = LISTEN) -> Lis
         for text in texts:
             for address in addresses(text, option):
                 name = str(address)
-                found[name] = before.get(name) or _open(text, address, option, before)
+                if name not in found:
+                    found[name] = before.get(name) or _open(text, address, option, before)
     except Refusal:
         close_others(found, before)
         raise

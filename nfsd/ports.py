@@ -13,7 +13,7 @@ from nfsd.addresses import Address, address_of, addresses, apart
 from nfsd.config_file import Config
 from nfsd.options import Refusal
 from nfsd.reach import rpcbind_mode
-from nfsd.taken_ports import LISTEN, LOCK_PORT, METRICS, RPCBIND, refusal
+from nfsd.taken_ports import LISTEN, LOCK_PORT, METRICS, RPCBIND, is_systemds, refusal
 from nfsd.xdr.rpcbind import PMAP_PORT
 
 _TCP: Final = socket.SOCK_STREAM
@@ -64,6 +64,14 @@ def check(config: Config, passed: Sequence[Address], held: Iterable[Port]) -> No
             is_ours = any(port.meets(other) for other in mine)
             if error.errno != errno.EADDRINUSE or not is_ours:
                 raise refusal(port.option, port.text, port.address, port.kind, error) from error
+
+
+def held_for(config: Config) -> Iterator[Port]:
+    """The ports of `listen` that systemd holds, for a service that it passes them to."""
+    for text in config.listen:
+        for address in addresses(text, LISTEN):
+            if address.port and is_systemds(address):
+                yield Port(LISTEN, text, _TCP, address)
 
 
 def _wanted(config: Config, passed: Sequence[Address]) -> Iterator[Port]:

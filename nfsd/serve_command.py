@@ -175,7 +175,7 @@ def _listen_to_commands(service: Service, reloading: Reloading, file: str) -> bo
     listener = control_listener(file)
     if listener is None:
         return False
-    control = Control(listener, service.workers.reload_soon, service.held)
+    control = Control(listener, service.workers.reload_soon, lambda: service.held.dump())
     reloading.tell(control.begun)
     service.workers.attend(control)
     return True

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from nfsd import descriptors, mount, nfs3, nfsacl
+from nfsd import checks, descriptors, mount, nfs3, nfsacl
+from nfsd.addresses import bound_address
+from nfsd.checks import Held
 from nfsd.client_names import ClientNames, name_of
 from nfsd.client_overlays import ClientOverlays
 from nfsd.clients import ClientTable
@@ -94,9 +96,10 @@ class Service:
         self.workers = Workers(self._ended)
         self._numbers = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
         self._scrapes: dict[socket.socket, Scrape] = {}
+        self.sockets = NOTHING
+        self._check(config)
         self.sockets = open_sockets(config, self._passed, NOTHING)
         try:
-            _check_apart(config)
             self._opened = self._open(config.exports)
         except BaseException:
             self.sockets.close_others(NOTHING)
@@ -109,7 +112,7 @@ class Service:
         Only where an upper layer or workdir goes from one export to another, or gets
         other lower layers, do clients wait until all that is under way is done.
         """
-        _check_apart(config)
+        self._check(config)
         before, sockets = self.sockets, open_sockets(config, self._passed, self.sockets)
         try:
             self._change_exports(config.exports)
@@ -119,6 +122,10 @@ class Service:
         self.sockets = sockets
         self._begin(config)
         before.close_others(sockets)
+
+    def _check(self, config: Config) -> None:
+        """Raise Refusal or ConfigError for what could not be served."""
+        checks.check(config, list(map(bound_address, self._passed.values())), self.held)
 
     def _change_exports(self, configs: Sequence[ExportConfig]) -> None:
         """Open what is new; then have all workers retire and let go of what is no longer there."""
@@ -269,9 +276,11 @@ class Service:
         """What is served, to how many connections."""
         return f"{self.serving()}, connections: {self.workers.connections}"
 
-    def held(self) -> bytes:
-        """What this server has in use, for who checks a configuration that it is to serve."""
-        return b""
+    @property
+    def held(self) -> Held:
+        """What this server has in use, which what it is to serve next may have."""
+        directories = (each.directories for one in self._opened for each in one.shared)
+        return Held(tuple(self.sockets.ports()), frozenset().union(*directories))
 
     def _tell_numbers(self) -> None:
         """Answer GET /metrics where that is configured, and nowhere else."""
@@ -310,11 +319,6 @@ def _names(config: ExportConfig) -> ClientNames:
     """What the layers of an export's clients are called."""
     recorded = partial(per_client.addresses, config.layers)
     return ClientNames(dict(config.names), config.leases, recorded)
-
-
-def _check_apart(config: Config) -> None:
-    """Have no directory of an export lie where another writes; raises ConfigError."""
-    overlap.check_exports([(export.path, export.layers) for export in config.exports])
 
 
 def _clash(new: ExportConfig, gone: ExportConfig) -> bool:

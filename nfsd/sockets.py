@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from nfsd import ports, reach
+from nfsd import reach
 from nfsd.addresses import bound_address
 from nfsd.config_file import Config
 from nfsd.listeners import Listeners, bound_to, close_others, listen
@@ -56,7 +56,6 @@ def open_sockets(config: Config, passed: Mapping[str, socket.socket], before: So
 
     Sockets `passed` by systemd take the place of `listen`.  Raises Refusal, and then none is new.
     """
-    ports.check(config, [bound_address(each) for each in passed.values()], before.ports())
     with ExitStack() as undo:
         listeners = passed or listen(config.listen, before.listeners)
         undo.callback(close_others, listeners, before.listeners)

@@ -20,7 +20,7 @@ LISTEN: Final = "--listen"
 METRICS: Final = "--metrics"
 LOCK_PORT: Final = "--lock-port"
 RPCBIND: Final = "--rpcbind"
-INIT: Final = 1  # systemd, which holds the ports of .socket units
+_INIT: Final = 1
 _LISTENING: Final = "0A"  # TCP_LISTEN
 _TABLES: Final = {
     socket.SOCK_STREAM: ("/proc/net/tcp", "/proc/net/tcp6"),
@@ -53,6 +53,14 @@ def holders(address: Address, kind: socket.SocketKind) -> list[int]:
     """
     sockets = {f"socket:[{inode}]" for inode in _inodes(address.port, kind)}
     return sorted(pid for pid in _processes() if sockets and sockets & _files(pid))
+
+
+def is_systemds(address: Address) -> bool:
+    """Whether systemd listens on the address's port, as it does for a .socket unit."""
+    with suppress(OSError):
+        if Path(f"/proc/{_INIT}/comm").read_text() == "systemd\n":
+            return _INIT in holders(address, socket.SOCK_STREAM)
+    return False
 
 
 def _told(pids: list[int]) -> str:

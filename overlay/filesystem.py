@@ -41,13 +41,14 @@ from overlay.credentials import Credentials
 from overlay.data import Buffer, Stable
 from overlay.decode import current, parent_of, resolve
 from overlay.errors import Cause, Overtaken, error
+from overlay.in_use import Held, which
 from overlay.kernel_work import mend_kernel_work
 from overlay.listing import Listing
 from overlay.lookup import lookup
 from overlay.making_room import fill_spare, with_spare
 from overlay.names import Created, check_name, existing
 from overlay.node import DirNode, FileNode, Node, directory
-from overlay.opening import open_tree
+from overlay.opening import check_openable, open_tree
 from overlay.progress import Progress, silent
 from overlay.recovery import mend_failures, recover
 from overlay.telling import cause, where
@@ -91,6 +92,22 @@ class Overlay:
         mend_kernel_work(tree)
         fill_spare(tree)
         return cls(tree, fsid)
+
+    @staticmethod
+    def check(config: OverlayConfig, held: Held = frozenset()) -> None:
+        """Raise ConfigError unless it could be opened; nothing is made, changed or kept.
+
+        Directories that are `held` are in use by the server that is to open it.
+        """
+        check_openable(config, held)
+
+    @property
+    def directories(self) -> Held:
+        """All that it has in use, by device and inode."""
+        layers = self._tree.layers
+        roots = [each.root for each in (*layers.lowers, *layers.data)]
+        roots += [] if layers.upper is None else [layers.upper.root]
+        return frozenset(map(which, (*roots, self._tree.workdir.root)))
 
     def close(self) -> None:
         """Wait for copy-ups under way and let go of the layers; nothing may be called after."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from typing import Final
+from typing import Final, TypeAlias
 
 from index.fd import Fd, proc_path
 from index.locks import hold_shared, let_go
@@ -23,12 +23,23 @@ from overlay.config import ConfigError
 _REMOTE: Final = frozenset((FUSE_MAGIC, 0x6969, 0xFF534D42, 0xFE534D42, 0x01021997))
 # To be a second layer beside the one in question: on filesystems with file handles.
 _BESIDE: Final = (b"/dev", b"/run", b"/dev/shm", b"/")
+_fitting: Final[list[bytes]] = []  # the one that did last: each that does not costs some ms
 _EXPORTABLE: Final = {b"nfs_export": b"on", b"redirect_dir": b"nofollow"}
 _LEAVING_SECONDS: Final = 1.0  # a mount that was just taken away
 _LOOK_SECONDS: Final = 0.02
 
 
-def share_lower(root: Fd, path: bytes) -> None:
+# Directories, by device and inode, that the server has in use which is to have them.
+Held: TypeAlias = frozenset[tuple[int, int]]
+
+
+def which(directory: Fd) -> tuple[int, int]:
+    """What tells a directory from all others."""
+    st = os.fstat(directory)
+    return st.st_dev, st.st_ino
+
+
+def share_lower(root: Fd, path: bytes, held: Held = frozenset()) -> None:
     """Keep a lower layer from becoming an upper one while it is served.
 
     Raises ConfigError if it is one already, or lies in one, or in a work directory.
@@ -39,7 +50,7 @@ def share_lower(root: Fd, path: bytes) -> None:
     location = locate(here)
     for depth in range(1, len(location.names)):
         above = _open(Location(location.device, location.names[:depth]))
-        if above is None:
+        if above is None or which(above) in held:
             continue
         try:
             _try_share(above)
@@ -47,6 +58,8 @@ def share_lower(root: Fd, path: bytes) -> None:
             if problem.errno == errno.EBUSY:
                 raise _taken(path, f"lies in {os.fsdecode(_path(above))}, which is") from problem
             raise
+    if which(root) in held:
+        return
     try:
         hold_shared(root)
     except OSError as problem:
@@ -101,7 +114,7 @@ def is_mounted(fd: Fd) -> bool:
 
 def _kernel_says(fd: Fd) -> bool | None:
     """What the kernel's own mark says; None if it cannot be asked."""
-    for beside in _BESIDE:
+    for beside in (*_fitting, *_BESIDE):
         layers = proc_path(fd) + b":" + beside
         try:
             create_filesystem(b"overlay", {b"lowerdir": layers, **_EXPORTABLE})
@@ -111,6 +124,7 @@ def _kernel_says(fd: Fd) -> bool | None:
             if problem.errno == errno.ENODEV:
                 return False  # there is no overlayfs
         else:
+            _fitting[:] = [beside]
             return False
     return None
 

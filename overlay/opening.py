@@ -11,47 +11,38 @@ from typing import Final, NamedTuple
 
 from index import xattrs
 from index.entries import Index
-from index.fd import Fd, components, open_dir
-from index.handles import handle_of, open_by_handle
-from index.identity import Signer, fits_wire
+from index.fd import Fd
+from index.identity import Signer
 from index.layers import (
     Layer,
     Opened,
     Record,
-    load_record,
     make_layers,
     save_record,
     up_to_date,
 )
-from index.locks import hold
 from index.recognise import recognise, root_identity
 from index.seal import Seal, open_seal
-from index.syscalls import (
-    FUSE_MAGIC,
-    NFS_MAGIC,
-    OVERLAYFS_MAGIC,
-    capabilities,
-    clone_mount,
-    filesystem_magic,
-    forgo_reserves,
-    keep_capabilities,
-)
-from index.workdir import Workdir
+from index.syscalls import capabilities, forgo_reserves, keep_capabilities
+from index.workdir import Workdir, check_format
 from overlay import umask
 from overlay.caches import Caches
 from overlay.config import ConfigError, OverlayConfig
-from overlay.in_use import is_mounted, share_lower
+from overlay.directories import (
+    identity_of,
+    look_at_directories,
+    open_directories,
+    recorded,
+)
+from overlay.in_use import Held
 from overlay.moved import look_for_copied, mend_copied
 from overlay.oci_whiteouts import look_for
-from overlay.overlap import check_layers
 from overlay.presence import check_filled, check_present, missing, note_filled
 from overlay.progress import Progress, silent
 from overlay.stack import Layers
-from overlay.state_directory import check_workdir, open_private, state_directory
 from overlay.tree import Tree
 
 # What it needs, whoever it is (linux/capability.h).
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _CAPABILITIES: Final = {
     "CAP_CHOWN": 0,
     "CAP_DAC_OVERRIDE": 1,
@@ -122,11 +113,11 @@ def _opened_tree(
     config: OverlayConfig, how: _Opening
 ) -> tuple[Tree, Mapping[Layer, tuple[int, ...]], Record | None]:
     """The tree; the layers that were copied, and of which ones; what is to be recorded now."""
-    _check_names(config)
-    opened, workdir = _open_directories(config)
+    opened, work = open_directories(config)
+    workdir = _open_workdir(work)
     first_data = len(opened) - len(config.datadirs)
     seal = open_seal(workdir.identity)
-    known = load_record(workdir)
+    known = recorded(workdir.identity)
     recognised = recognise(up_to_date(known, workdir), opened, seal, bottom=first_data - 1)
     check_filled(known, recognised.known, opened)
     if how.purpose is Purpose.REPAIR:
@@ -164,33 +155,24 @@ def _seal_to_look(seal: Seal | None, workdir: Workdir) -> Seal:
         ) from problem
 
 
-def _check_names(config: OverlayConfig) -> None:
-    if not config.lowerdirs:
-        raise ConfigError("no lower layer given: name at least one with --lowerdir")
-    if (config.upperdir is None) != (config.workdir is None):
-        raise ConfigError(
-            "--upperdir and --workdir go together: give both, or none to serve read-only"
-        )
+def check_openable(config: OverlayConfig, held: Held = frozenset()) -> None:
+    """Raise ConfigError unless the overlay could be opened to be served; nothing is changed.
 
-
-def _open_directories(config: OverlayConfig) -> tuple[list[Opened], Workdir]:
-    """The layers from the upper down, and the work directory, for this process alone."""
-    check_layers(config)
-    opened = []
-    if config.upperdir is not None and config.workdir is not None:
-        top, work = open_upper(config.upperdir, config.workdir)
-        open_private(config.workdir, "put upper and workdir elsewhere")
-        check_workdir(work, f"--workdir {os.fsdecode(config.workdir)}")
-        opened.append(top)
-    else:
-        work = state_directory(config.lowerdirs[-1], config.name)
-        check_workdir(work, "the state directory")
-    opened += [_open_lower(path) for path in (*config.lowerdirs, *config.datadirs)]
-    # Nothing is made before all is looked at: the work directory may be somebody else's.
-    _hold_workdir(work, read_only=config.upperdir is None)
-    if config.upperdir is not None:
-        _check_upper(opened[0], work)
-    return opened, _open_workdir(work)
+    Directories that are `held` are in use by the server that is to serve it.
+    """
+    take_rights()
+    opened, work = look_at_directories(config, held)
+    if work is None:
+        return
+    try:
+        check_format(work)
+    except OSError as problem:
+        raise _cannot_use(problem) from problem
+    identity = identity_of(work)
+    if identity is not None:
+        known, bottom = recorded(identity), len(opened) - len(config.datadirs) - 1
+        recognised = recognise(known, opened, open_seal(identity), bottom=bottom)
+        check_filled(known, recognised.known, opened)
 
 
 def prepare_process() -> None:
@@ -245,131 +227,14 @@ def take_rights() -> None:
     forgo_reserves()
 
 
-def _real(option: str, path: bytes) -> bytes:
-    resolved = os.path.realpath(path)
-    if not os.path.isdir(resolved):
-        reason = "is not a directory" if os.path.exists(resolved) else "does not exist"
-        raise ConfigError(f"{option} {os.fsdecode(path)} {reason}: name an existing directory")
-    return resolved
-
-
-def _clone(option: str, path: bytes, *, read_only: bool) -> Fd:
-    try:
-        return clone_mount(path, read_only=read_only)
-    except OSError as problem:
-        cure = "run with CAP_SYS_ADMIN, on Linux 5.12 or newer"
-        raise ConfigError(f"{option} {os.fsdecode(path)}: {problem.strerror}: {cure}") from problem
-
-
-def _open_lower(path: bytes) -> Opened:
-    real = _real("lower layer", path)
-    root = _clone("lower layer", real, read_only=True)
-    share_lower(root, real)
-    # These have handles made of those of other filesystems, which may be several.
-    is_made_of_others = filesystem_magic(root) in (OVERLAYFS_MAGIC, NFS_MAGIC)
-    return Opened(
-        root, real, has_handles=_has_handles(root), has_equal_handles=not is_made_of_others
-    )
-
-
-def _has_handles(root: Fd) -> bool:
-    """Whether inodes of this filesystem can be opened by handle at any later time."""
-    if filesystem_magic(root) == FUSE_MAGIC:
-        return False  # it encodes handles, but most FUSE filesystems cannot decode them
-    try:
-        real = handle_of(root)
-        open_by_handle(root, real, os.O_PATH)
-    except PermissionError as problem:
-        raise ConfigError(
-            "files cannot be opened by handle: run with CAP_DAC_READ_SEARCH, outside a container "
-            "that takes it away"
-        ) from problem
-    except OSError:
-        return False
-    return fits_wire(real)
-
-
-def open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
-    """Both directories below one private mount, so that names can be linked across."""
-    upper, work = _real("--upperdir", upperdir), _real("--workdir", workdir)
-    common = os.path.commonpath([upper, work])
-    mount = _clone("--upperdir", common, read_only=False)
-    names = os.path.relpath(upper, common), os.path.relpath(work, common)
-    fds = [_walk(mount, components(name)) for name in names]
-    for fd, path in zip(fds, (upper, work), strict=True):
-        if fd is None or not os.path.samestat(os.fstat(fd), os.stat(path)):
-            raise ConfigError(
-                f"--upperdir {os.fsdecode(upper)} and --workdir {os.fsdecode(work)} are on "
-                "different filesystems or mounts: put the workdir beside the upperdir"
-            )
-    assert fds[0] is not None
-    assert fds[1] is not None
-    return Opened(fds[0], upper, b"/" + names[0], is_upper=True), fds[1]
-
-
-def _walk(mount: Fd, names: list[bytes]) -> Fd | None:
-    fd = mount
-    for name in names:
-        try:
-            fd = open_dir(fd, name)
-        except FileNotFoundError:
-            return None
-    return fd
-
-
-def _hold_workdir(work: Fd, *, read_only: bool) -> None:
-    try:
-        hold(work)
-    except OSError as problem:
-        if problem.errno != errno.EBUSY:
-            raise
-        cure = (
-            "set STATE_DIRECTORY to another directory"
-            if read_only
-            else "use another upper and workdir"
-        )
-        raise ConfigError(
-            f"{'an export of this name over this layer' if read_only else 'the workdir'} is "
-            f"in use by another server: stop that one, or {cure}"
-        ) from problem
-
-
 def _open_workdir(work: Fd) -> Workdir:
     try:
         return Workdir(work)
     except OSError as problem:
-        cure = ": it must be writable; under systemd name its parent with ReadWritePaths="
-        cure = cure if problem.errno == errno.EROFS else ""
-        raise ConfigError(f"cannot use the workdir: {problem.strerror}{cure}") from problem
+        raise _cannot_use(problem) from problem
 
 
-def _check_upper(upper: Opened, work: Fd) -> None:
-    where = f"--upperdir {os.fsdecode(upper.path)}"
-    if not _has_handles(upper.root):
-        raise ConfigError(
-            f"{where}: its filesystem has no file handles; use ext4, xfs, btrfs or tmpfs"
-        )
-    try:
-        hold(upper.root)
-    except OSError as problem:
-        if problem.errno != errno.EBUSY:
-            raise
-        raise ConfigError(f"{where} is in use by another server: stop that one first") from problem
-    for fd, name in ((upper.root, where), (work, "the workdir")):
-        if is_mounted(fd):
-            raise ConfigError(f"{name} is mounted by the kernel's overlayfs: unmount it first")
-    try:
-        probe = Fd(os.open(b".", os.O_TMPFILE | os.O_WRONLY, 0o600, dir_fd=work))
-        xattrs.put(probe, xattrs.OPAQUE, b"n")
-    except OSError as problem:
-        if problem.errno == errno.EROFS:
-            raise ConfigError(
-                f"{where}: it is read-only: mount it writable; under systemd name the parent of "
-                "upperdir and workdir with ReadWritePaths="
-            ) from problem
-        if problem.errno in _FULL:
-            return  # its clients empty it
-        raise ConfigError(
-            f"{where}: its filesystem keeps no trusted.* extended attributes "
-            f"({problem.strerror}); use ext4, xfs, btrfs or tmpfs"
-        ) from problem
+def _cannot_use(problem: OSError) -> ConfigError:
+    cure = ": it must be writable; under systemd name its parent with ReadWritePaths="
+    cure = cure if problem.errno == errno.EROFS else ""
+    return ConfigError(f"cannot use the workdir: {problem.strerror}{cure}")

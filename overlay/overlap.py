@@ -76,13 +76,13 @@ def check_exports(exports: Sequence[tuple[bytes, OverlayConfig]]) -> None:
             check_layers(config)
         except ConfigError as problem:
             raise ConfigError(f"export {os.fsdecode(path)}: {problem}") from problem
-    _check_ids(exports)
     claimed = [(path, list(_claims(config))) for path, config in exports]
     for (path, ones), (other_path, others) in combinations(claimed, 2):
         found = _clash(ones, others)
         if found is not None:
             names = f"export {os.fsdecode(path)}", f"export {os.fsdecode(other_path)}"
             raise ConfigError(f"{_told(*found, *names)}: {_cure(*found)}")
+    _check_ids(exports)
 
 
 def _check_ids(exports: Sequence[tuple[bytes, OverlayConfig]]) -> None:

@@ -31,11 +31,12 @@ from index.workdir import Workdir
 from overlay import umask
 from overlay.caches import Caches
 from overlay.config import PLACEHOLDER, UNLIMITED, ConfigError, Limits, OverlayConfig
+from overlay.directories import check_filesystem, open_upper
 from overlay.errors import error
 from overlay.filesystem import Overlay
 from overlay.opening import prepare_process
 from overlay.overlap import check_layers
-from overlay.state_directory import state_directory
+from overlay.state_directory import look_for_state_directory, state_directory
 from overlay.taken import count
 from overlay.transfer import copy_metadata
 from overlay.verifier import boot_id
@@ -78,6 +79,13 @@ def of_client(config: OverlayConfig, client: str) -> OverlayConfig:
 def prepare(config: OverlayConfig) -> None:
     """Check what clients' layers will need, and set this process up; raises ConfigError."""
     prepare_process()
+    try:
+        _check(config)
+    finally:
+        umask.restore()  # each that is opened clears it
+
+
+def _check(config: OverlayConfig) -> None:
     for option, path in (("upperdir", config.upperdir), ("workdir", config.workdir)):
         if path is None or path.count(PLACEHOLDER) != 1:
             raise ConfigError(
@@ -93,7 +101,8 @@ def prepare(config: OverlayConfig) -> None:
         if not os.path.isdir(lower):
             raise ConfigError(f"lower layer {os.fsdecode(lower)} is not a directory: make it")
     check_layers(config)
-    umask.restore()  # each that is opened clears it
+    check_filesystem(*open_upper(_base(config.upperdir), _base(config.workdir)))
+    look_for_state_directory(_paths(config)[1])
 
 
 def open_state(config: OverlayConfig, name: bytes) -> Fd:

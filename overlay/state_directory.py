@@ -21,6 +21,7 @@ from overlay.config import ConfigError
 # Where an export without an upper layer keeps its key and its layers' ids.
 STATE_DIRECTORY: Final = b"/var/lib/overlay-nfsd"
 KEY: Final = b"key"
+_CURE: Final = "set STATE_DIRECTORY to a directory that root alone can write to"
 _NAME: Final = b"export"  # whose a state directory is
 _LOGGER: Final = logging.getLogger("overlay-nfsd.start")
 _LINKS_MAX: Final = 40  # symbolic links in a path, as the kernel has it
@@ -35,22 +36,49 @@ def state_directory(path: bytes, name: bytes = b"") -> Fd:
     The first that comes with a path has the place that is called by that alone.
     Raises ConfigError if it cannot be made, or if others may change what is in it.
     """
-    bottom = os.path.realpath(path)
-    base = state_base()
-    places = [os.path.join(base, _hash(text)) for text in (bottom, bottom + b"\0" + name)]
-    cure = "set STATE_DIRECTORY to a directory that root alone can write to"
+    places = _places(path, name)
     try:
-        if base == STATE_DIRECTORY:
-            _close_left_open(base)
+        if state_base() == STATE_DIRECTORY:
+            _close_left_open(STATE_DIRECTORY)
         if os.path.isdir(places[1]):
-            return open_private(places[1], cure)
-        first = open_private(places[0], cure, make=True)
-        return first if _is_of(first, name) else open_private(places[1], cure, make=True)
+            return open_private(places[1], _CURE)
+        first = open_private(places[0], _CURE, make=True)
+        return first if _is_of(first, name) else open_private(places[1], _CURE, make=True)
     except OSError as problem:
-        raise ConfigError(
-            f"cannot make {os.fsdecode(places[0])}, where the server keeps its own: "
-            f"{problem.strerror}; set STATE_DIRECTORY to a directory that can be written"
-        ) from problem
+        raise _cannot_make(places[0], problem) from problem
+
+
+def look_for_state_directory(path: bytes, name: bytes = b"") -> Fd | None:
+    """What `state_directory` would give; None, if it would make it.  Raises ConfigError."""
+    places = _places(path, name)
+    try:
+        if os.path.isdir(places[1]):
+            return open_private(places[1], _CURE)
+        if os.path.isdir(places[0]):
+            first = open_private(places[0], _CURE)
+            return first if _name_of(first) in (None, name) else None
+        there = places[0]
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        above = open_private(there, _CURE)
+        if os.fstatvfs(above).f_flag & os.ST_RDONLY:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    except OSError as problem:
+        raise _cannot_make(places[0], problem) from problem
+    return None
+
+
+def _places(path: bytes, name: bytes) -> list[bytes]:
+    """Where the state of a path may be, with this name: alone, or beside others."""
+    bottom = os.path.realpath(path)
+    return [os.path.join(state_base(), _hash(text)) for text in (bottom, bottom + b"\0" + name)]
+
+
+def _cannot_make(place: bytes, problem: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot make {os.fsdecode(place)}, where the server keeps its own: "
+        f"{problem.strerror}; set STATE_DIRECTORY to a directory that can be written"
+    )
 
 
 def _hash(text: bytes) -> bytes:
@@ -59,12 +87,17 @@ def _hash(text: bytes) -> bytes:
 
 def _is_of(directory: Fd, name: bytes) -> bool:
     """Whether a state directory is of this name, as it is from now on if it was of none."""
-    while True:
-        try:
-            with open(os.dup(open_at(directory, _NAME, os.O_RDONLY)), "rb") as file:
-                return file.read() == name
-        except FileNotFoundError:
-            _write_name(directory, name)
+    if _name_of(directory) is None:
+        _write_name(directory, name)
+    return _name_of(directory) == name
+
+
+def _name_of(directory: Fd) -> bytes | None:
+    try:
+        with open(os.dup(open_at(directory, _NAME, os.O_RDONLY)), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def _write_name(directory: Fd, name: bytes) -> None:
@@ -110,10 +143,11 @@ def open_private(path: bytes, cure: str, *, make: bool = False) -> Fd:
     return fd
 
 
-def check_workdir(work: Fd, where: str) -> None:
+def check_workdir(work: Fd, where: str, *, is_looking: bool = False) -> None:
     """Have what is ours in a work directory be out of the reach of others; raises ConfigError.
 
-    Directories that they can merely read are closed; what they may have changed is refused.
+    Directories that they can merely read are closed, unless this is but a look; what they may
+    have changed is refused.
     """
     for name in _OURS:
         try:
@@ -122,7 +156,7 @@ def check_workdir(work: Fd, where: str) -> None:
             continue
         path = os.fsencode(where) + b"/" + name
         _check(fd, path, "put another upper and workdir in their place", is_last=True)
-        if os.fstat(fd).st_mode & _OTHERS:
+        if os.fstat(fd).st_mode & _OTHERS and not is_looking:
             os.chmod(fd, 0o700)
         if name == b"identity":
             _check_key(fd, where)

@@ -21,7 +21,8 @@ from index.workdir import Workdir
 from overlay.check.image import REPAIRED, UPPER, WORK, Image, Thing, take, which_inode
 from overlay.check.keep import CHANGES, KEPT, unpacked
 from overlay.config import ConfigError, OverlayConfig
-from overlay.opening import open_upper, take_rights
+from overlay.directories import open_upper
+from overlay.opening import take_rights
 
 _UNDONE: Final = b".undone"
 _PRIVATE: Final = (xattrs.PREFIX, xattrs.USER_PREFIX)

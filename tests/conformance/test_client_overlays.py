@@ -53,6 +53,7 @@ class Site:
         self.file.write_text(f"""
 [server]
 workers = 2
+listen = ["127.0.0.1:0"]
 [[export]]
 path = "/root"
 lowerdir = "{place / "lower"}"

@@ -87,7 +87,8 @@ clients = {{ {who} }}
             for path, name, who in zip(paths, ("one", "two"), clients, strict=False)
         ]
         file = self._place / "overlay-nfsd.toml"
-        file.write_text("[server]\nworkers = 2\n" + "".join(tables))
+        settings = '[server]\nworkers = 2\nlisten = ["127.0.0.1:0"]\n'
+        file.write_text(settings + "".join(tables))
         words = ["--config", str(file), *arguments]
         self._server = Server(None, self._place / "log", arguments=words)
         self._server.start()
@@ -407,14 +408,15 @@ def test_the_file_is_checked_and_listed(exporting: Exporting, place: Path) -> No
     for command in ("check-config", "exports", "serve"):
         refused = run(command, "--config", str(file))
         assert refused.returncode == 2, command
-        assert f"{file}:7: uperdir: no such setting; is 'upperdir' meant?" in refused.stderr
+        assert f"{file}:8: uperdir: no such setting; is 'upperdir' meant?" in refused.stderr
         assert refused.stderr.count("\n") == 1
 
 
 def test_what_cannot_be_served_names_the_export(place: Path) -> None:
     file = place / "overlay-nfsd.toml"
     file.write_text(
-        f'[[export]]\npath = "/one"\nlowerdir = "{place / "absent"}"\nclients = {{ "*" = "" }}\n'
+        '[server]\nlisten = ["127.0.0.1:0"]\n[[export]]\npath = "/one"\n'
+        f'lowerdir = "{place / "absent"}"\nclients = {{ "*" = "" }}\n'
     )
     for command in ("check-config", "serve"):
         refused = run(command, "--config", str(file))
