@@ -13,11 +13,12 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from nfsd.client_names import ClientNames
+from nfsd.fresh_mounts import FreshMounts
 from nfsd.log import LOGGER, ONCE
 from overlay import per_client
 from overlay.blocking import may_block
@@ -66,6 +67,8 @@ class ClientOverlays:
         self._lock = threading.Lock()
         self._caches = Caches()
         self._names = ClientNames({})
+        self._resets = False
+        self._fresh: FreshMounts | None = None
         # The ids of exports that all clients see, which none of these may have.
         self.beside: frozenset[bytes] = frozenset()
         per_client.prepare(layers)
@@ -74,9 +77,24 @@ class ClientOverlays:
         """Have what is opened from now on share these with other overlays."""
         self._caches = caches
 
-    def call_by(self, names: ClientNames) -> None:
-        """Have clients' layers called so from now on; addresses are given to all that follows."""
+    def treat(self, names: ClientNames, *, resets: bool) -> None:
+        """Have clients' layers called so from now on, and emptied when they mount if it `resets`.
+
+        All that follows is given addresses.
+        """
         self._names = names
+        self._resets = resets
+
+    def begin(self, answers: Callable[[str, int], bool]) -> None:
+        """Serve in this process; see FreshMounts."""
+        self._fresh = FreshMounts(self._layers, answers) if self._resets else None
+
+    def use(self, address: str, caller: str, port: int) -> None:
+        """Note that a client's overlay is used by a connection, from a `caller` and its port."""
+        if self._fresh is not None:
+            client = self._names.known(address)
+            if client is not None:
+                self._fresh.use(client, caller, port)
 
     def get(self, address: str) -> Overlay | None:
         """A client's overlay; None if it has none.
@@ -120,8 +138,9 @@ class ClientOverlays:
             raise error(errno.EBADF)
         handles.check_file(handle)
 
-    def mount(self, address: str) -> Overlay:
-        """A client's overlay, made if it has none.
+    def mount(self, address: str, *, is_asked_for: bool = False) -> Overlay:
+        """A client's overlay, made if it has none; emptied first if that `is_asked_for`, and so
+        configured, and the client does not use it.
 
         Raises EUSERS if there are too many, EACCES for a client without the name that it needs.
         """
@@ -134,6 +153,9 @@ class ClientOverlays:
                     *(address, self._path),
                 )
             raise error(errno.EACCES)
+        if self._fresh is not None and is_asked_for:
+            may_block()
+            self._begin_anew(self._fresh, client)
         if client not in self._open:
             may_block()
             self._make(client)
@@ -143,6 +165,32 @@ class ClientOverlays:
         if self._names.by_lease:
             per_client.note_address(overlay, address)
         return overlay
+
+    def _begin_anew(self, fresh: FreshMounts, client: str) -> None:
+        """Empty a client's layer, unless it is in use; raises EIO if that fails."""
+        if not per_client.is_made(self._layers, client):
+            fresh.begin(client)
+            return
+        if fresh.keeps(client):
+            return
+        with self._lock:
+            if fresh.is_empty(client):
+                return  # by the same MOUNT, sent twice
+            opened = self._open.pop(client, None)
+            if opened is not None:
+                opened.overlay.let_go()
+                del opened
+            try:
+                per_client.reset(self._layers, client)
+            except OSError as problem:
+                if problem.errno == errno.EBUSY:
+                    LOGGER.warning("%s: export %s: in use, and not emptied", client, self._path)
+                    return
+                LOGGER.error("%s: export %s: cannot be emptied: %s", client, self._path, problem)
+                raise error(errno.EIO) from problem
+            self._handles.pop(client, None)
+            fresh.begin(client)
+        LOGGER.info("%s: export %s: emptied, as it mounts", client, self._path)
 
     def _make(self, client: str) -> None:
         try:

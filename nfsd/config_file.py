@@ -34,6 +34,7 @@ _METRICS: Final = 'ADDR:PORT, like "127.0.0.1:9049"'
 _LAYERS: Final = '["/srv/layers/app", "/srv/layers/debian"]'
 _CLIENTS: Final = 'patterns with options, like { "10.0.0.0/8" = "rw" }'
 _NAMES: Final = 'addresses with names, like { "10.0.0.11" = "pc11" }'
+_RESETS: Final = ("mount",)
 _PATH_MAX: Final = 1024  # MNTPATHLEN of RFC 1813 appendix I
 
 
@@ -47,6 +48,7 @@ class ExportConfig:
     max_clients: int = MAX_CLIENTS  # that have an upper layer of their own
     limits: Limits = UNLIMITED  # of each of these
     names: tuple[tuple[str, str], ...] = ()  # addresses, and what they are called
+    resets: bool = False  # a client's layer is emptied when it mounts
     leases: tuple[str, ...] = ()  # files in which a DHCP server has names
 
     @property
@@ -139,12 +141,14 @@ def _export(table: Table) -> ExportConfig:
         "client_files": files,
         "names": called or None,
         "leases": leases or None,
+        "reset": table.choice("reset", _RESETS),
     }
     for name, value in given.items():
         if value is not None and not is_per_client(layers):
             raise table.error(name, f"goes with {_PLACEHOLDER} in upperdir and workdir")
+    resets = given["reset"] is not None
     given_to, limits = _clients(table), Limits(space, files)
-    return ExportConfig(path, layers, given_to, most or MAX_CLIENTS, limits, called, leases)
+    return ExportConfig(path, layers, given_to, most or MAX_CLIENTS, limits, called, resets, leases)
 
 
 def _names(table: Table) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:

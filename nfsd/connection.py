@@ -62,7 +62,7 @@ class Connection:
         """
         (address, port), local = sock.getpeername()[:2], sock.getsockname()[0]
         self.peer = Peer(address, port, local, connection=socket_cookie(sock))
-        self._sock, self._fd = sock, sock.fileno()
+        self._sock, self.fd = sock, sock.fileno()
         self._receive = sock.recv_into
         self._dispatcher, self._slow_calls = dispatcher, slow_calls
         self._closed, self._linger = closed, linger
@@ -149,7 +149,7 @@ class Connection:
         if not self._unsent.size:
             self._owed_since = 0
         else:
-            taken = self._unsent.taken - unacknowledged_bytes(self._fd)
+            taken = self._unsent.taken - unacknowledged_bytes(self.fd)
             if not self._owed_since or taken - self._owed_mark >= PROGRESS_BYTES:
                 self._owed_since, self._owed_mark = now, taken
             elif now - self._owed_since > allowance.progress:
@@ -169,7 +169,7 @@ class Connection:
     def look_for_acknowledgement(self) -> None:
         """Note if the client's machine has acknowledged all that was answered (nfsd.replay)."""
         is_all_sent = not (self._unsent.size or self._slow)
-        if self.peer.sender.unacknowledged and is_all_sent and not unacknowledged_bytes(self._fd):
+        if self.peer.sender.unacknowledged and is_all_sent and not unacknowledged_bytes(self.fd):
             self._dispatcher.acknowledged(self.peer)
 
     def resume(self) -> None:
@@ -183,7 +183,7 @@ class Connection:
         self._dispatcher.ended(self.peer, is_over=not self._slow)
         self._is_closed = True
         self._watched = 0
-        self._loop.forget(self._fd)
+        self._loop.forget(self.fd)
         for record in self._waiting:
             if isinstance(record, memoryview):
                 self._spare.give_back(record)
@@ -257,9 +257,9 @@ class Connection:
             return
         self._watched = events
         if events:
-            self._loop.watch(self._fd, events, self._write if events & WRITABLE else self._read)
+            self._loop.watch(self.fd, events, self._write if events & WRITABLE else self._read)
         else:
-            self._loop.forget(self._fd)
+            self._loop.forget(self.fd)
 
     def _write(self, events: int) -> None:
         """Send what is unsent; the socket's other end, or an error, is found that way, too."""

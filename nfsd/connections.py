@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import monotonic_ns
 from typing import Final
 
@@ -25,6 +26,7 @@ from nfsd.pool import FairPool
 from nfsd.rpc import Dispatcher
 from nfsd.slow_calls import SlowCalls
 from nfsd.sources import PAUSE_SECONDS, Source, source_name
+from nfsd.tcp import answers
 
 CONNECTIONS_MAX: Final = 1000
 # Parts of what there may be: of one client; of strangers together, and of one of them.
@@ -78,6 +80,17 @@ class Connections:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def answers(self, address: str, port: int) -> bool:
+        """Return whether the client is there at the other end of a connection.
+
+        Waits for that, 3 s at most: on no event loop.
+        """
+        for connection in list(self._places):
+            if (connection.peer.address, connection.peer.port) == (address, port):
+                with suppress(OSError):  # it is closed meanwhile
+                    return answers(connection.fd)
+        return False
 
     def begin(self) -> None:
         """Look after them from now on."""

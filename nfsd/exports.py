@@ -149,7 +149,8 @@ class Exports:
         if position is None:
             assert self._above is not None
             return self._seen(caller, self._above).directory(tuple(names))
-        return walk(self.mounted(caller, position), self.all[position].path, names)
+        overlay = self.mounted(caller, position, is_asked_for=not names)
+        return walk(overlay, self.all[position].path, names)
 
     def _place(self, caller: Caller, handle: bytes) -> tuple[Overlay, ExportOptions]:
         """The overlay that a handle is of, and what the caller may do in it."""
@@ -158,7 +159,7 @@ class Exports:
         if standing.unresolved:
             standing = self._resolved(caller, position)
         if position is None:
-            return self._own_place(standing, handle)
+            return self._own_place(standing, handle, caller)
         overlay, options = self.all[position].overlay, standing.options[position]
         if options is None:
             self._refuse(caller, position)
@@ -170,7 +171,9 @@ class Exports:
         own = [each for each, _ in self._own]
         return self.access.resolved(caller, own if position is None else (position,))
 
-    def _own_place(self, standing: Standing, handle: bytes) -> tuple[Overlay, ExportOptions]:
+    def _own_place(
+        self, standing: Standing, handle: bytes, caller: Caller
+    ) -> tuple[Overlay, ExportOptions]:
         """The same for a handle of the caller's own overlay."""
         is_retired = False
         for position, overlays in self._own:
@@ -181,6 +184,7 @@ class Exports:
             if overlay is None:
                 continue
             if overlay.export_id == Overlay.export_of(handle):
+                overlays.use(standing.client, caller.address, caller.port)
                 return overlay, options
             is_retired = is_retired or Overlay.export_of(handle) in overlay.retired_ids
         raise error(errno.ESTALE if is_retired else errno.EBADF)
@@ -221,8 +225,15 @@ class Exports:
                     problem = found
         raise problem
 
-    def mounted(self, caller: Caller, position: int) -> Overlay:
+    def begin(self, answers: Callable[[str, int], bool]) -> None:
+        """Serve in this process, where `answers` says whether a client has a connection still."""
+        for _, overlays in self._own:
+            overlays.begin(answers)
+
+    def mounted(self, caller: Caller, position: int, *, is_asked_for: bool = False) -> Overlay:
         """The overlay of an export for a caller who mounts it; his own is made if need be.
+
+        Or emptied, where that is configured and the export itself `is_asked_for`.
 
         Raises EACCES for a client that is not let in, EUSERS if too many have their own.
         """
@@ -232,7 +243,7 @@ class Exports:
         if isinstance(overlay, Overlay):
             return overlay
         assert standing.client is not None
-        return overlay.mount(standing.client)
+        return overlay.mount(standing.client, is_asked_for=is_asked_for)
 
     def own_overlays(self) -> list[Overlay]:
         """The overlays of single clients that are open in this process."""

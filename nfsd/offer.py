@@ -47,6 +47,7 @@ def work(offer: Offer, post: Post) -> None:
         *(offer.dispatcher, post.channel, post.closed, post.beat, offer.overlays),
         *(offer.exports.lets_in, offer.exports.attend, offer.datagrams),
     )
+    offer.exports.begin(server.answers)
     try:
         server.run()
     finally:

@@ -71,6 +71,10 @@ class Server:
         self._is_stopping = self._is_leaving = False
         self._on_their_way = 0  # connections that the parent has not taken back yet
 
+    def answers(self, address: str, port: int) -> bool:
+        """Return whether a client is at the other end of a connection; see Connections."""
+        return self._connections.answers(address, port)
+
     def run(self) -> None:
         """Serve until SIGTERM."""
         interpreter.tune()

@@ -66,6 +66,9 @@ EXPORT: Final[dict[str, str]] = {
     "leases": "The same by the names that a DHCP server has on record: a list of files of leases, "
     "of dnsmasq, ISC dhcpd or Kea. What names says comes first. A client that has no name is then "
     "refused; one whose lease ends keeps its name until another client gets the address.",
+    "reset": 'Where upperdir and workdir contain {client}: with "mount" a client that mounts the '
+    "export begins with an empty layer, unless it runs and uses it: then it keeps it. Without it "
+    "layers stay until `overlay-nfsd clients reset`.",
     "clients": "Patterns of clients with the options that each has, as in "
     '{ "10.0.0.0/8" = "rw", "*" = "ro" }, on one line; or, behind all other settings of the '
     "export, a line [export.clients], and below it a line for each. Nobody else is let in.",

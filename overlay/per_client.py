@@ -239,6 +239,15 @@ def addresses(config: OverlayConfig) -> dict[str, str]:
     return {address: client for address, (_, client) in found.items()}
 
 
+def last_use(config: OverlayConfig, client: str) -> float | None:
+    """When a client last used its layer, in seconds since the epoch; None for never."""
+    _, work = _paths(of_client(config, client))
+    try:
+        return os.stat(os.path.join(work, b"identity", LAST_USE)).st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def reset(config: OverlayConfig, client: str) -> None:
     """Give a client an empty upper; all its file handles are stale from then on.
 
@@ -264,10 +273,7 @@ def usage(config: OverlayConfig, client: str) -> Usage:
     with contextlib.suppress(FileNotFoundError):
         inodes = Fd(os.open(os.path.join(work, b"inodes"), DIR_FLAGS))
     taken = count(Fd(os.open(upper, DIR_FLAGS)), inodes)
-    last_use = None
-    with contextlib.suppress(FileNotFoundError):
-        last_use = os.stat(os.path.join(work, b"identity", LAST_USE)).st_mtime
-    return Usage(client, taken.files, taken.space, last_use, _is_open(work))
+    return Usage(client, taken.files, taken.space, last_use(config, client), _is_open(work))
 
 
 def _paths(config: OverlayConfig) -> tuple[bytes, bytes]:

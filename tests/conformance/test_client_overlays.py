@@ -444,3 +444,41 @@ def test_layers_that_are_called_by_names(tmp_path: Path, monkeypatch: pytest.Mon
     done = site.run("reset", "pc3", "--yes")
     assert done.returncode == 0, done.stderr
     assert not list(site.upper("pc3").iterdir())
+
+
+def test_a_fresh_layer_at_each_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But not for a client that runs, whether it has a connection or the server was restarted."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    site = Site(tmp_path, 'reset = "mount"')
+    site.server.start()
+    try:
+        with site.client(FIRST) as first:
+            root = first.mount("/root")
+            assert first.mount("/root") == root, "a MOUNT that was sent twice"
+            file = lookup(first, root, b"file")
+            write(first, file, b"first")
+            with site.client(FIRST) as again:
+                assert again.mount("/root") == root
+                assert again.mount("/root/dir")
+                assert read(again, file) == b"first"
+        # What had a connection to the layer is gone: the machine starts anew.
+        with site.client(FIRST) as first:
+            assert first.mount("/root/dir"), "a directory below is no start of a machine"
+            assert read(first, file) == b"first"
+        with site.client(FIRST) as first:
+            fresh = first.mount("/root")
+            assert fresh != root
+            assert not list(site.upper(FIRST).iterdir())
+            assert first.nfs("GETATTR", file).status == NFS3ERR_STALE
+            file = lookup(first, fresh, b"file")
+            assert read(first, file) == b"lower"
+            write(first, file, b"after")
+        site.server.restart(crash=True)
+        with site.client(FIRST) as first:
+            assert first.mount("/root") == fresh, "it may have been running all the time"
+            assert read(first, file) == b"after"
+        with site.client(SECOND) as second:
+            assert second.mount("/root")
+        assert (tmp_path / "log").read_text().count("emptied, as it mounts") == 1
+    finally:
+        site.server.kill()

@@ -528,6 +528,13 @@ WRONG = [
     ),
     (
         'workdir = "/srv/work"',
+        'workdir = "/srv/work"\nreset = "mount"',
+        10,
+        "reset: goes with {client} in upperdir and workdir",
+    ),
+    ('path = "/"', 'path = "/"\nreset = true', 14, 'reset: give "mount"'),
+    (
+        'workdir = "/srv/work"',
         'workdir = "/srv/work"\nnames = { pc11 = "10.0.0.11" }',
         10,
         'names: pc11 is no address: give addresses with names, like { "10.0.0.11" = "pc11" }',
