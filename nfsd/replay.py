@@ -105,6 +105,7 @@ class ReplayCache:
         self._living = memoryview(mmap.mmap(-1, 8 * processes)).cast("Q")  # by slot; 0: nobody
         self._locks = mutexes(_LOCKS)
         self._acknowledged = Acknowledged(processes)
+        # Taken before the lock of a set, never while one is held.
         self._changed = threading.Condition()
         self._waiting = 0  # threads that wait for the answer to a call under way
         self.join(0)
@@ -297,6 +298,7 @@ class ReplayCache:
                 sender.unacknowledged.append(entry)
             where = length << _LENGTH_SHIFT | room << _ROOM_SHIFT
             self._settle(place, _DONE | where | crc32(written) << _CHECK_SHIFT)
+            self._tell()
 
     def acknowledged(self, sender: Sender) -> None:
         """The machine of the client has all answers: an equal call is another from now on.
@@ -308,8 +310,7 @@ class ReplayCache:
         sender.acknowledged = sender.entered
         if sender.slot:
             self._acknowledged.put(sender.slot, sender.entered)
-        if self._waiting:
-            self._tell()
+        self._tell()
 
     def lost(self, sender: Sender, *, is_over: bool) -> None:
         """The connection is no more, and these answers were not acknowledged.
@@ -318,6 +319,7 @@ class ReplayCache:
         """
         while sender.unacknowledged:
             self._lose(sender.unacknowledged.pop())
+        self._tell()
         if is_over and sender.slot:
             self._acknowledged.end(sender.slot)
             sender.slot = 0
@@ -350,18 +352,19 @@ class ReplayCache:
             self._settle(entry.place, _BEGUN)
         else:
             self._settle(entry.place, _FREE)
+        self._tell()
 
     def _settle(self, place: int, word: int) -> None:
+        """Say what has become of a call."""
         self._words[place // 8 + _WORD] = word
         if not self._is_mapped:
             self._memory.keep(place, place + _HEAD_BYTES)
-        if self._waiting:
-            self._tell()
 
     def _tell(self) -> None:
-        """Have those who wait look again."""
-        with self._changed:
-            self._changed.notify_all()
+        """Have those who wait look again; for who holds the lock of no set."""
+        if self._waiting:
+            with self._changed:
+                self._changed.notify_all()
 
 
 def _sender_of(place: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -297,6 +298,40 @@ def test_what_may_still_arrive_is_waited_for(file: Fd, monkeypatch: pytest.Monke
     monkeypatch.setattr(replay, "_PATIENCE", {Fate.SENT: 0.05})
     cache.finish(found[0], b"another")
     assert cache.begin_after(three, b"call").reply == b"another"
+
+
+def test_who_waits_is_in_nobodys_way(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that wait for an answer, and what becomes of others in the same set at that time."""
+    monkeypatch.setattr(replay, "_SETS", 1)
+    cache = ReplayCache(file)
+    under_way = cache.begin(A, b"under way")
+    waiting = [threading.Thread(target=cache.begin_after, args=(A, b"under way")) for _ in range(8)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in waiting:
+            each.start()
+        working = threading.Thread(target=_repeat_and_lose, args=(cache, 3000), daemon=True)
+        working.start()
+        working.join(60)
+        assert not working.is_alive(), "nothing goes on any more"
+    finally:
+        sys.setswitchinterval(before)
+    cache.finish(under_way, b"answer")
+    for each in waiting:
+        each.join(60)
+        assert not each.is_alive()
+
+
+def _repeat_and_lose(cache: ReplayCache, times: int) -> None:
+    for number in range(1, times):
+        one, other = Sender("a", number), Sender("a", times + number)
+        cache.finish(cache.begin(one, b"call"), b"answer")
+        assert cache.begin(one, b"call").fate is Fate.DONE
+        cache.lost(one, is_over=True)
+        assert cache.begin(other, b"call").fate is Fate.DONE
+        cache.acknowledged(other)
+        cache.lost(other, is_over=True)
 
 
 def test_more_connections_than_slots(file: Fd) -> None:
