@@ -19,6 +19,17 @@ from nfsd import metrics
 from nfsd.exposition import Family, Labels, Sample
 
 _BAR: Final = 20  # characters of the longest bar
+# Of the table of procedures, with how wide a terminal must be for each to be there.
+_COLUMNS: Final = {
+    "procedure": 0,
+    "calls/s": 0,
+    "errors/s": 52,
+    "kept": 60,
+    "mean": 30,
+    "99 % in": 42,
+    "": 80,  # a bar
+}
+_LEFT: Final = ("procedure", "")
 _CLIENTS: Final = 8  # that are named
 _UNBOUNDED: Final = float("inf")
 
@@ -94,10 +105,12 @@ def _largest_first(item: tuple[str, float]) -> tuple[float, str]:
     return -item[1], item[0]
 
 
-def view(interval: Interval, where: str) -> RenderableType:
-    """The whole picture."""
+def view(interval: Interval, where: str, width: int) -> RenderableType:
+    """The whole picture, for a terminal of so many columns."""
     panels = [_copy_ups(interval), _clients(interval.after), _trouble(interval)]
-    return Group(_head(interval, where), _procedures(interval), Columns(panels, padding=(0, 1)))
+    return Group(
+        _head(interval, where), _procedures(interval, width), Columns(panels, padding=(0, 1))
+    )
 
 
 def _head(interval: Interval, where: str) -> Text:
@@ -112,27 +125,28 @@ def _head(interval: Interval, where: str) -> Text:
     )
 
 
-def _procedures(interval: Interval) -> Table:
+def _procedures(interval: Interval, width: int) -> Table:
+    """A row for each that was called; what there is no room for is left out, last of all names."""
     table = Table(box=None, header_style="bold cyan", padding=(0, 2, 0, 0))
-    table.add_column("procedure", min_width=12)
-    for name in ("calls/s", "errors/s", "kept", "mean", "99 % in"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(no_wrap=True)
+    names = [name for name, least in _COLUMNS.items() if width >= least]
+    for name in names:
+        table.add_column(name, justify="left" if name in _LEFT else "right", no_wrap=True)
     rates = interval.rates(metrics.CALLS, "procedure")
     kept = interval.rates(metrics.KEPT, "procedure")
     errors = interval.rates(metrics.ERRORS, "procedure")
     took = interval.rates(metrics.DURATION.series[1], "procedure")
     for name, rate in rates.items():
         failed = errors.get(name, 0)
-        table.add_row(
-            name,
-            _number(rate),
-            Text(_number(failed), "yellow") if failed else "",
-            f"{kept[name] / rate:.0%}" if name in kept else "",
-            _time(took.get(name, 0) / rate),
-            _time(interval.seconds_within(0.99, procedure=name)),
-            Text("█" * max(1, round(_BAR * rate / max(rates.values()))), "green"),
-        )
+        cells: dict[str, str | Text] = {
+            "procedure": name,
+            "calls/s": _number(rate),
+            "errors/s": Text(_number(failed), "yellow") if failed else "",
+            "kept": f"{kept[name] / rate:.0%}" if name in kept else "",
+            "mean": _time(took.get(name, 0) / rate),
+            "99 % in": _time(interval.seconds_within(0.99, procedure=name)),
+            "": Text("█" * max(1, round(_BAR * rate / max(rates.values()))), "green"),
+        }
+        table.add_row(*(cells[each] for each in names))
     if not rates:
         table.add_row("no calls")
     return table

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import http.client
 import os
+import select
+import sys
+import termios
 import time
-from contextlib import suppress
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +34,7 @@ _COLUMNS: Final = 100
 _DESCRIPTION: Final = """\
 Show calls per second by procedure, how long they take, who calls, and what is being
 copied up. The server must tell its numbers: start it with --metrics, or set metrics
-in the [server] table of its configuration file. Ctrl-C ends it.
+in the [server] table of its configuration file. The key q, or Ctrl-C, ends it.
 """
 
 
@@ -79,29 +84,56 @@ def _top(options: argparse.Namespace) -> int:
         time.sleep(options.interval)
         _draw(Interval(before, _scraped(host, port)), where, options.picture)
         return 0
-    with suppress(KeyboardInterrupt), Live(Text("one moment"), screen=True) as live:
+    with suppress(KeyboardInterrupt), _keys(), Live(Text("one moment"), screen=True) as live:
         _follow(live, before, (host, port), where, options.interval)
     return 0
 
 
 def _follow(live: Live, before: Scraped, at: tuple[str, int], where: str, seconds: float) -> None:
-    """Show one interval after the other, until it is interrupted."""
-    while True:
-        time.sleep(seconds)
+    """Show one interval after the other, until somebody has had enough."""
+    while not _is_quit(seconds):
         try:
             after = _scraped(*at)
         except (OSError, http.client.HTTPException) as problem:
             live.update(Text(f"no numbers at {where}: {problem}"))
             continue
         if after.total(metrics.START) == before.total(metrics.START):
-            live.update(view(Interval(before, after), where), refresh=True)
+            live.update(view(Interval(before, after), where, live.console.width), refresh=True)
         before = after
+
+
+@contextmanager
+def _keys() -> Iterator[None]:
+    """Meanwhile keys come as they are pressed and are not shown, where there are any."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _is_quit(seconds: float) -> bool:
+    """Wait so long, or until q is pressed, and return whether it was."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        if not sys.stdin.isatty():
+            time.sleep(left)
+        elif select.select([sys.stdin], [], [], left)[0]:
+            keys = os.read(sys.stdin.fileno(), 64)
+            if not keys or b"q" in keys.lower():
+                return True
+    return False
 
 
 def _draw(interval: Interval, where: str, picture: str | None) -> None:
     """Print a view, or draw it."""
     if picture is None:
-        Console().print(view(interval, where))
+        console = Console()
+        console.print(view(interval, where, console.width))
         return
     with open(os.devnull, "w") as nowhere:
         console = Console(
@@ -111,7 +143,7 @@ def _draw(interval: Interval, where: str, picture: str | None) -> None:
             force_terminal=True,
             color_system="256",
         )
-        console.print(view(interval, where))
+        console.print(view(interval, where, _COLUMNS))
     Path(picture).write_text(console.export_svg(title="overlay-nfsd top"))
 
 

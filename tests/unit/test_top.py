@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,12 +40,10 @@ def times(**classes: int) -> Distribution:
     return Distribution(found, sum(found) * 1e-5)
 
 
-def shown(interval: Interval) -> str:
-    console = Console(width=100, record=True, quiet=True)
-    console.print(view(interval, "here"))
+def shown(interval: Interval, width: int = 100) -> str:
+    console = Console(width=width)
     with console.capture() as text:
-        console.quiet = False
-        console.print(view(interval, "here"))
+        console.print(view(interval, "here", width))
     return text.get()
 
 
@@ -75,6 +77,25 @@ def test_a_view_of_what_happened_between() -> None:
         assert part in text
     assert "more                 8" in text
     assert "workers died" in text
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (100, "procedure calls/s errors/s kept mean 99 % in"),
+        (59, "procedure calls/s errors/s mean 99 % in"),
+        (50, "procedure calls/s mean 99 % in"),
+        (40, "procedure calls/s mean"),
+        (29, "procedure calls/s"),
+    ],
+)
+def test_narrow_terminals_keep_the_names(width: int, titles: str) -> None:
+    labels = {**GETATTR, "procedure": "READDIRPLUS"}
+    before = scraped(1.0, (metrics.CALLS, labels, 0))
+    text = shown(Interval(before, scraped(2.0, (metrics.CALLS, labels, 10_000_000))), width)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert titles in lines
+    assert any(line.startswith("READDIRPLUS 10,000,000") for line in lines)
 
 
 def test_nothing_happens() -> None:
@@ -163,6 +184,34 @@ def test_a_server_that_runs(server: Server, tmp_path: Path) -> None:
     assert "127.0.0.1 1 connection" in once.stdout
     assert drawn.returncode == 0
     assert "calls/s" in picture.read_text()
+
+
+@pytest.mark.parametrize("key", [b"q", b"\x03"], ids=["q", "Ctrl-C"])
+def test_a_key_ends_it(server: Server, key: bytes) -> None:
+    at = page(server).removeprefix("http://").removesuffix("/metrics")
+    ours, its = pty.openpty()
+    before = termios.tcgetattr(its)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nfsd", "top", "--metrics", at],
+        cwd=PROJECT,
+        stdin=its,
+        stdout=its,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: os.login_tty(its),
+    )
+    try:
+        said = b""
+        while b"one moment" not in said:
+            assert select.select([ours], [], [], 60)[0], "nothing is shown"
+            said += os.read(ours, 4096)
+        os.write(ours, key)
+        assert process.wait(60) == 0
+        assert termios.tcgetattr(its) == before
+    finally:
+        process.kill()
+        process.communicate()
+        os.close(ours)
+        os.close(its)
 
 
 def test_what_is_refused(server: Server, tmp_path: Path) -> None:
