@@ -65,7 +65,7 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def addresses(text: str, option: str = "--listen") -> list[Address]:
+def addresses(text: str, option: str = "listen") -> list[Address]:
     """All that is meant: of `*` each family's, of a name all that it has.
 
     Raises Refusal, which names the option to be changed.

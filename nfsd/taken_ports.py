@@ -16,22 +16,23 @@ from typing import Final
 from nfsd.addresses import Address
 from nfsd.options import Refusal
 
-LISTEN: Final = "--listen"
-METRICS: Final = "--metrics"
-LOCK_PORT: Final = "--lock-port"
-RPCBIND: Final = "--rpcbind"
+# Settings; the options of `serve` have the same names.
+LISTEN: Final = "listen"
+METRICS: Final = "metrics"
+LOCK_PORT: Final = "lock_port"
+RPCBIND: Final = "rpcbind"
 _INIT: Final = 1
 _LISTENING: Final = "0A"  # TCP_LISTEN
 _TABLES: Final = {
     socket.SOCK_STREAM: ("/proc/net/tcp", "/proc/net/tcp6"),
     socket.SOCK_DGRAM: ("/proc/net/udp", "/proc/net/udp6"),
 }
-_ANOTHER: Final = "stop what listens there, or choose another with {} ADDR:PORT (port 0: any)"
+_ANOTHER: Final = "stop what listens there, or choose another for {} (port 0: any)"
 _CURES: Final = {
     LISTEN: _ANOTHER.format(LISTEN),
     METRICS: _ANOTHER.format(METRICS),
-    LOCK_PORT: "choose another port with --lock-port, or do without with --locks off",
-    RPCBIND: "if rpcbind runs, choose --rpcbind system",
+    LOCK_PORT: "choose another for lock_port, or do without, with locks off",
+    RPCBIND: "if rpcbind runs, choose system for rpcbind",
 }
 _SERVED: Final = {LOCK_PORT: " for locks", RPCBIND: " for rpcbind"}
 
@@ -42,6 +43,9 @@ def refusal(
     """What is said when the address of an option cannot be had; `text` is how it was written."""
     transport = "UDP port of " if kind is socket.SOCK_DGRAM else ""
     what = f"{_SERVED.get(option, '')} on {transport}{text}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        cure = f"give one that `ip address` shows for {option}, or *:{address.port} for all"
+        return Refusal(f"cannot listen{what}: this machine has no such address: {cure}")
     who = _told(holders(address, kind)) if error.errno == errno.EADDRINUSE else ""
     return Refusal(f"cannot listen{what}: {error.strerror}{who}: {_CURES[option]}")
 

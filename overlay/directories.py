@@ -65,7 +65,7 @@ def _opened(
     if config.upperdir is not None and config.workdir is not None:
         top, work = open_upper(config.upperdir, config.workdir)
         open_private(config.workdir, "put upper and workdir elsewhere")
-        where = f"--workdir {os.fsdecode(config.workdir)}"
+        where = f"workdir {os.fsdecode(config.workdir)}"
         opened.append(top)
     else:
         find = look_for_state_directory if is_looking else state_directory
@@ -103,11 +103,9 @@ def recorded(identity: Fd) -> Record | None:
 
 def _check_names(config: OverlayConfig) -> None:
     if not config.lowerdirs:
-        raise ConfigError("no lower layer given: name at least one with --lowerdir")
+        raise ConfigError("no lower layer given: name at least one as lowerdir")
     if (config.upperdir is None) != (config.workdir is None):
-        raise ConfigError(
-            "--upperdir and --workdir go together: give both, or none to serve read-only"
-        )
+        raise ConfigError("upperdir and workdir go together: give both, or none to serve read-only")
 
 
 def _real(option: str, path: bytes) -> bytes:
@@ -156,9 +154,9 @@ def _has_handles(root: Fd) -> bool:
 
 def open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
     """Both directories below one private mount, so that names can be linked across."""
-    upper, work = _real("--upperdir", upperdir), _real("--workdir", workdir)
+    upper, work = _real("upperdir", upperdir), _real("workdir", workdir)
     common = os.path.commonpath([upper, work])
-    mount = _clone("--upperdir", common, read_only=False)
+    mount = _clone("upperdir", common, read_only=False)
     names = os.path.relpath(upper, common), os.path.relpath(work, common)
     fds = [_walk(mount, components(name)) for name in names]
     for fd, path in zip(fds, (upper, work), strict=True):
@@ -167,7 +165,7 @@ def open_upper(upperdir: bytes, workdir: bytes) -> tuple[Opened, Fd]:
             raise _read_only(path)
         if fd is None or not os.path.samestat(os.fstat(fd), os.stat(path)):
             raise ConfigError(
-                f"--upperdir {os.fsdecode(upper)} and --workdir {os.fsdecode(work)} are on "
+                f"upperdir {os.fsdecode(upper)} and workdir {os.fsdecode(work)} are on "
                 "different filesystems or mounts: put the workdir beside the upperdir"
             )
     assert fds[0] is not None
@@ -249,4 +247,4 @@ def _read_only(path: bytes) -> ConfigError:
 
 
 def _named(upper: Opened) -> str:
-    return f"--upperdir {os.fsdecode(upper.path)}"
+    return f"upperdir {os.fsdecode(upper.path)}"

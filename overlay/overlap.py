@@ -48,8 +48,8 @@ class Claim:
     def words(self) -> str:
         names = {
             Role.LOWER: "lower layer",
-            Role.UPPER: "--upperdir",
-            Role.WORK: "--workdir",
+            Role.UPPER: "upperdir",
+            Role.WORK: "workdir",
             Role.STATE: "the server's state directory",
         }
         return f"{names[self.role]} {os.fsdecode(self.path)}"
@@ -96,7 +96,7 @@ def _check_ids(exports: Sequence[tuple[bytes, OverlayConfig]]) -> None:
         if other != path:
             copy, original = os.fsdecode(config.workdir), os.fsdecode(work)
             raise ConfigError(
-                f"export {os.fsdecode(path)}: --workdir {copy} is a copy of {original}, of export "
+                f"export {os.fsdecode(path)}: workdir {copy} is a copy of {original}, of export "
                 f"{os.fsdecode(other)}: file handles of one would be taken for the other's; have "
                 "the copy begin anew with overlay-nfsd index detach, naming all its layers"
             )

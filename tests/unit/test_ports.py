@@ -81,7 +81,7 @@ def test_a_second_server_is_refused_the_port(
 ) -> None:
     done = serve(tmp_path / "second", listen=[f"{host}:{port}"])
     assert done.returncode == 2, done.stdout
-    assert f"cannot listen on {host}:{port}: Address already in use by python" in done.stderr
+    assert f"cannot listen on {host}:{port}: Address already in use by overlay-nfsd" in done.stderr
     assert f"(process {running.server.pid})" in done.stderr
     assert {tuple(exports(port)) for _ in range(4)} == {("/a",)}
 
@@ -109,9 +109,8 @@ def test_settings_do_not_share_a_port(tmp_path: Path, port: int, setting: str) -
         settings = {"listen": [here], setting: other[setting]}
     done = serve(tmp_path, **settings)
     assert done.returncode == 2, done.stdout
-    option = "--" + setting.replace("_", "-")
     assert "are one port: give each its own" in done.stderr
-    assert option in done.stderr
+    assert f"{setting} " in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -121,10 +120,22 @@ def test_a_port_of_the_numbers_or_of_locks_that_is_taken(
     other, port = tmp_path / "second", running.server.port
     here = [f"127.0.0.1:{free_port()}"]
     done = serve(other, listen=here, metrics=f"127.0.0.1:{port}")
-    assert "choose another with --metrics" in done.stderr
+    assert "choose another for metrics" in done.stderr
     done = serve(other, listen=here, lock_port=running.server.lock_port)
-    assert "choose another port with --lock-port" in done.stderr
+    assert "choose another for lock_port" in done.stderr
     assert f"(process {running.server.pid})" in done.stderr or "Address already" in done.stderr
+
+
+@pytest.mark.parametrize("setting", ["listen", "metrics"])
+def test_an_address_of_another_machine(tmp_path: Path, port: int, setting: str) -> None:
+    settings: dict[str, object] = {"listen": [f"127.0.0.1:{port}"]}
+    theirs = f"192.0.2.1:{port}"
+    done = serve(tmp_path, **{**settings, setting: [theirs] if setting == "listen" else theirs})
+    assert done.returncode == 2, done.stdout
+    assert (
+        f"cannot listen on {theirs}: this machine has no such address: give one that `ip address` "
+        f"shows for {setting}, or *:{port} for all\n"
+    ) in done.stderr
 
 
 def test_a_star_listens_on_all_addresses(tmp_path: Path, port: int) -> None:

@@ -73,7 +73,7 @@ def test_a_star_is_all_addresses() -> None:
 
 @pytest.mark.parametrize("text", ["", "2049", "127.0.0.1", "::1:2049", "127.0.0.1:70000", "a:b"])
 def test_listen_address_refused(text: str) -> None:
-    with pytest.raises(Refusal, match="--listen"):
+    with pytest.raises(Refusal, match="listen"):
         addresses(text)
 
 
@@ -139,7 +139,7 @@ def test_refusals(layers: Path) -> None:
     assert "--upperdir" in refused(*options(layers, upperdir=None))
     assert "between colons" in refused(*options(layers, lowerdir=f"{layers}/lower::"))
     assert "--export" in refused(*options(layers, export="debian"))
-    assert "--listen" in refused(*options(layers, listen="nonsense"))
+    assert "listen nonsense: give ADDR:PORT" in refused(*options(layers, listen="nonsense"))
     for number in ("0", "-1", "two", "1000"):
         assert "--workers" in refused(*options(layers), f"--workers={number}")
     for size in ("", "0", "-1M", "much", "63M", "2048G", "256 M", "1.5G", "256MB", "9" * 30):
@@ -163,7 +163,7 @@ def test_a_port_that_is_taken(layers: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         line = refused(*options(layers, listen=address))
     assert address in line
-    assert "--listen" in line
+    assert "choose another for listen" in line
 
 
 def test_an_upper_in_use(live: Server, layers: Path) -> None:
