@@ -36,6 +36,11 @@ class Accounts:
         """How many locks there are, held and waited for."""
         return self._spans + len(self._waiters)
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many there are that are held, and that are waited for."""
+        return self._spans, len(self._waiters)
+
     def of(self, client: Client) -> Account | None:
         """What a client has; None if it has nothing."""
         return self._all.get(client.address, {}).get(client)

@@ -128,6 +128,12 @@ class LockManager:
                 self._listener.grant(grant)
             self._go_on()
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many locks are held, and waited for."""
+        with self._lock:
+            return self._table.counts
+
     def work(self) -> bool:
         """Do some of what calls have left to be done; whether there is more."""
         with self._lock:

@@ -152,6 +152,7 @@ class LockServer:
 
     def _go_on(self) -> None:
         self._beat()
+        self._offer.tally.locks_are(*self._manager.counts)
         asyncio.get_running_loop().call_later(BEAT_SECONDS, self._go_on)
 
     async def _look_outside(self) -> None:

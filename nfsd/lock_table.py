@@ -233,8 +233,13 @@ class LockTable:
         """Whether a client has a lock or waits for one."""
         return self._accounts.of(client) is not None
 
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many locks are held, and waited for."""
+        return self._accounts.counts
+
     def __len__(self) -> int:
-        """How many locks there are, held and waited for."""
+        """The sum of these."""
         return len(self._accounts)
 
     def _in_the_way(self, file: File, wanted: Lock, holding: Holding | None) -> Span | None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
+from nfsd import export_numbers
+from nfsd.config_file import ExportConfig
 from nfsd.exposition import Distribution, Family, Labels, Value, written
 from nfsd.replay_entry import Fate
 from nfsd.tally import BOUNDS, STATUSES, Counted, Tally
@@ -62,6 +64,7 @@ ACCEPTED: Final = _counter("accepted_connections", "Connections accepted.")
 CONNECTIONS: Final = _gauge("client_connections", "Open connections, by client.")
 CLIENTS: Final = _gauge("clients", "Clients that have an open connection.")
 INDEX: Final = _gauge("index_entries", "Entries in the index, by export.")
+LOCKS: Final = _gauge("locks", "Locks of files, by whether they are held or waiting.")
 MEMORY: Final = _gauge("resident_memory_bytes", "Resident memory, by process.")
 CPU: Final = _counter("cpu_seconds", "Processor time of all processes.")
 WORKERS: Final = _gauge("workers", "Workers that run.")
@@ -69,7 +72,8 @@ DEATHS: Final = _counter("worker_deaths", "Workers that ended without being told
 FAMILIES: Final = (
     *(INFO, START, CALLS, ERRORS, KEPT, DURATION, REFUSED, REPEATED, DATA, STALE),
     *(COPY_UPS, COPY_UP_ERRORS, COPY_UP_BYTES, COPY_UP_SECONDS, COPYING),
-    *(ACCEPTED, CONNECTIONS, CLIENTS, INDEX, MEMORY, CPU, WORKERS, DEATHS),
+    *(ACCEPTED, CONNECTIONS, CLIENTS, INDEX, *export_numbers.FAMILIES),
+    *(LOCKS, MEMORY, CPU, WORKERS, DEATHS),
 )
 
 _Values: TypeAlias = Iterable[tuple[Labels, Value]]
@@ -94,18 +98,20 @@ class Metrics:
         tally: Tally,
         staff: Callable[[], Staff],
         overlays: Callable[[], Iterable[tuple[bytes, Overlay]]],
+        exports: Callable[[], Iterable[ExportConfig]],
     ) -> None:
-        """`overlays`: those whose index is counted, by their exports' paths."""
+        """`overlays`: those whose index is counted, by the paths of their `exports`."""
         self._version = version
         self._tally = tally
         self._staff = staff
         self._overlays = overlays
+        self._exports = exports
         self._started = time.time()
 
     def text(self) -> str:
         """Everything, as it is told."""
         values: dict[Family, list[tuple[Labels, Value]]] = {family: [] for family in FAMILIES}
-        for part in (self._calls(), self._copy_ups(), self._service()):
+        for part in (self._calls(), self._copy_ups(), self._service(), self._of_exports()):
             for family, labels, value in part:
                 values[family].append((labels, value))
         return written(values.items())
@@ -123,6 +129,8 @@ class Metrics:
             yield DATA, {"direction": direction}, moved
         for cause, number in totals.stale.items():
             yield STALE, {"cause": cause.value}, number
+        yield LOCKS, {"state": "held"}, totals.held_locks
+        yield LOCKS, {"state": "waiting"}, totals.waiting_locks
 
     def _copy_ups(self) -> Iterator[tuple[Family, Labels, Value]]:
         for kind, each in counts.copy_ups().items():
@@ -141,10 +149,6 @@ class Metrics:
         yield CLIENTS, {}, len(staff.clients)
         for client in sorted(staff.clients)[:_CLIENTS_MAX]:
             yield CONNECTIONS, {"client": client}, staff.clients[client]
-        for path, overlay in self._overlays():
-            entries = overlay.index_entries(_INDEX_SECONDS)
-            if entries is not None:
-                yield INDEX, {"export": os.fsdecode(path)}, entries
         yield WORKERS, {}, len(staff.pids)
         yield DEATHS, {}, staff.deaths
         processes = {"parent": os.getpid()}
@@ -153,6 +157,13 @@ class Metrics:
         for name, pid in processes.items():
             yield MEMORY, {"process": name}, _resident(pid)
         yield CPU, {}, _cpu_seconds((*staff.pids.values(), *staff.others))
+
+    def _of_exports(self) -> Iterator[tuple[Family, Labels, Value]]:
+        for path, overlay in self._overlays():
+            entries = overlay.index_entries(_INDEX_SECONDS)
+            if entries is not None:
+                yield INDEX, {"export": os.fsdecode(path)}, entries
+        yield from export_numbers.export_numbers(self._exports())
 
 
 _WAS: Final = {Fate.DONE: "done", Fate.RUNNING: "running", Fate.UNKNOWN: "unknown"}

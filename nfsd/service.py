@@ -94,7 +94,10 @@ class Service:
         self._tally = Tally()
         self._registering = Registering()
         self.workers = Workers(self._ended)
-        self._numbers = Metrics(version_text(), self._tally, self.workers.staff, self._indexed)
+        self._numbers = Metrics(
+            *(version_text(), self._tally, self.workers.staff, self._indexed),
+            lambda: self._config.exports,
+        )
         self._scrapes: dict[socket.socket, Scrape] = {}
         self.sockets = NOTHING
         self._check(config)

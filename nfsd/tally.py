@@ -8,6 +8,7 @@ which needs no lock, and one for its other threads, which do.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from bisect import bisect_left
 from time import monotonic_ns
@@ -117,6 +118,8 @@ class Totals(NamedTuple):
     refused: dict[str, int]
     repeated: dict[Fate, int]
     stale: dict[Cause, int]
+    held_locks: int
+    waiting_locks: int
 
 
 class Row:
@@ -165,6 +168,7 @@ class Tally:
     """What all workers count."""
 
     def __init__(self) -> None:
+        self._locks = memoryview(mmap.mmap(-1, 16)).cast("Q")
         self._rows = Rows(_REFUSED + _REST, 2 * PROCESSES)
         self.loop = Row()
         self._slow = Row()
@@ -198,6 +202,10 @@ class Tally:
         with self._lock:
             self._slow.words[_REFUSED + place] += 1
 
+    def locks_are(self, held: int, waiting: int) -> None:
+        """So many locks are held now, and waited for; for the one process that owns them."""
+        self._locks[0], self._locks[1] = held, waiting
+
     def totals(self) -> Totals:
         """What all workers have counted so far."""
         sums = self._rows.sums()
@@ -212,6 +220,8 @@ class Tally:
             dict(zip(REFUSALS, rest, strict=False)),
             dict(zip(REPETITIONS, rest[_REPEATED:], strict=False)),
             dict(zip(CAUSES, rest[_STALE:], strict=False)),
+            self._locks[0],
+            self._locks[1],
         )
 
 

@@ -35,6 +35,7 @@ from overlay import (
 )
 from overlay.acl import Acl
 from overlay.attributes import Attributes, Change, Changes
+from overlay.budget import Taken
 from overlay.caches import Caches
 from overlay.config import Limits, OverlayConfig
 from overlay.credentials import Credentials
@@ -167,6 +168,11 @@ class Overlay:
             tree.budget = taken.budget_of(tree.workdir, tree.layers.upper.root, limits)
         else:
             taken.forget(tree.workdir)
+
+    @property
+    def upper_taken(self) -> Taken | None:
+        """What the upper layer holds, where that is counted because it is limited."""
+        return None if self._tree.budget is None else self._tree.budget.taken
 
     def _note_taken(self) -> None:
         if self._tree.budget is not None:

@@ -13,13 +13,14 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from index.fd import DIR_FLAGS, Fd
 from index.identity import Signer, export_of
@@ -41,7 +42,9 @@ from overlay.taken import count
 from overlay.transfer import copy_metadata
 from overlay.verifier import boot_id
 
-LAST_USE: Final = b"last-use"  # in the work directory's identity/: its mtime says it
+# In the work directory's identity/: its mtime says it; it holds what was noted then.
+LAST_USE: Final = b"last-use"
+_CENSUS_SECONDS: Final = 0.002  # for each look at an index
 _ADDRESS: Final = b"address"  # beside it: of the client that mounted last
 # How a client is named: like a host, without a domain.
 _LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -58,6 +61,14 @@ class Usage:
     size: int  # bytes of disk for them
     last_use: float | None  # seconds since the epoch; None: never, since it was made or reset
     is_open: bool  # whether a server has it open
+
+
+class Noted(NamedTuple):
+    """What a client has taken, as far as it is known; as it was a minute ago at most."""
+
+    entries: int | None = None  # in the index
+    space: int | None = None  # bytes on disk
+    files: int | None = None  # objects of any type
 
 
 def is_per_client(config: OverlayConfig) -> bool:
@@ -150,6 +161,11 @@ def clients(config: OverlayConfig) -> list[str]:
     return sorted(found)
 
 
+def above(config: OverlayConfig) -> bytes:
+    """The directory in which clients' upper directories are made."""
+    return _base(config.upperdir)
+
+
 def is_made(config: OverlayConfig, client: str) -> bool:
     """Whether a client has its upper."""
     upper, _ = _paths(of_client(config, client))
@@ -218,8 +234,22 @@ def handles(config: OverlayConfig, client: str) -> Handles | None:
 
 
 def note_use(overlay: Overlay) -> None:
-    """Record that a client uses its overlay now."""
-    os.utime(overlay.open_state(LAST_USE))
+    """Record that a client uses its overlay now, and what is known of what it has taken."""
+    known, entries = overlay.upper_taken, overlay.index_entries(_CENSUS_SECONDS)
+    found = (entries, *((None, None) if known is None else (known.space, known.files)))
+    file = overlay.open_state(LAST_USE)
+    os.ftruncate(file, 0)
+    os.pwrite(file, json.dumps(found).encode(), 0)
+
+
+def noted(config: OverlayConfig, client: str) -> Noted:
+    """What was recorded last of what a client has taken."""
+    _, work = _paths(of_client(config, client))
+    try:
+        with open(os.path.join(work, b"identity", LAST_USE), "rb") as file:
+            return Noted(*json.loads(file.read()))
+    except (OSError, ValueError, TypeError):  # it is being reset, or written just now
+        return Noted()
 
 
 def note_address(overlay: Overlay, address: str) -> None:

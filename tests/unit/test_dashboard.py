@@ -13,7 +13,7 @@ import pytest
 from nfsd.metrics import FAMILIES, WORKERS
 from nfsd.xdr.nfs3 import NFS3_OK, READ3args, diropargs3
 from tests.client import Client
-from tests.conformance.server import PROJECT, Server, Stack
+from tests.conformance.server import PROJECT, Server
 from tests.scraped import OPTIONS, scrape
 
 DASHBOARD = PROJECT / "packaging" / "grafana-dashboard.json"
@@ -51,12 +51,26 @@ def test_every_metric_that_is_asked_for_exists(dashboard: dict[str, Any]) -> Non
 
 
 def test_the_labels_that_are_grouped_by_exist(dashboard: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "lower").mkdir()
+    for name in ("lower", "upper", "work", "clients"):
+        (tmp_path / name).mkdir()
     (tmp_path / "lower" / "a").write_bytes(b"a")
-    server = Server(Stack.over([tmp_path / "lower"], tmp_path), tmp_path / "log", arguments=OPTIONS)
+    file = tmp_path / "overlay-nfsd.toml"
+    own = f"{tmp_path}/clients/{{client}}"
+    limits = 'client_space = "1G"\nclient_files = 1000\n'
+    file.write_text(
+        "".join(
+            f'[[export]]\npath = "{path}"\nlowerdir = "{tmp_path}/lower"\n'
+            f'upperdir = "{above}/upper"\nworkdir = "{above}/work"\n'
+            f'clients = {{ "*" = "rw,insecure" }}\n{more}'
+            for path, above, more in (("/", tmp_path, ""), ("/room", own, limits))
+        )
+    )
+    arguments = ["--config", str(file), *OPTIONS]
+    server = Server(None, tmp_path / "log", arguments=arguments)
     server.start()
     try:
         with Client(server.port) as client:
+            client.nfs("GETATTR", client.mount("/room"))
             root = client.mount()
             found = client.nfs("LOOKUP", diropargs3(root, b"a")).resok.object
             assert client.nfs("READ", READ3args(found, 0, 10)).status == NFS3_OK

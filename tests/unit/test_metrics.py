@@ -40,7 +40,15 @@ from nfsd.xdr.nfsacl import (
     NFS_ACL_V3_SIGNATURES,
     GETACL3args,
 )
-from nfsd.xdr.nlm4 import NLM4_GRANTED, NLM4_PROGRAM, NLM4_V4, nlm4_lock, nlm4_testargs
+from nfsd.xdr.nlm4 import (
+    NLM4_BLOCKED,
+    NLM4_GRANTED,
+    NLM4_PROGRAM,
+    NLM4_V4,
+    nlm4_lock,
+    nlm4_lockargs,
+    nlm4_testargs,
+)
 from tests.client import NFS, Client, RpcError
 from tests.conformance.server import Server, Stack
 from tests.locking import NLM
@@ -276,10 +284,16 @@ def test_locks_are_counted_by_the_process_that_owns_them(server: Server) -> None
             tested = nlm4_testargs(b"cookie", False, lock)
             reply = locker.call(NLM4_PROGRAM, NLM4_V4, NLM["TEST"], tested)
             assert reply.test_stat.stat == NLM4_GRANTED
+        other = nlm4_lock(b"host", file, b"other", 2, 0, 0)
+        for wanted, status in ((lock, NLM4_GRANTED), (other, NLM4_BLOCKED)):
+            locked = nlm4_lockargs(b"cookie", True, True, wanted, False, 1)
+            assert locker.call(NLM4_PROGRAM, NLM4_V4, NLM["LOCK"], locked).stat == status
+        scraped_when(server, lambda now: now.value("locks", state="waiting") == 1)
+        assert scrape(server).value("locks", state="held") == 1
     numbers = scraped_when(
         server, lambda now: now.value("calls_total", program="nlm4", procedure="TEST") == 3
     )
-    assert numbers.value("call_duration_seconds_count", program="nlm4") == 3
+    assert numbers.value("call_duration_seconds_count", program="nlm4") == 5
 
 
 def test_errors_of_nfsacl_have_their_status(server: Server) -> None:
