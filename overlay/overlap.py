@@ -64,6 +64,18 @@ def check_layers(config: OverlayConfig) -> None:
     for one, other in combinations(_claims(config), 2):
         if one.meets(other):
             raise ConfigError(f"{_told(one, other)}: {_cure(one, other)}")
+    _check_state(config)
+
+
+def _check_state(config: OverlayConfig) -> None:
+    """Have no layer hold the state directory, which has keys of others if it is there."""
+    if not os.path.isdir(state_base()):
+        return
+    for state in _claim(Role.STATE, state_base()):
+        for claim in _claims(config):
+            holds = len(claim.location.names) <= len(state.location.names)
+            if claim.role is not Role.STATE and holds and claim.meets(state):
+                raise ConfigError(f"{_told(claim, state)}: {_cure(claim, state)}")
 
 
 def check_exports(exports: Sequence[tuple[bytes, OverlayConfig]]) -> None:

@@ -231,6 +231,21 @@ def test_state_directory_is_in_no_layer(
         Overlay.open(OverlayConfig((os.fsencode(lower),)))
 
 
+def test_the_state_of_others_is_in_no_layer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An overlay that has a workdir keeps nothing there; another server, or export, may."""
+    for name in ("lower/lib/state", "upper", "work", "state/upper", "state/work"):
+        (place / name).mkdir(parents=True)
+    paths = [os.fsencode(place / name) for name in ("lower", "upper", "work")]
+    monkeypatch.setenv("STATE_DIRECTORY", str(place / "lower/lib/state"))
+    with pytest.raises(ConfigError, match=r"could be read by clients: set STATE_DIRECTORY"):
+        check_layers(OverlayConfig((paths[0],), *paths[1:]))
+    (place / "lower/lib/state").rmdir()
+    check_layers(OverlayConfig((paths[0],), *paths[1:]))
+    monkeypatch.setenv("STATE_DIRECTORY", str(place / "state"))
+    inside = [os.fsencode(place / "state" / name) for name in ("upper", "work")]
+    check_layers(OverlayConfig((paths[0],), *inside))
+
+
 def per_client(place: Path, lower: str, upper: str, work: str) -> OverlayConfig:
     lowerdirs = (os.fsencode(place / lower),)
     return OverlayConfig(lowerdirs, os.fsencode(place / upper), os.fsencode(place / work))
