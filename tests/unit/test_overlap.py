@@ -235,15 +235,14 @@ def test_the_state_of_others_is_in_no_layer(place: Path, monkeypatch: pytest.Mon
     """An overlay that has a workdir keeps nothing there; another server, or export, may."""
     for name in ("lower/lib/state", "upper", "work", "state/upper", "state/work"):
         (place / name).mkdir(parents=True)
-    paths = [os.fsencode(place / name) for name in ("lower", "upper", "work")]
+    beside = per_client(place, "lower", "upper", "work")
     monkeypatch.setenv("STATE_DIRECTORY", str(place / "lower/lib/state"))
     with pytest.raises(ConfigError, match=r"could be read by clients: set STATE_DIRECTORY"):
-        check_layers(OverlayConfig((paths[0],), *paths[1:]))
+        check_layers(beside)
     (place / "lower/lib/state").rmdir()
-    check_layers(OverlayConfig((paths[0],), *paths[1:]))
+    check_layers(beside)
     monkeypatch.setenv("STATE_DIRECTORY", str(place / "state"))
-    inside = [os.fsencode(place / "state" / name) for name in ("upper", "work")]
-    check_layers(OverlayConfig((paths[0],), *inside))
+    check_layers(per_client(place, "lower", "state/upper", "state/work"))
 
 
 def per_client(place: Path, lower: str, upper: str, work: str) -> OverlayConfig:
