@@ -18,6 +18,7 @@ from nfsd import (
     check_command,
     clients_command,
     config_command,
+    export_command,
     index_command,
     reload_command,
     serve_command,
@@ -73,6 +74,7 @@ def command_parser() -> argparse.ArgumentParser:
     reload_command.add_to(commands)
     top_command.add_to(commands)
     config_command.add_to(commands)
+    export_command.add_to(commands)
     clients_command.add_to(commands)
     check_command.add_to(commands)
     index_command.add_to(commands)

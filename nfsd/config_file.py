@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from nfsd.clients import Pattern, PatternError
 from nfsd.config_tables import Reader, Table
-from nfsd.config_text import read
+from nfsd.config_text import ConfigFileError, read
 from nfsd.export_options import ExportOptions, OptionError
 from nfsd.lock_options import GRACE_MAX, LOCKS, PORT_MAX, LockConfig
 from nfsd.mount_path import components
@@ -50,6 +50,7 @@ class ExportConfig:
     names: tuple[tuple[str, str], ...] = ()  # addresses, and what they are called
     resets: bool = False  # a client's layer is emptied when it mounts
     leases: tuple[str, ...] = ()  # files in which a DHCP server has names
+    file: str = field(default="", compare=False)  # that it is written in
 
     @property
     def fsid(self) -> int | None:
@@ -74,20 +75,62 @@ class Config:
 
 
 def load(path: str) -> Config:
-    """Read a configuration file; raises ConfigFileError, whatever the file is."""
+    """Read a configuration file, and those of exports in `path`.d; raises ConfigFileError.
+
+    Whatever the files are.
+    """
     text, tables = read(path)
-    return _config(Reader(path, text), tables)
-
-
-def _config(reader: Reader, tables: Mapping[str, Any]) -> Config:
-    """What the tables of a file mean."""
+    reader = Reader(path, text)
     Table(reader, "", tables, 0).known(("server", "export"))
+    found = _export_tables(reader, tables)
+    for name in dropped_in(path):
+        found += _of_drop_in(name, path)
+    if not found:
+        line = reader.line_of_table("export", 0)
+        raise reader.error(line, "nothing is exported: write at least one [[export]]")
+    return _config(reader, tables, found)
+
+
+def drop_in_directory(path: str) -> str:
+    """Where files with further exports are, of a configuration file."""
+    return f"{path}.d"
+
+
+def dropped_in(path: str) -> list[str]:
+    """These files, in the order in which they count; raises ConfigFileError."""
+    directory = drop_in_directory(path)
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as problem:
+        raise ConfigFileError(
+            f"{directory}: {problem.strerror}: make it a directory of *.toml, or remove it"
+        ) from None
+    return [
+        os.path.join(directory, name)
+        for name in names
+        if name.endswith(".toml") and not name.startswith(".")
+    ]
+
+
+def _of_drop_in(name: str, path: str) -> list[Table]:
+    text, tables = read(name)
+    reader = Reader(name, text)
+    if "server" in tables:
+        line = reader.line_of_table("server", 0)
+        raise reader.error(line, f"[server] stands in {path} alone: move it there")
+    Table(reader, "", tables, 0).known(("export",))
+    return _export_tables(reader, tables)
+
+
+def _config(reader: Reader, tables: Mapping[str, Any], found: Sequence[Table]) -> Config:
+    """What the tables of the files mean."""
     server = Table(reader, "[server]", tables.get("server", {}), reader.line_of_table("server", 0))
     server.known(tuple(SERVER))
     exports: list[ExportConfig] = []
-    for number, values in enumerate(_export_tables(reader, tables)):
-        table = Table(reader, "[[export]]", values, reader.line_of_table("export", number))
-        export = _export(table)
+    for table in found:
+        export = replace(_export(table), file=table.file)
         for other in exports:
             _check_distinct(table, export, other)
         exports.append(export)
@@ -106,13 +149,16 @@ def _config(reader: Reader, tables: Mapping[str, Any]) -> Config:
     )
 
 
-def _export_tables(reader: Reader, tables: Mapping[str, Any]) -> list[Any]:
+def _export_tables(reader: Reader, tables: Mapping[str, Any]) -> list[Table]:
     found, line = tables.get("export", []), reader.line_of_table("export", 0)
     if isinstance(found, dict) and found:
         raise reader.error(line, "export: there may be several: write [[export]], in two brackets")
-    if not isinstance(found, list) or not found:
+    if not isinstance(found, list):
         raise reader.error(line, "nothing is exported: write at least one [[export]]")
-    return found
+    return [
+        Table(reader, "[[export]]", values, reader.line_of_table("export", number))
+        for number, values in enumerate(found)
+    ]
 
 
 def _locks(server: Table) -> LockConfig:

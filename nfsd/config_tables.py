@@ -31,12 +31,12 @@ class Reader:
     """Finds what is in the text of a file."""
 
     def __init__(self, path: str, text: str) -> None:
-        self._path = path
+        self.path = path
         self._lines = text.splitlines()
 
     def error(self, line: int, text: str) -> ConfigFileError:
         """What is said of a line; 0 stands for the file."""
-        return ConfigFileError(f"{self._path}:{line}: {text}" if line else f"{self._path}: {text}")
+        return ConfigFileError(f"{self.path}:{line}: {text}" if line else f"{self.path}: {text}")
 
     def line_of_table(self, name: str, number: int) -> int:
         """The line of the header of the table that is the `number`th of this name, or 0."""
@@ -67,6 +67,11 @@ class Table:
         if not isinstance(values, dict):
             raise reader.error(line, f"write it once, as a table: {name}")
         self._values: Mapping[str, Any] = values
+
+    @property
+    def file(self) -> str:
+        """The file that it is in."""
+        return self._reader.path
 
     def known(self, names: tuple[str, ...]) -> None:
         """Raise ConfigFileError for a setting that is none of these."""

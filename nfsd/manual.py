@@ -90,7 +90,9 @@ def file_page() -> str:
         "What is exported, from which layers, to whom. The file is TOML, in UTF-8. One that is "
         "wrong in any way is refused as a whole, with the line and what to do about it; "
         "`overlay-nfsd check-config` says whether it is in order, `overlay-nfsd exports` what it "
-        "exports to whom. Options of `overlay-nfsd serve` override it."
+        "exports to whom. Options of `overlay-nfsd serve` override it.\n\nFiles in "
+        f"{DEFAULT_PATH}.d whose names end in .toml have further [[export]] tables, and nothing "
+        "else; `overlay-nfsd export` adds and removes them."
     )
     for title, table in (
         ("THE [server] TABLE", settings.SERVER),

@@ -36,20 +36,31 @@ def add_to(commands: Commands) -> None:
 
 
 def _reload(options: argparse.Namespace) -> int:
+    said = reload(options.config)
+    if said is None:
+        raise Refusal(
+            f"no server serves {os.path.abspath(options.config)}: start it, or name the file that "
+            "it was started with (--config)"
+        )
+    print(said)
+    return 0
+
+
+def reload(file: str) -> str | None:
+    """Have the server of a configuration file read it, and return what it says of that.
+
+    None if there is no server.  Raises Refusal if the server does not serve what the file says.
+    """
     try:
-        verdict = ask(options.config, RELOAD)
+        verdict = ask(file, RELOAD)
     except OSError as problem:
         raise Refusal(
             f"cannot ask the server: {problem.strerror}: run this as root, or as the server's user"
         ) from problem
     if verdict is None:
-        raise Refusal(
-            f"no server serves {os.path.abspath(options.config)}: start it, or name the file that "
-            "it was started with (--config)"
-        )
+        return None
     if verdict.startswith(DONE):
-        print(os.fsdecode(verdict.removeprefix(DONE)))
-        return 0
+        return os.fsdecode(verdict.removeprefix(DONE))
     if not verdict.startswith(REFUSED):
         raise Refusal("the server has ended before it had read its configuration: see its log")
     raise Refusal(os.fsdecode(verdict.removeprefix(REFUSED)))
