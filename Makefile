@@ -55,8 +55,8 @@ help:
 	@echo "make run     serve an overlay (root): LOWER=TOP[:NEXT...] UPPER=DIR WORK=DIR"
 	@echo "             EXPORT=/NAME LISTEN=ADDR:PORT; without LOWER a demonstration in $(DEMO)"
 	@echo "make test    set up what is needed and run every test (root for most of them), the fast ones"
-	@echo "             also on what is not compiled"
-	@echo "make check   lint, types and the fast tests, in some minutes"
+	@echo "             also on what is not compiled; AT_ONCE=4 of them, two for each processor"
+	@echo "make check   lint, types and the fast tests but those of many processes, in a minute or two"
 	@echo "make compiled  a copy in $(COMPILED) with the modules compiled that every call passes through"
 	@echo "make bench   measure beside NFS-Ganesha and write docs/benchmarks.md (root, a quarter of an"
 	@echo "             hour, a machine that does nothing else): SECONDS=1 ROUNDS=3"
@@ -118,7 +118,7 @@ check: $(STAMP)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy --strict $(SOURCES)
-	$(PYTEST) -q -m "$(FAST)"
+	$(PYTEST) -q -m "$(FAST) and not processes"
 
 bench: compiled
 	@bash tests/conformance/packages.sh bench

@@ -14,6 +14,8 @@ from tests.hostile.attacks import ATTACKS
 from tests.hostile.target import Target, serving
 from tests.hostile.trial import NONE, trial
 
+pytestmark = pytest.mark.processes
+
 SECONDS = 1.5
 LONGEST = 30.0  # seconds for one call, on a machine that does other things, too
 MEMORY = 420 << 20  # more than before, of all processes (docs/operations.md, "Bounds")

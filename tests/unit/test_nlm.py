@@ -63,6 +63,8 @@ from tests.locking import LIMIT, NLM, LockClient, as_root, free_address
 from tests.unit.test_reload import Configured, Export
 from tests.wire import Wire
 
+pytestmark = pytest.mark.processes
+
 GRACE = 4
 
 

@@ -16,6 +16,8 @@ from tests.conformance.ports import free_port
 from tests.conformance.server import PROJECT
 from tests.unit.test_reload import Configured, Export
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def port() -> int:

@@ -30,6 +30,8 @@ from tests.conformance.server import Server, Stack
 from tests.torture.tracer import held_up
 from tests.wire import NfsError, Wire, sattr
 
+pytestmark = pytest.mark.processes
+
 LIMIT = 120.0
 
 

@@ -17,6 +17,8 @@ from tests.conformance.ports import free_port
 from tests.conformance.server import PROJECT
 from tests.unit.test_reload import Configured, Export
 
+pytestmark = pytest.mark.processes
+
 Reload = Callable[[], tuple[int, str]]
 
 

@@ -16,6 +16,8 @@ from tests.locking import LockClient
 from tests.unit.test_reload import Configured, Export, until
 from tests.wire import Wire
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def one(tmp_path: Path) -> Iterator[tuple[Configured, Export]]:

@@ -18,6 +18,8 @@ from nfsd.serve_command import export_path, mount_command
 from tests.client import Client
 from tests.conformance.server import PROJECT, Server, Stack
 
+pytestmark = pytest.mark.processes
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -36,6 +36,8 @@ from tests.client import Client
 from tests.conformance.server import Server, Stack
 from tests.unit.test_nfs3_attributes import made
 
+pytestmark = pytest.mark.processes
+
 MEGABYTE = 1 << 20
 
 

@@ -22,6 +22,8 @@ from tests.client import Client
 from tests.conformance.server import PROJECT, Server, Stack
 from tests.scraped import OPTIONS, page
 
+pytestmark = pytest.mark.processes
+
 GETATTR = {"program": "nfs3", "procedure": "GETATTR"}
 BUSY = [0] * len(metrics.DURATION.bounds)
 

@@ -48,6 +48,8 @@ from tests.conformance.server import Server, Stack
 from tests.torture.tracer import held_up
 from tests.wire import NfsError, Wire, sattr
 
+pytestmark = pytest.mark.processes
+
 FILES = 300
 
 
