@@ -45,8 +45,8 @@ FAST := not conformance and not torture and not slow
 
 # Tests wait much of their time, so there are more of them at a time than processors.
 AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
-PYTEST = $(abspath $(BIN))/python -m pytest --numprocesses=$(AT_ONCE) --dist=loadgroup \
-  --no-loadscope-reorder --durations=20
+PYTEST = $(abspath $(BIN))/python -m pytest --numprocesses=$(AT_ONCE) --dist=loadscope \
+  --no-loadscope-reorder -p tests.distribution --durations=20
 
 .PHONY: help run test check compiled bench growth man clean packages install uninstall
 .DEFAULT_GOAL := help

@@ -12,7 +12,6 @@ from typing import NoReturn
 import pytest
 
 from overlay import jobs
-from tests import distribution
 from tests.conformance import guest_image
 from tests.conformance.layers import Layers, differences, layers, manifest
 from tests.conformance.machine import UnavailableError, program
@@ -25,13 +24,6 @@ def _give_up(error: UnavailableError) -> NoReturn:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(f"in CI this must run: {error}", pytrace=False)
     pytest.skip(str(error))
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist takes the groups into the tests' names
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the tests, say which of them belong to one."""
-    if config.getoption("loadgroup", False):
-        distribution.arrange(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,46 +1,60 @@
-"""How tests are divided among processes that run them side by side (pytest-xdist, loadgroup).
+"""How tests are divided among processes that run them side by side: a plugin of pytest-xdist.
 
-Rule: the tests of a module run in one process, one after the other. Long ones that share no fixture
-of their module go to whichever process is free. Those that need something of which the machine has
-one or two say so themselves (`xdist_group`). What takes long begins first, so that the end is made
-of what is short.
+Rule: the tests of a module run in one process, one after the other, but for those of APART, which
+share nothing and take long. Modules that boot guests are two groups, as a guest takes a processor.
+What takes long begins first, so that the end is made of what is short.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import Final
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-_LONG = ("conformance", "torture", "slow")
+_GUESTS: Final = (
+    ("guest", "make_run", "moves", "nconnect"),
+    ("diskless", "locking", "mounting", "restarts"),
+)
+GROUPS: Final = {
+    f"tests/conformance/test_{name}.py": f"guests {number}"
+    for number, names in enumerate(_GUESTS, 1)
+    for name in names
+}
+_CONFORMANCE: Final = (
+    "client_overlays",
+    "exports",
+    "filesystems",
+    "handles",
+    "redirects",
+    "replay",
+)
+APART: Final = (
+    *(f"tests/conformance/test_{name}.py" for name in _CONFORMANCE),
+    *(f"tests/torture/test_{name}.py" for name in ("crash", "failing", "torture")),
+    *(f"tests/property/test_{name}.py" for name in ("deep", "differential", "stacks")),
+)
+_LONG: Final = ("conformance", "torture", "slow")
 
 
-def arrange(items: list[pytest.Item]) -> None:
-    """Mark the groups of tests, and put them in the order in which they are to begin."""
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        if group and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(group))
-    sizes = Counter(groups.values())
-    items.sort(key=lambda item: (_kind(item), not groups[item], -sizes[groups[item]], groups[item]))
+class Scheduling(LoadScopeScheduling):
+    """Gives each process a group of tests at a time, in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return nodeid if path in APART else GROUPS.get(path, path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Have tests divided in this way."""
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests in the order in which they are to begin: the longest first, of these groups."""
+    items.sort(key=lambda item: (_kind(item), item.nodeid.partition("::")[0] in APART))
 
 
 def _kind(item: pytest.Item) -> int:
     """How long a test takes, 0 for the longest."""
     return next((n for n, name in enumerate(_LONG) if item.get_closest_marker(name)), len(_LONG))
-
-
-def _group(item: pytest.Item) -> str:
-    """Those that a test has to stay with, "" if it is for itself."""
-    if marked := item.get_closest_marker("xdist_group"):
-        return str(marked.args[0])
-    if _kind(item) < len(_LONG) and not _shares_a_fixture(item):
-        return ""
-    return f"{item.path.parent.name}/{item.path.stem}"
-
-
-def _shares_a_fixture(item: pytest.Item) -> bool:
-    """Whether it uses a fixture that is made once for its module."""
-    assert isinstance(item, pytest.Function)
-    found = item._fixtureinfo.name2fixturedefs.values()
-    return any(each.scope == "module" for definitions in found for each in definitions)

@@ -21,7 +21,6 @@ from tests.conformance.server import Server
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.xdist_group("guests 2"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready", "unchanged_lowers"),
 ]

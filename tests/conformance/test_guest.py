@@ -27,7 +27,6 @@ from tests.wire import Wire
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.xdist_group("guests 1"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]

@@ -25,7 +25,6 @@ from tests.locking import LockClient
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.xdist_group("guests 2"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]

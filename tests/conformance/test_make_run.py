@@ -17,7 +17,6 @@ from tests.conformance.server import ALARMS, PROJECT
 pytestmark = [
     pytest.mark.conformance,
     pytest.mark.timeout(1800),
-    pytest.mark.xdist_group("guests 1"),
 ]
 
 # `make run` is for what somebody works on, also where these tests are in the copy that is compiled.

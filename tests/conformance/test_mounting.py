@@ -16,7 +16,6 @@ from tests.conformance.server import Server, Stack
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.xdist_group("guests 2"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]

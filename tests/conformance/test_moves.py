@@ -21,7 +21,6 @@ from tests.property.disk import filesystem
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.xdist_group("guests 1"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]

@@ -14,7 +14,6 @@ from tests.conftest import Serve
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.xdist_group("guests 1"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]

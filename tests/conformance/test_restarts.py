@@ -22,7 +22,6 @@ from tests.torture.proxy import Proxy
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.xdist_group("guests 2"),
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("guest_ready"),
 ]
