@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from nfsd.client_hook import MADE, RESET, prepare
 from nfsd.client_names import ClientNames
 from nfsd.fresh_mounts import FreshMounts
 from nfsd.log import LOGGER, ONCE
@@ -68,6 +69,7 @@ class ClientOverlays:
         self._caches = Caches()
         self._names = ClientNames({})
         self._resets = False
+        self._hook: str | None = None
         self._fresh: FreshMounts | None = None
         # The ids of exports that all clients see, which none of these may have.
         self.beside: frozenset[bytes] = frozenset()
@@ -77,11 +79,12 @@ class ClientOverlays:
         """Have what is opened from now on share these with other overlays."""
         self._caches = caches
 
-    def treat(self, names: ClientNames, *, resets: bool) -> None:
+    def treat(self, names: ClientNames, *, resets: bool, hook: str | None) -> None:
         """Have clients' layers called so from now on, and emptied when they mount if it `resets`.
 
-        All that follows is given addresses.
+        A `hook` prepares new ones (nfsd.client_hook).  All that follows is given addresses.
         """
+        self._hook = hook
         self._names = names
         self._resets = resets
 
@@ -181,7 +184,7 @@ class ClientOverlays:
                 opened.overlay.let_go()
                 del opened
             try:
-                per_client.reset(self._layers, client)
+                per_client.reset(self._layers, client, prepare(self._hook, RESET, client))
             except OSError as problem:
                 if problem.errno == errno.EBUSY:
                     LOGGER.warning("%s: export %s: in use, and not emptied", client, self._path)
@@ -194,7 +197,8 @@ class ClientOverlays:
 
     def _make(self, client: str) -> None:
         try:
-            if per_client.make(self._layers, client, self._limit):
+            made = prepare(self._hook, MADE, client)
+            if per_client.make(self._layers, client, self._limit, made):
                 LOGGER.info("%s: export %s: an upper layer is made for it", client, self._path)
         except OSError as problem:
             if problem.errno != errno.EUSERS:

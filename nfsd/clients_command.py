@@ -17,6 +17,7 @@ from rich.table import Table
 
 from nfsd import descriptors
 from nfsd.chosen_overlays import client_name, has_layers
+from nfsd.client_hook import RESET, prepare
 from nfsd.config_command import add_config_option
 from nfsd.config_file import ExportConfig, load
 from nfsd.confirmation import add_yes, confirm
@@ -178,7 +179,7 @@ def _upper(export: ExportConfig, client: str) -> str:
 def _reset_in(export: ExportConfig, client: str) -> None:
     """Empty the upper that a client has in an export; raises Refusal."""
     try:
-        per_client.reset(export.layers, client)
+        per_client.reset(export.layers, client, prepare(export.hook, RESET, client))
     except OSError as problem:
         if problem.errno == errno.EBUSY:
             raise Refusal(

@@ -49,6 +49,7 @@ class ExportConfig:
     limits: Limits = UNLIMITED  # of each of these
     names: tuple[tuple[str, str], ...] = ()  # addresses, and what they are called
     resets: bool = False  # a client's layer is emptied when it mounts
+    hook: str | None = None  # a program that prepares new layers of clients
     leases: tuple[str, ...] = ()  # files in which a DHCP server has names
     file: str = field(default="", compare=False)  # that it is written in
 
@@ -181,6 +182,9 @@ def _export(table: Table) -> ExportConfig:
     if called or leases:
         layers = replace(layers, named=True)
     space, files = table.size("client_space", space_of), table.number("client_files", 1, 1 << 40)
+    hook = table.text("hook")
+    if hook is not None:
+        _check_path(table, "hook", hook)
     given = {
         "max_clients": most,
         "client_space": space,
@@ -188,13 +192,16 @@ def _export(table: Table) -> ExportConfig:
         "names": called or None,
         "leases": leases or None,
         "reset": table.choice("reset", _RESETS),
+        "hook": hook,
     }
     for name, value in given.items():
         if value is not None and not is_per_client(layers):
             raise table.error(name, f"goes with {_PLACEHOLDER} in upperdir and workdir")
     resets = given["reset"] is not None
     given_to, limits = _clients(table), Limits(space, files)
-    return ExportConfig(path, layers, given_to, most or MAX_CLIENTS, limits, called, resets, leases)
+    return ExportConfig(
+        path, layers, given_to, most or MAX_CLIENTS, limits, called, resets, hook, leases
+    )
 
 
 def _names(table: Table) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:

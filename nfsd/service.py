@@ -205,7 +205,7 @@ class Service:
             if isinstance(each.overlay, ClientOverlays):
                 each.overlay.keep_in(caches)
                 names.append(_names(export))
-                each.overlay.treat(names[-1], resets=export.resets)
+                each.overlay.treat(names[-1], resets=export.resets, hook=export.hook)
             else:
                 # A single one, too, is one of two for as long as those before it have not left.
                 each.overlay.share(max(number + others, 2), caches)

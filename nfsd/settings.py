@@ -66,6 +66,10 @@ EXPORT: Final[dict[str, str]] = {
     "leases": "The same by the names that a DHCP server has on record: a list of files of leases, "
     "of dnsmasq, ISC dhcpd or Kea. What names says comes first. A client that has no name is then "
     "refused; one whose lease ends keeps its name until another client gets the address.",
+    "hook": "Where upperdir and workdir contain {client}: a program that is run as root when a "
+    'client\'s layer is made or reset, before the client gets it, with "made" or "reset", the '
+    "client's name or address, and a directory, what is in which the layer begins with. The mount "
+    "is refused unless it ends with status 0 within a minute.",
     "reset": 'Where upperdir and workdir contain {client}: with "mount" a client that mounts the '
     "export begins with an empty layer, unless it runs and uses it: then it keeps it. Without it "
     "layers stay until `overlay-nfsd clients reset`.",

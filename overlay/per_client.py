@@ -16,11 +16,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from index.fd import DIR_FLAGS, Fd
 from index.identity import Signer, export_of
@@ -28,6 +28,7 @@ from index.layers import load_record
 from index.locks import hold
 from index.removing import remove_tree
 from index.signing import signing
+from index.syscalls import syncfs
 from index.workdir import Workdir
 from overlay import umask
 from overlay.caches import Caches
@@ -172,7 +173,11 @@ def is_made(config: OverlayConfig, client: str) -> bool:
     return os.path.isdir(upper)
 
 
-def make(config: OverlayConfig, client: str, limit: int) -> bool:
+# Puts something into an upper directory that nobody has yet; may raise OSError.
+Prepare: TypeAlias = Callable[[bytes], None] | None
+
+
+def make(config: OverlayConfig, client: str, limit: int, prepare: Prepare = None) -> bool:
     """Make a client's directories, the upper one like the merged root of the lowers.
 
     Returns whether they were not there before.  Raises EUSERS if as many clients as
@@ -183,7 +188,7 @@ def make(config: OverlayConfig, client: str, limit: int) -> bool:
             return False
         if len(clients(config)) >= limit:
             raise error(errno.EUSERS)
-        _make(of_client(config, client))
+        _make(of_client(config, client), prepare)
     return True
 
 
@@ -278,7 +283,7 @@ def last_use(config: OverlayConfig, client: str) -> float | None:
         return None
 
 
-def reset(config: OverlayConfig, client: str) -> None:
+def reset(config: OverlayConfig, client: str, prepare: Prepare = None) -> None:
     """Give a client an empty upper; all its file handles are stale from then on.
 
     Raises ENOENT if it has none, EBUSY if a server has it open.
@@ -292,7 +297,7 @@ def reset(config: OverlayConfig, client: str) -> None:
         _discard(upper + _REMOVING)
         os.rename(upper, upper + _REMOVING)
         _begin_anew(workdir)
-        _make_upper(own)
+        _make_upper(own, prepare)
     _discard(upper + _REMOVING)
 
 
@@ -338,14 +343,14 @@ def _locked(config: OverlayConfig, how: int) -> Iterator[None]:
         fcntl.flock(directory, fcntl.LOCK_UN)
 
 
-def _make(own: OverlayConfig) -> None:
+def _make(own: OverlayConfig, prepare: Prepare) -> None:
     upper, work = _paths(own)
     _make_directories(os.path.dirname(upper))
     _make_directories(work)
     root = Fd(os.open(work, DIR_FLAGS))
     if os.listdir(root):
         _begin_anew(Workdir(root))
-    _make_upper(own)
+    _make_upper(own, prepare)
     _discard(upper + _REMOVING)
 
 
@@ -357,13 +362,16 @@ def _make_directories(path: bytes) -> None:
             os.mkdir(path, 0o700)
 
 
-def _make_upper(own: OverlayConfig) -> None:
+def _make_upper(own: OverlayConfig, prepare: Prepare) -> None:
     upper, _ = _paths(own)
     _discard(upper + _MAKING)
     os.mkdir(upper + _MAKING, 0o700)
     made = Fd(os.open(upper + _MAKING, DIR_FLAGS))
     top = Fd(os.open(os.path.realpath(own.lowerdirs[0]), DIR_FLAGS))
     copy_metadata(top, made)
+    if prepare is not None:
+        prepare(upper + _MAKING)
+        syncfs(made)
     os.fsync(made)
     os.rename(upper + _MAKING, upper)
 

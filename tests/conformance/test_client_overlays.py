@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.mount import MNT3_OK, MNT3ERR_ACCES
+from nfsd.xdr.mount import MNT3_OK, MNT3ERR_ACCES, MNT3ERR_IO
 from nfsd.xdr.nfs3 import (
     NFS3_OK,
     NFS3ERR_BADHANDLE,
@@ -482,3 +482,29 @@ def test_a_fresh_layer_at_each_mount(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert (tmp_path / "log").read_text().count("emptied, as it mounts") == 1
     finally:
         site.server.kill()
+
+
+def test_a_hook_prepares_new_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    hook = tmp_path / "hook"
+    hook.write_text('#!/bin/sh\nmkdir "$3/dir" && echo "$1 $2" >"$3/dir/name"\n')
+    site = Site(tmp_path, f'hook = "{hook}"')
+    site.server.start()
+    try:
+        with site.client(FIRST) as first:
+            assert first.mountd("MNT", b"/root").fhs_status == MNT3ERR_IO, "it cannot be run yet"
+            hook.chmod(0o755)
+            root = first.mount("/root")
+            assert read(first, lookup(first, lookup(first, root, b"dir"), b"name")) == (
+                f"made {FIRST}\n".encode()
+            )
+        site.server.stop()
+    finally:
+        site.server.kill()
+    assert "Permission denied" in (tmp_path / "log").read_text()
+    assert site.run("reset", FIRST, "--yes").returncode == 0
+    assert (site.upper(FIRST) / "dir" / "name").read_text() == f"reset {FIRST}\n"
+    hook.write_text("#!/bin/sh\necho no space left\nexit 3\n")
+    refused = site.run("reset", FIRST, "--yes")
+    assert refused.returncode == 2
+    assert "ended with status 3: no space left" in refused.stderr

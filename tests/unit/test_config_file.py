@@ -532,6 +532,12 @@ WRONG = [
         10,
         "reset: goes with {client} in upperdir and workdir",
     ),
+    (
+        'workdir = "/srv/work"',
+        'workdir = "/srv/work"\nhook = "prepare"',
+        10,
+        "hook: prepare: give an absolute path",
+    ),
     ('path = "/"', 'path = "/"\nreset = true', 14, 'reset: give "mount"'),
     (
         'workdir = "/srv/work"',
