@@ -13,6 +13,7 @@ from typing import Final
 from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
 from nfsd.options import PROGRAM, Refusal, add_layer_options
 from overlay import per_client
+from overlay.client_name import is_client, is_label
 from overlay.config import ConfigError, OverlayConfig
 
 _REFUSED: Final = 2
@@ -121,7 +122,7 @@ def _client_of(export: ExportConfig, client: str) -> Chosen:
 
 def client_name(text: str) -> str:
     """What the directory is called of a client that is given by address or name; raises Refusal."""
-    if per_client.is_label(text.lower()):
+    if is_label(text.lower()):
         return text.lower()
     try:
         return str(ip_address(text))
@@ -135,7 +136,7 @@ def has_layers(export: ExportConfig, client: str) -> bool:
     layers = export.layers
     return (
         per_client.is_per_client(layers)
-        and per_client.is_client(client, named=layers.named)
+        and is_client(client, named=layers.named)
         and per_client.is_made(layers, client)
     )
 

@@ -20,8 +20,9 @@ from nfsd.mount_path import components
 from nfsd.resolver import address_of
 from nfsd.settings import EXPORT, SERVER
 from nfsd.size import space_of
+from overlay.client_name import is_label
 from overlay.config import PLACEHOLDER, UNLIMITED, Limits, OverlayConfig
-from overlay.per_client import is_label, is_per_client
+from overlay.per_client import is_per_client
 
 DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 # How clients learn our ports: from the machine's rpcbind, from us on port 111, or not at all.

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from overlay.per_client import is_label
+from overlay.client_name import is_label
 
 _ISC: Final = re.compile(r"^\s*lease\s+([0-9A-Fa-f:.]+)\s*\{(.*?)^\s*\}", re.MULTILINE | re.DOTALL)
 _ISC_NAME: Final = re.compile(r'client-hostname\s+"([^"]*)"')

@@ -15,11 +15,9 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import Final, NamedTuple, TypeAlias
 
 from index.fd import DIR_FLAGS, Fd
@@ -32,6 +30,7 @@ from index.syscalls import syncfs
 from index.workdir import Workdir
 from overlay import umask
 from overlay.caches import Caches
+from overlay.client_name import is_client, is_label
 from overlay.config import PLACEHOLDER, UNLIMITED, ConfigError, Limits, OverlayConfig
 from overlay.directories import check_filesystem, open_upper
 from overlay.errors import error
@@ -47,8 +46,6 @@ from overlay.verifier import boot_id
 LAST_USE: Final = b"last-use"
 _CENSUS_SECONDS: Final = 0.002  # for each look at an index
 _ADDRESS: Final = b"address"  # beside it: of the client that mounted last
-# How a client is named: like a host, without a domain.
-_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _MAKING: Final = b".making"
 _REMOVING: Final = b".removing"
 
@@ -126,24 +123,6 @@ def open_state(config: OverlayConfig, name: bytes) -> Fd:
 def epoch() -> bytes:
     """8 bytes that change when what was done before may be lost, as the write verifiers do."""
     return hashlib.blake2b(boot_id(), digest_size=8).digest()
-
-
-def is_label(name: str) -> bool:
-    """Return whether this may be the name of a client."""
-    return _LABEL.fullmatch(name) is not None
-
-
-def is_client(name: str, *, named: bool = False) -> bool:
-    """Return whether this is how a client's address is written in a directory's name.
-
-    Or, where they are `named`, whether it may be the name of one.
-    """
-    if named and is_label(name):
-        return True
-    try:
-        return str(ip_address(name)) == name
-    except ValueError:
-        return False
 
 
 def clients(config: OverlayConfig) -> list[str]:

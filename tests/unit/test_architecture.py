@@ -95,7 +95,15 @@ def test_the_server_uses_one_class_of_the_overlay() -> None:
     """Besides it, only values that go in and out, and what is kept; commands use more."""
     allowed = {"filesystem", "acl", "attributes", "blocking", "config", "counts", "credentials"}
     allowed |= {"data", "descriptor", "errors", "generations", "listing", "mutex", "node"}
-    allowed |= {"page_cache", "per_client", "cache", "caches", "state_directory", "kept_memory"}
+    allowed |= {
+        "page_cache",
+        "per_client",
+        "client_name",
+        "cache",
+        "caches",
+        "state_directory",
+        "kept_memory",
+    }
     for path in modules("nfsd"):
         if path.stem.endswith("_command"):
             continue

@@ -13,7 +13,7 @@ import pytest
 from nfsd import descriptors
 from nfsd.balance import Balance
 from nfsd.client_overlays import IDLE_SECONDS, ClientOverlays
-from overlay import per_client
+from overlay import client_name, per_client
 from overlay.attributes import Changes
 from overlay.blocking import allow_blocking, forbid_blocking
 from overlay.config import ConfigError, OverlayConfig
@@ -229,9 +229,9 @@ def test_deep_trees_are_counted_and_removed(layers: OverlayConfig) -> None:
 
 
 def test_what_a_directory_is_called_for_a_client() -> None:
-    assert all(map(per_client.is_client, ("10.0.0.1", "::1", "2001:db8::5")))
+    assert all(map(client_name.is_client, ("10.0.0.1", "::1", "2001:db8::5")))
     assert not any(
-        map(per_client.is_client, ("10.0.0.01", "::0001", "2001:DB8::5", "a", "", "10.0.0.1.old"))
+        map(client_name.is_client, ("10.0.0.01", "::0001", "2001:DB8::5", "a", "", "10.0.0.1.old"))
     )
 
 
