@@ -20,6 +20,7 @@ from index.fd import Fd
 from nfsd import replay
 from nfsd.replay import ReplayCache
 from nfsd.replay_entry import Entry, Fate, Sender
+from tests.compiled import only_interpreted
 from tests.property.disk import filesystem, fill
 
 A, B = Sender("a"), Sender("b")  # by UDP
@@ -33,6 +34,13 @@ def connections(count: int, source: str = "a") -> list[Sender]:
 @pytest.fixture
 def file(tmp_path: Path) -> Fd:
     return Fd(os.open(tmp_path / "replies", os.O_RDWR | os.O_CREAT))
+
+
+@pytest.fixture
+def one_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All calls are in one set; where it is compiled, their number cannot be replaced."""
+    only_interpreted(replay)
+    monkeypatch.setattr(replay, "_SETS", 1)
 
 
 def test_an_answer_is_kept_over_processes(file: Fd) -> None:
@@ -135,7 +143,6 @@ def test_a_call_under_way_keeps_its_place(file: Fd) -> None:
 def test_more_calls_under_way_than_there_are_places(
     file: Fd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "_SETS", 1)
     cache = ReplayCache(file)
     entries = [cache.begin(A, b"%d" % number) for number in range(20)]
     assert {entry.fate for entry in entries} == {Fate.NEW}
@@ -300,9 +307,9 @@ def test_what_may_still_arrive_is_waited_for(file: Fd, monkeypatch: pytest.Monke
     assert cache.begin_after(three, b"call").reply == b"another"
 
 
-def test_who_waits_is_in_nobodys_way(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("one_set")
+def test_who_waits_is_in_nobodys_way(file: Fd) -> None:
     """Calls that wait for an answer, and what becomes of others in the same set at that time."""
-    monkeypatch.setattr(replay, "_SETS", 1)
     cache = ReplayCache(file)
     under_way = cache.begin(A, b"under way")
     waiting = [threading.Thread(target=cache.begin_after, args=(A, b"under way")) for _ in range(8)]
@@ -362,8 +369,8 @@ def test_a_client_does_not_push_out_the_answers_of_others(file: Fd) -> None:
     assert [cache.begin(B, call).reply for call in few] == few
 
 
-def test_an_answer_that_nobody_wants_makes_room(file: Fd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "_SETS", 1)
+@pytest.mark.usefixtures("one_set")
+def test_an_answer_that_nobody_wants_makes_room(file: Fd) -> None:
     cache = ReplayCache(file)
     senders = [Sender(str(number), number + 1) for number in range(9)]
     for sender in senders[:8]:  # so many places
@@ -374,11 +381,9 @@ def test_an_answer_that_nobody_wants_makes_room(file: Fd, monkeypatch: pytest.Mo
     assert kept == [b"answer"] * 8
 
 
-def test_answers_of_a_dead_process_are_in_nobodys_way(
-    file: Fd, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("one_set")
+def test_answers_of_a_dead_process_are_in_nobodys_way(file: Fd) -> None:
     """A client's later calls take the place of its own that have arrived, not of those."""
-    monkeypatch.setattr(replay, "_SETS", 1)
     dead, (one, two) = ReplayCache(file), connections(2)
     for number in range(8):
         dead.finish(dead.begin(one, b"%d" % number), b"answer")
