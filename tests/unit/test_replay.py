@@ -140,9 +140,8 @@ def test_a_call_under_way_keeps_its_place(file: Fd) -> None:
     assert cache.begin(A, b"call").reply == b"answer"
 
 
-def test_more_calls_under_way_than_there_are_places(
-    file: Fd, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("one_set")
+def test_more_calls_under_way_than_there_are_places(file: Fd) -> None:
     cache = ReplayCache(file)
     entries = [cache.begin(A, b"%d" % number) for number in range(20)]
     assert {entry.fate for entry in entries} == {Fate.NEW}
