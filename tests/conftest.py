@@ -16,6 +16,7 @@ from tests.conformance import guest_image
 from tests.conformance.layers import Layers, differences, layers, manifest
 from tests.conformance.machine import UnavailableError, program
 from tests.conformance.server import Server, Stack
+from tests.property.syscalls import private_mounts
 
 Serve = Callable[..., Server]
 
@@ -42,6 +43,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         return (yield)
     except UnavailableError as error:
         _give_up(error)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_mounts() -> None:
+    """What this process mounts is in nobody else's way.
+
+    Another that has its mounts copied, while one of the kernel's overlays is mounted here, would
+    keep its layers in use.
+    """
+    if os.geteuid() == 0:
+        private_mounts()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -44,6 +44,9 @@ def differences(ours: View, kernels: View, *, counted: bool = True) -> list[str]
     """A line for each; `counted`: link counts must agree too."""
     lines = []
     broken = {path for path, seen in kernels.items() if seen is None}
+    ours = _without(
+        ours, {path for path in ours.keys() - kernels.keys() if _lacks_data(ours[path])}
+    )
     for path in sorted(ours.keys() | kernels.keys()):
         if any(path[:depth] in broken for depth in range(len(path))):
             continue  # the kernel cannot list a directory for one broken name in it
@@ -65,6 +68,23 @@ def differences(ours: View, kernels: View, *, counted: bool = True) -> list[str]
             if shown != expected
         ]
     return lines
+
+
+def _lacks_data(seen: Seen | None) -> bool:
+    return seen is not None and seen.content == MISSING
+
+
+def _without(view: View, hidden: set[Name]) -> View:
+    """A view without names: where a directory is impure, the kernel lists none that is broken."""
+    kept: dict[Name, Seen | None] = {}
+    for path, seen in view.items():
+        if path in hidden:
+            continue
+        if seen is not None and isinstance(seen.content, tuple):
+            names = tuple(name for name in seen.content if (*path, name) not in hidden)
+            seen = seen._replace(content=names)
+        kept[path] = seen
+    return kept
 
 
 def _may_be_broken(view: View, path: Name, seen: Seen) -> bool:
