@@ -86,8 +86,11 @@ class Seal:
 
         Raises OSError.
         """
-        fd = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory))
-        self._env.copyfd(fd)
+        flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+        return self._copied_into(Fd(os.open(b".", flags, 0o600, dir_fd=directory)))
+
+    def _copied_into(self, fd: Fd) -> Seal:
+        self._env.copyfd(int(fd))
         return Seal(proc_path(fd))
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from nfsd.log import LOGGER
 from overlay.config import ConfigError
-from overlay.descriptor import Fd
+from overlay.descriptor import Fd, proc_path
 from overlay.state_directory import open_private
 
 RELOAD: Final = b"reload"
@@ -160,4 +160,4 @@ def _name(file: str) -> str:
 
 def _path(directory: Fd, file: str) -> str:
     """Short enough for a socket's address, wherever the directory is."""
-    return f"/proc/self/fd/{int(directory)}/{_name(file)}"
+    return f"{os.fsdecode(proc_path(directory))}/{_name(file)}"

@@ -32,6 +32,6 @@ class LockHandover:
 
     def leave(self, contents: bytes) -> None:
         """Leave this to the next owner; the last thing that is done."""
-        with open(self._file, "wb", closefd=False) as file:
-            file.seek(0)
-            file.write(contents)
+        written = 0
+        while written < len(contents):
+            written += os.pwrite(self._file, contents[written:], written)

@@ -28,7 +28,7 @@ class KeptMemory:
             os.pwrite(fd, bytes(size), 0)  # a hole would have to be filled under a client's call
         self._file = fd
         self.is_mapped: Final = filesystem_magic(fd) in _IN_PLACE
-        self.map: Final = mmap.mmap(fd if self.is_mapped else -1, size)
+        self.map: Final = mmap.mmap(fd, size) if self.is_mapped else mmap.mmap(-1, size)
         if not self.is_mapped:
             self.map[:] = os.pread(fd, size, 0)
 

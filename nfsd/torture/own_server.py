@@ -33,7 +33,7 @@ class OwnServer:
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def target(self, name: str) -> Target:
+    def reached(self, name: str) -> Target:
         """The export of this name."""
         return Target(_HOST, self._port, f"/{name}".encode(), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -13,6 +14,7 @@ from overlay.attributes import Attributes, Change, Changes
 from overlay.credentials import ROOT
 from overlay.data import Stable
 from overlay.writers import Writers
+from tests.compiled import only_interpreted
 from tests.unit.overlays import Served, make_dirs, served
 from tests.unit.processes import processes
 
@@ -106,18 +108,18 @@ def test_who_has_no_place_is_alone_with_nobody() -> None:
     writers = Writers()
     places = [writers.enter(number) for number in range(1, 10)]
     assert not writers.is_alone(1, places[0])
-    for place in places[7:]:
-        writers.leave(place)
+    for number, place in enumerate(places[7:], 8):
+        writers.leave(place, number)
     assert writers.is_alone(1, places[0])
     again = writers.enter(1)
     assert not writers.is_alone(1, places[0])
     assert not writers.is_alone(1, again)
-    writers.leave(again)
-    for place in places[:7]:
-        writers.leave(place)
+    writers.leave(again, 1)
+    for number, place in enumerate(places[:7], 1):
+        writers.leave(place, number)
     place = writers.enter(5)
     assert writers.is_alone(5, place)
-    writers.leave(place)
+    writers.leave(place, 5)
 
 
 def test_those_of_other_processes_are_seen_at_one_object_alone() -> None:
@@ -127,8 +129,64 @@ def test_those_of_other_processes_are_seen_at_one_object_alone() -> None:
     writers.join(1)
     place = writers.enter(5)
     assert writers.is_alone(5, place)
-    writers.leave(place)
+    writers.leave(place, 5)
     place = writers.enter(7)
     assert not writers.is_alone(7, place)
-    writers.leave(other)
+    writers.leave(other, 7)
     assert writers.is_alone(7, place)
+
+
+def test_each_thread_has_a_place_of_its_own() -> None:
+    writers, taken = Writers(), list[int]()
+
+    def come_and_go(number: int) -> bool:
+        for _ in range(3000):
+            place = writers.enter(number)
+            is_alone = writers.is_alone(number, place)
+            taken.append(place)
+            if is_alone and taken.count(place) > 1:
+                return False
+            taken.remove(place)
+            writers.leave(place, number)
+        return True
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(_THREADS) as threads:
+            assert all(threads.map(come_and_go, [7] * _THREADS))
+    finally:
+        sys.setswitchinterval(before)
+    last = writers.enter(7)
+    assert writers.is_alone(7, last), "a place was not given back"
+
+
+@pytest.mark.parametrize("crowd", [0, 7, 9])
+def test_who_has_left_meanwhile_is_known(crowd: int) -> None:
+    """His bump may be followed at once by that of who asks, and cannot be seen then."""
+    writers = Writers()
+    for each in range(crowd):
+        writers.enter(1000 + each)
+    before = writers.ended(7)
+    writers.leave(writers.enter(8), 8)
+    assert writers.ended(7) == before
+    writers.leave(writers.enter(7), 7)
+    assert writers.ended(7) != before
+
+
+def test_a_change_between_two_looks_is_seen(tree: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else changes the object wholly between a look at the counter and its bump."""
+    inner = tree.overlay._tree
+    only_interpreted(inner.stats)
+    tree.write("a", "x")
+    bump, others = inner.stats.bump, [b"other"]
+
+    def bump_late(number: int) -> int:
+        if others:
+            tree.overlay.write(tree.node("a"), ROOT, 20_000, others.pop(), Stable.UNSTABLE)
+        return bump(number)
+
+    monkeypatch.setattr(inner.stats, "bump", bump_late)
+    change = tree.overlay.write(tree.node("a"), ROOT, 10_000, b"x", Stable.UNSTABLE)
+    assert change.after.size > 20_000
+    assert change.before is None
