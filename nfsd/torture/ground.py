@@ -12,7 +12,7 @@ from nfsd.torture.calls import NO_VERIFIER, Call, Reply, Task
 from nfsd.torture.model import Registry
 from nfsd.torture.target import Target
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import NF3DIR, NFS3ERR_NOENT
+from nfsd.xdr.nfs3 import NF3DIR, NFS3ERR_EXIST, NFS3ERR_NOENT
 
 _ENTRIES: Final = 1_000_000
 
@@ -53,15 +53,21 @@ def _need(reply: Reply, what: str) -> None:
         raise Refusal(f"{what}: {reply}")
 
 
+def _need_made(reply: Reply, what: str) -> None:
+    """As `_need`, of a directory; its answer may have been lost, and forgotten by the server."""
+    if not (reply.resent and reply.status == NFS3ERR_EXIST):
+        _need(reply, what)
+
+
 def _make_directories(
     root: bytes, place: bytes, below: Sequence[bytes], made: dict[bytes, bytes]
 ) -> Task:
-    _need((yield calls.mkdir(root, place)), f"MKDIR of {os.fsdecode(place)} in the export")
+    _need_made((yield calls.mkdir(root, place)), f"MKDIR of {os.fsdecode(place)} in the export")
     reply = yield calls.lookup(root, place)
     _need(reply, f"LOOKUP of {os.fsdecode(place)}")
     top = reply.ok.object
     for name in below:
-        _need((yield calls.mkdir(top, name)), f"MKDIR of {os.fsdecode(name)}")
+        _need_made((yield calls.mkdir(top, name)), f"MKDIR of {os.fsdecode(name)}")
         reply = yield calls.lookup(top, name)
         _need(reply, f"LOOKUP of {os.fsdecode(name)}")
         made[name] = reply.ok.object

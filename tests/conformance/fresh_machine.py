@@ -96,10 +96,11 @@ AS_A_CONTAINER: Final = (
 
 def prepare(root: Path) -> None:
     """Put this checkout there, and layers for what README.md serves."""
-    listed = command(["git", "ls-files"], timeout=60, cwd=PROJECT).split("\n")
-    for name in filter(None, listed):
+    # What is compiled is a copy below the checkout, of which git knows nothing.
+    top = Path(command(["git", "rev-parse", "--show-toplevel"], timeout=60, cwd=PROJECT).strip())
+    for name in filter(None, command(["git", "ls-files"], timeout=60, cwd=top).split("\n")):
         (root / "root/overlay-nfsd" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(PROJECT / name, root / "root/overlay-nfsd" / name)
+        shutil.copy2(top / name, root / "root/overlay-nfsd" / name)
     if "PIP_CERT" in os.environ:
         shutil.copy2(os.environ["PIP_CERT"], root / _CERTIFICATES)
     for name in ("layers/app", "layers/debian/etc", "upper", "work"):
