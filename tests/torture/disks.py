@@ -59,9 +59,13 @@ class Disk:
 
     def _mount_disk(self) -> None:
         self._mount(self._image, self.path)
+        self._device = self._mounted()
+
+    def _mounted(self) -> str:
+        """The device that is mounted last at the disk's place."""
         with open("/proc/self/mountinfo") as mounts:
-            line = next(line for line in mounts if f" {self.path} " in line)
-        self._device = line.split(" - ")[1].split()[1].removeprefix("/dev/")
+            line = [line for line in mounts if f" {self.path} " in line][-1]
+        return line.split(" - ")[1].split()[1].removeprefix("/dev/")
 
     def _mount(self, image: Path, at: Path) -> None:
         options = _OPTIONS.get(self._kind, "loop,noatime")
@@ -131,15 +135,32 @@ class Disk:
             copy.unlink()
 
     def _unmount_unused(self) -> None:
-        """Wait for the workers of a server that was killed: they end a moment after it."""
+        """Wait for the workers of a server that was killed: they end a moment after it.
+
+        And for the device: until it is free a copy of it is another filesystem for btrfs.
+        """
         deadline = time.monotonic() + _PATIENCE_SECONDS
+        device = self._mounted()
         while True:
             try:
-                return unmount(os.fsencode(self.path))
+                unmount(os.fsencode(self.path))
+                break
             except OSError as error:
                 if error.errno != errno.EBUSY or time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
+        while self._holds(device):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{device} is still in use")
+            time.sleep(0.01)
+
+    def _holds(self, device: str) -> bool:
+        """Whether a loop device still has a file of this disk's."""
+        try:
+            file = Path(f"/sys/block/{device}/loop/backing_file").read_text()
+        except FileNotFoundError:
+            return False
+        return file.startswith(str(self._memory))
 
 
 @contextmanager
