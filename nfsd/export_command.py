@@ -11,10 +11,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from nfsd.config_command import add_config_option
 from nfsd.config_file import ExportConfig, drop_in_directory, load
 from nfsd.mount_path import components
-from nfsd.options import Refusal, add_layer_options, overlay_config
+from nfsd.options import Refusal, add_config_option, add_layer_options, overlay_config
 from nfsd.reload_command import reload
 
 if TYPE_CHECKING:
@@ -175,10 +174,12 @@ def _write(directory: int, name: str, text: str) -> None:
             os.fsync(file.fileno())
         os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
         os.fsync(directory)
-    except OSError as problem:
-        raise Refusal(f"{name} cannot be written: {problem.strerror}") from problem
-    except UnicodeEncodeError:
-        os.unlink(new, dir_fd=directory)
+    except (OSError, UnicodeEncodeError) as problem:
+        for half in (new, name):
+            with suppress(FileNotFoundError):
+                os.unlink(half, dir_fd=directory)
+        if isinstance(problem, OSError):
+            raise Refusal(f"{name} cannot be written: {problem.strerror}") from problem
         raise Refusal("a name is not UTF-8: the configuration file can have no such name") from None
 
 

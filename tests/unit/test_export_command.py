@@ -13,6 +13,7 @@ from nfsd.config_file import load
 from nfsd.config_text import ConfigFileError
 from tests.client import Client
 from tests.conformance.ports import free_port
+from tests.property import syscalls
 from tests.unit.test_reload import Configured, Export
 
 Command = Callable[..., tuple[int, str]]
@@ -64,6 +65,21 @@ def test_the_only_exports_may_be_dropped_in(file: Path, command: Command) -> Non
         load(str(file))
     assert command("add", "/", "--lowerdir", "/x", *EVERYBODY)[0] == 0
     assert [each.path for each in load(str(file)).exports] == [b"/"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a filesystem")
+def test_on_a_full_filesystem_nothing_is_left(file: Path, command: Command) -> None:
+    where = Path(f"{file}.d")
+    where.mkdir(0o755)
+    syscalls.mount(b"full", os.fsencode(where), b"tmpfs", b"size=4k,mode=755")
+    try:
+        (where / "filling").write_bytes(bytes(4096))
+        status, said = command("add", "/b", "--lowerdir", "/x", *EVERYBODY)
+        assert status == 2
+        assert "No space left on device" in said
+        assert os.listdir(where) == ["filling"]
+    finally:
+        syscalls.unmount(os.fsencode(where))
 
 
 @pytest.mark.parametrize(
