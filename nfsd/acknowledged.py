@@ -32,7 +32,7 @@ class Acknowledged:
         self._end = (process + 1) * self._share
 
     def begin(self, connection: int) -> int:
-        """A slot for a connection; 0 if there is none left, so that nothing is known of it."""
+        """Return a slot for a connection; 0 if none is left, so that nothing is known of it."""
         with self._lock:
             if self._free:
                 slot = self._free.pop()
@@ -46,11 +46,11 @@ class Acknowledged:
         return slot
 
     def put(self, slot: int, number: int) -> None:
-        """The answers to all calls up to this one have arrived."""
+        """Record that the answers to all calls up to this one have arrived."""
         self._words[2 * slot + 1] = number
 
     def has(self, connection: int, number: int, slot: int) -> bool:
-        """Whether an answer has arrived.
+        """Return whether an answer has arrived.
 
         When a connection is at its end, all have that were not called lost.
         """
@@ -59,15 +59,10 @@ class Acknowledged:
         words = self._words
         if words[2 * slot] != connection:
             return True
-        return is_up_to(number, words[2 * slot + 1])
+        return (words[2 * slot + 1] - number) % _NUMBERS < _NUMBERS // 2
 
     def end(self, slot: int) -> None:
-        """The connection is at its end; others may have its slot."""
+        """Record that the connection is at its end, and let others have its slot."""
         self._words[2 * slot] = 0
         with self._lock:
             self._free.append(slot)
-
-
-def is_up_to(number: int, last: int) -> bool:
-    """Whether a call was entered no later than another."""
-    return (last - number) % _NUMBERS < _NUMBERS // 2

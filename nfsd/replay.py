@@ -42,7 +42,7 @@ import time
 from typing import Final
 from zlib import crc32
 
-from nfsd.acknowledged import Acknowledged, is_up_to
+from nfsd.acknowledged import Acknowledged
 from nfsd.replay_entry import DIGEST, Entry, Fate, Sender
 from nfsd.xdr.codec import Buffer
 from overlay.descriptor import Fd
@@ -98,7 +98,6 @@ class ReplayCache:
     def __init__(self, fd: Fd, processes: int = 1, epoch: bytes = b"") -> None:
         """`epoch` is another when what was done before may be lost (overlay.verifier)."""
         self._memory = KeptMemory(fd, SIZE)
-        self._is_mapped: Final = self._memory.is_mapped
         self._map: Final = self._memory.map
         self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
         self._words = memoryview(self._map).cast("Q")
@@ -177,8 +176,7 @@ class ReplayCache:
         if place != _NOWHERE:
             self._sent_by(sender, place)
             _HEAD.pack_into(self._map, place, digest, self._process, time.time_ns(), _BEGUN)
-            if not self._is_mapped:
-                self._memory.keep(place, place + _HEAD_BYTES)
+            self._memory.keep(place, place + _HEAD_BYTES)
         return Entry(digest, place, fate, sender)
 
     def _sent_by(self, sender: Sender, place: int) -> None:
@@ -234,11 +232,8 @@ class ReplayCache:
         if client != sender.client:
             return False
         process = self._words[place // 8 + _PROCESS]
-        if process != self._process:
-            return process in self._living and self._acknowledged.has(connection, number, slot)
-        if connection != sender.connection:
-            return self._acknowledged.has(connection, number, slot)
-        return is_up_to(number, sender.acknowledged)
+        lives = process == self._process or process in self._living
+        return lives and self._acknowledged.has(connection, number, slot)
 
     def _least_wanted(self, heads: int) -> int:
         """The place whose answer is the least likely to be asked for.
@@ -291,8 +286,7 @@ class ReplayCache:
             written = entry.digest + reply
             begin = _ANSWERS + room * _ROOM
             self._map[begin : begin + DIGEST + length] = written
-            if not self._is_mapped:
-                self._memory.keep(begin, begin + DIGEST + length)
+            self._memory.keep(begin, begin + DIGEST + length)
             sender = entry.sender
             if sender.connection:
                 sender.unacknowledged.append(entry)
@@ -307,7 +301,6 @@ class ReplayCache:
         while its answer was on the way.  No call of the connection may be under way.
         """
         sender.unacknowledged.clear()
-        sender.acknowledged = sender.entered
         if sender.slot:
             self._acknowledged.put(sender.slot, sender.entered)
         self._tell()
@@ -357,8 +350,7 @@ class ReplayCache:
     def _settle(self, place: int, word: int) -> None:
         """Say what has become of a call."""
         self._words[place // 8 + _WORD] = word
-        if not self._is_mapped:
-            self._memory.keep(place, place + _HEAD_BYTES)
+        self._memory.keep(place, place + _HEAD_BYTES)
 
     def _tell(self) -> None:
         """Have those who wait look again; for who holds the lock of no set."""

@@ -28,7 +28,6 @@ class Sender:
     """
 
     __slots__ = (
-        "acknowledged",
         "client",
         "connection",
         "entered",
@@ -49,7 +48,6 @@ class Sender:
         self.connection: Final = connection
         self.slot = 0  # in nfsd.acknowledged; 0 if it has none
         self.entered = 0  # calls
-        self.acknowledged = 0  # the last call whose answer has arrived
         self.unacknowledged: list[Entry] = []  # answers that may not have arrived
 
 

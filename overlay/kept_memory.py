@@ -27,13 +27,13 @@ class KeptMemory:
             os.ftruncate(fd, 0)
             os.pwrite(fd, bytes(size), 0)  # a hole would have to be filled under a client's call
         self._file = fd
-        self.is_mapped: Final = filesystem_magic(fd) in _IN_PLACE
-        self.map: Final = mmap.mmap(fd, size) if self.is_mapped else mmap.mmap(-1, size)
-        if not self.is_mapped:
+        self._is_mapped: Final = filesystem_magic(fd) in _IN_PLACE
+        self.map: Final = mmap.mmap(fd, size) if self._is_mapped else mmap.mmap(-1, size)
+        if not self._is_mapped:
             self.map[:] = os.pread(fd, size, 0)
 
     def keep(self, begin: int, end: int) -> None:
         """Have the file keep these bytes, if it can."""
-        if not self.is_mapped:
+        if not self._is_mapped:
             with suppress(OSError):  # the calls of clients go on without
                 os.pwrite(self._file, self.map[begin:end], begin)
