@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from nfsd.config_file import DEFAULT_PATH, ExportConfig, load
-from nfsd.options import PROGRAM, Refusal, add_layer_options
+from nfsd.config_file import ExportConfig, load
+from nfsd.options import (
+    DEFAULT_PATH,
+    PROGRAM,
+    Refusal,
+    add_config_option,
+    add_layer_options,
+)
 from overlay import per_client
 from overlay.client_name import is_client, is_label
 from overlay.config import ConfigError, OverlayConfig
@@ -45,9 +51,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="all exports of the file that have an upper layer, or all clients of the EXPORT",
     )
-    parser.add_argument(
-        "--config", metavar="FILE", help=f"the configuration file (default: {DEFAULT_PATH})"
-    )
+    add_config_option(parser, None)
     add_layer_options(parser)
 
 

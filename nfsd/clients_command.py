@@ -18,10 +18,9 @@ from rich.table import Table
 from nfsd import descriptors
 from nfsd.chosen_overlays import client_name, has_layers
 from nfsd.client_hook import RESET, prepare
-from nfsd.config_command import add_config_option
 from nfsd.config_file import ExportConfig, load
 from nfsd.confirmation import add_yes, confirm
-from nfsd.options import Refusal
+from nfsd.options import Refusal, add_config_option
 from overlay import per_client
 from overlay.per_client import Usage
 
@@ -61,7 +60,7 @@ def add_to(commands: Commands) -> None:
         description=_RESET,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_config_option(reset, again=True)
+    add_config_option(reset, argparse.SUPPRESS)
     reset.add_argument("--export", metavar="/NAME", help="in this export alone (default: in all)")
     add_yes(reset)
     reset.add_argument("client", metavar="CLIENT", help="its address, or name, as it is listed")

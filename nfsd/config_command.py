@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from nfsd.checks import NOTHING, Held, check
-from nfsd.config_file import DEFAULT_PATH, Config, load
+from nfsd.config_file import Config, load
 from nfsd.control import HELD, ask
 from nfsd.export_options import ExportOptions
-from nfsd.options import Refusal
+from nfsd.options import Refusal, add_config_option
 from nfsd.ports import held_for
 from overlay.config import ConfigError
 
@@ -40,20 +40,6 @@ def add_to(commands: Commands) -> None:
         )
         add_config_option(parser)
         parser.set_defaults(command=run)
-
-
-def add_config_option(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
-    """Add `--config` to a subcommand that needs the file.
-
-    With `again` a parser above this one has it too, and what is said there holds unless it
-    is said here: a default of this one would take its place.
-    """
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        default=argparse.SUPPRESS if again else DEFAULT_PATH,
-        help=f"the configuration file (default: {DEFAULT_PATH})",
-    )
 
 
 def _check(options: argparse.Namespace) -> int:

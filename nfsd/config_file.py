@@ -24,7 +24,6 @@ from overlay.client_name import is_label
 from overlay.config import PLACEHOLDER, UNLIMITED, Limits, OverlayConfig
 from overlay.per_client import is_per_client
 
-DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 # How clients learn our ports: from the machine's rpcbind, from us on port 111, or not at all.
 RPCBIND: Final = ("system", "embedded", "off")
 _ADDRESS: Final = re.compile(r"(?:\[[^\[\]]+\]|[^:\[\]]+):([0-9]{1,5})")

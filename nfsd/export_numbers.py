@@ -13,28 +13,24 @@ from contextlib import suppress
 from typing import Final
 
 from nfsd.config_file import ExportConfig
-from nfsd.exposition import Family, Labels, Value
+from nfsd.exposition import Family, Labels, Value, gauge
 from overlay import per_client
 
 _SECONDS: Final = 0.05  # of each scrape, at most, for the notes of one export's clients
 
 
-def _gauge(name: str, text: str) -> Family:
-    return Family(f"overlay_nfsd_{name}", "gauge", text)
-
-
-SIZE: Final = _gauge("upper_size_bytes", "Size of the filesystem of the upper layer, by export.")
-FREE: Final = _gauge("upper_free_bytes", "What is free of it.")
-FREE_FILES: Final = _gauge(
+SIZE: Final = gauge("upper_size_bytes", "Size of the filesystem of the upper layer, by export.")
+FREE: Final = gauge("upper_free_bytes", "What is free of it.")
+FREE_FILES: Final = gauge(
     "upper_free_files", "How many objects more it may have; not told where it has no bounds."
 )
-LAYERS: Final = _gauge("client_layers", "Clients that have layers of their own, by export.")
-LAYERS_MAX: Final = _gauge("client_layers_limit", "How many may have them.")
-INDEX: Final = _gauge("client_index_entries", "Entries in the index of a client's own layers.")
-SPACE: Final = _gauge("client_space_bytes", "Disk space that a client's upper layer takes.")
-SPACE_MAX: Final = _gauge("client_space_limit_bytes", "What it may take, by export.")
-FILES: Final = _gauge("client_files", "Objects that a client's upper layer has.")
-FILES_MAX: Final = _gauge("client_files_limit", "How many it may have, by export.")
+LAYERS: Final = gauge("client_layers", "Clients that have layers of their own, by export.")
+LAYERS_MAX: Final = gauge("client_layers_limit", "How many may have them.")
+INDEX: Final = gauge("client_index_entries", "Entries in the index of a client's own layers.")
+SPACE: Final = gauge("client_space_bytes", "Disk space that a client's upper layer takes.")
+SPACE_MAX: Final = gauge("client_space_limit_bytes", "What it may take, by export.")
+FILES: Final = gauge("client_files", "Objects that a client's upper layer has.")
+FILES_MAX: Final = gauge("client_files_limit", "How many it may have, by export.")
 FAMILIES: Final = (
     *(SIZE, FREE, FREE_FILES, LAYERS, LAYERS_MAX),
     *(INDEX, SPACE, SPACE_MAX, FILES, FILES_MAX),

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
 
+PREFIX: Final = "overlay_nfsd_"  # of the names of this server's numbers
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _SAMPLE: Final = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)",?')
@@ -33,6 +34,16 @@ class Family(NamedTuple):
         if self.kind != "histogram":
             return (self.name,)
         return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
+
+
+def counter(name: str, text: str) -> Family:
+    """Return what of ours only grows."""
+    return Family(f"{PREFIX}{name}_total", "counter", text)
+
+
+def gauge(name: str, text: str) -> Family:
+    """Return what of ours goes up and down."""
+    return Family(PREFIX + name, "gauge", text)
 
 
 class Distribution(NamedTuple):

@@ -16,8 +16,7 @@ from typing import Final
 
 from nfsd import settings
 from nfsd.cli import command_parser
-from nfsd.config_file import DEFAULT_PATH
-from nfsd.options import PROGRAM
+from nfsd.options import DEFAULT_PATH, PROGRAM
 
 EXAMPLE: Final = """\
 [server]

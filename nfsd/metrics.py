@@ -15,60 +15,60 @@ from typing import Final, NamedTuple, TypeAlias
 
 from nfsd import export_numbers
 from nfsd.config_file import ExportConfig
-from nfsd.exposition import Distribution, Family, Labels, Value, written
+from nfsd.exposition import (
+    PREFIX,
+    Distribution,
+    Family,
+    Labels,
+    Value,
+    counter,
+    gauge,
+    written,
+)
 from nfsd.replay_entry import Fate
 from nfsd.tally import BOUNDS, STATUSES, Counted, Tally
 from overlay import counts
 from overlay.filesystem import Overlay
 
-_PREFIX: Final = "overlay_nfsd_"
 _INDEX_SECONDS: Final = 0.05  # of each scrape, at most, for counting the entries of one index
 _CLIENTS_MAX: Final = 1000  # named one by one
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
-def _counter(name: str, text: str) -> Family:
-    return Family(f"{_PREFIX}{name}_total", "counter", text)
-
-
-def _gauge(name: str, text: str) -> Family:
-    return Family(_PREFIX + name, "gauge", text)
-
-
-INFO: Final = _gauge("info", "The version of the server; the value is 1.")
-START: Final = _gauge("start_time_seconds", "When the server was started, seconds since 1970.")
-CALLS: Final = _counter("calls", "Calls that reached a procedure.")
-ERRORS: Final = _counter("errors", "Calls whose reply has another status than OK.")
-KEPT: Final = _counter("kept_replies", "Calls that were answered by a reply that was kept.")
+INFO: Final = gauge("info", "The version of the server; the value is 1.")
+START: Final = gauge("start_time_seconds", "When the server was started, seconds since 1970.")
+CALLS: Final = counter("calls", "Calls that reached a procedure.")
+ERRORS: Final = counter("errors", "Calls whose reply has another status than OK.")
+KEPT: Final = counter("kept_replies", "Calls that were answered by a reply that was kept.")
 DURATION: Final = Family(
-    f"{_PREFIX}call_duration_seconds",
+    f"{PREFIX}call_duration_seconds",
     "histogram",
     "From reading a call to having its reply, without the network.",
     tuple(bound / 1e9 for bound in BOUNDS),
 )
-REFUSED: Final = _counter("refused_calls", "Calls that reached no procedure, by what RPC says.")
-REPEATED: Final = _counter(
+REFUSED: Final = counter("refused_calls", "Calls that reached no procedure, by what RPC says.")
+REPEATED: Final = counter(
     "repeated_calls",
     "Calls that came again: answered from the duplicate-request cache (done), under way (running), "
     "or begun by a worker that died (unknown).",
 )
-DATA: Final = _counter("data_bytes", "Bytes of file contents in READ and WRITE.")
-STALE: Final = _counter("stale_handles", "Calls with a stale file handle, by its cause.")
-COPY_UPS: Final = _counter("copy_ups", "Objects that were copied up, by what was copied.")
-COPY_UP_ERRORS: Final = _counter("copy_up_errors", "Copy-ups that failed.")
-COPY_UP_BYTES: Final = _counter("copy_up_bytes", "Bytes of data copied up, shared ones included.")
-COPY_UP_SECONDS: Final = _counter("copy_up_seconds", "Time that copy-ups took.")
-COPYING: Final = _gauge("copy_ups_in_progress", "Copy-ups under way.")
-ACCEPTED: Final = _counter("accepted_connections", "Connections accepted.")
-CONNECTIONS: Final = _gauge("client_connections", "Open connections, by client.")
-CLIENTS: Final = _gauge("clients", "Clients that have an open connection.")
-INDEX: Final = _gauge("index_entries", "Entries in the index, by export.")
-LOCKS: Final = _gauge("locks", "Locks of files, by whether they are held or waiting.")
-MEMORY: Final = _gauge("resident_memory_bytes", "Resident memory, by process.")
-CPU: Final = _counter("cpu_seconds", "Processor time of all processes.")
-WORKERS: Final = _gauge("workers", "Workers that run.")
-DEATHS: Final = _counter("worker_deaths", "Workers that ended without being told to.")
+DATA: Final = counter("data_bytes", "Bytes of file contents in READ and WRITE.")
+STALE: Final = counter("stale_handles", "Calls with a stale file handle, by its cause.")
+COPY_UPS: Final = counter("copy_ups", "Objects that were copied up, by what was copied.")
+COPY_UP_ERRORS: Final = counter("copy_up_errors", "Copy-ups that failed.")
+COPY_UP_BYTES: Final = counter("copy_up_bytes", "Bytes of data copied up, shared ones included.")
+COPY_UP_SECONDS: Final = counter("copy_up_seconds", "Time that copy-ups took.")
+COPYING: Final = gauge("copy_ups_in_progress", "Copy-ups under way.")
+ACCEPTED: Final = counter("accepted_connections", "Connections accepted.")
+CONNECTIONS: Final = gauge("client_connections", "Open connections, by client.")
+CLIENTS: Final = gauge("clients", "Clients that have an open connection.")
+INDEX: Final = gauge("index_entries", "Entries in the index, by export.")
+LOCKS: Final = gauge("locks", "Locks of files, by whether they are held or waiting.")
+MEMORY: Final = gauge("resident_memory_bytes", "Resident memory, by process.")
+CPU: Final = counter("cpu_seconds", "Processor time of all processes.")
+WORKERS: Final = gauge("workers", "Workers that run.")
+DEATHS: Final = counter("worker_deaths", "Workers that ended without being told to.")
 FAMILIES: Final = (
     *(INFO, START, CALLS, ERRORS, KEPT, DURATION, REFUSED, REPEATED, DATA, STALE),
     *(COPY_UPS, COPY_UP_ERRORS, COPY_UP_BYTES, COPY_UP_SECONDS, COPYING),

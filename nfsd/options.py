@@ -12,6 +12,7 @@ from overlay import filesystem
 from overlay.config import OverlayConfig
 
 PROGRAM: Final = "overlay-nfsd"
+DEFAULT_PATH: Final = "/etc/overlay-nfsd.toml"
 
 
 def version_text() -> str:
@@ -25,6 +26,20 @@ def version_text() -> str:
 
 class Refusal(Exception):  # noqa: N818 - what is said is for the user, not an error of ours
     """The command cannot be carried out; the text is one line with the cure."""
+
+
+def add_config_option(parser: argparse.ArgumentParser, default: str | None = DEFAULT_PATH) -> None:
+    """Add `--config`; with the default None a subcommand can tell whether it was given.
+
+    Where a parser above has it too, the default is argparse.SUPPRESS: what was said there
+    holds, as another default would take its place.
+    """
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        default=default,
+        help=f"the configuration file (default: {DEFAULT_PATH})",
+    )
 
 
 def add_layer_options(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Final
 
-from nfsd.config_command import add_config_option
 from nfsd.control import RELOAD, ask
-from nfsd.options import Refusal
+from nfsd.options import Refusal, add_config_option
 from nfsd.reloading import DONE, REFUSED
 
 if TYPE_CHECKING:

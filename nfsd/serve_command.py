@@ -12,14 +12,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nfsd.clients import Pattern
-from nfsd.config_file import CACHE_BYTES, DEFAULT_PATH, RPCBIND, Config, ExportConfig, load
+from nfsd.config_file import CACHE_BYTES, RPCBIND, Config, ExportConfig, load
 from nfsd.control import Control, control_listener, forget
 from nfsd.export_options import ExportOptions
 from nfsd.listeners import bound_to
 from nfsd.lock_options import add_lock_options, lock_config
 from nfsd.log import LOGGER, goes_to_journal
 from nfsd.mount_path import components
-from nfsd.options import PROGRAM, Refusal, add_layer_options, overlay_config
+from nfsd.options import (
+    DEFAULT_PATH,
+    PROGRAM,
+    Refusal,
+    add_config_option,
+    add_layer_options,
+    overlay_config,
+)
 from nfsd.process_title import be_called
 from nfsd.progress import Progress
 from nfsd.reach import rpcbind_mode
@@ -66,9 +73,7 @@ def add_to(commands: Commands) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--config", metavar="FILE", help=f"the configuration file (default: {DEFAULT_PATH})"
-    )
+    add_config_option(parser, None)
     add_layer_options(parser)
     _add_overlay_options(parser)
     _add_server_options(parser)

@@ -21,9 +21,9 @@ from rich.text import Text
 
 from nfsd import metrics
 from nfsd.addresses import addresses
-from nfsd.config_file import DEFAULT_PATH, load
+from nfsd.config_file import load
 from nfsd.exposition import read
-from nfsd.options import Refusal
+from nfsd.options import DEFAULT_PATH, Refusal, add_config_option
 from nfsd.top import Interval, Scraped, view
 
 if TYPE_CHECKING:
@@ -51,9 +51,7 @@ def add_to(commands: Commands) -> None:
         metavar="ADDR:PORT",
         help="where the server tells its numbers (default: what the configuration file says)",
     )
-    parser.add_argument(
-        "--config", metavar="FILE", help=f"the configuration file (default: {DEFAULT_PATH})"
-    )
+    add_config_option(parser, None)
     parser.add_argument(
         "--interval",
         type=float,

@@ -158,7 +158,7 @@ def _serve(plan: Plan, options: argparse.Namespace) -> int:
         own.start()
         own_plan = replace(
             plan,
-            target=own.reached(LARGE),
+            target=own.export(LARGE),
             lower=os.fsencode(PREPARED),
             controller=own,
             own=own,

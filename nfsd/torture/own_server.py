@@ -33,8 +33,8 @@ class OwnServer:
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def reached(self, name: str) -> Target:
-        """The export of this name."""
+    def export(self, name: str) -> Target:
+        """Return the export of this name, as a run is told of it."""
         return Target(_HOST, self._port, f"/{name}".encode(), None)
 
     def start(self) -> None:

@@ -69,7 +69,7 @@ class Run:
         usual = [each for each in plan.scenarios if each.place is not Place.SMALL]
         self._grounds = {False: self._ground(plan.target, usual)}
         if plan.own is not None and small:
-            self._grounds[True] = self._ground(plan.own.reached(SMALL), small)
+            self._grounds[True] = self._ground(plan.own.export(SMALL), small)
 
     def _ground(self, target: Target, scenarios: Sequence[Scenario]) -> Ground:
         names = [each.name.encode() for each in scenarios]

@@ -15,10 +15,11 @@ from typing import Any, Final
 from overlay.config import OverlayConfig
 from overlay.filesystem import Overlay
 from tests.conformance.ports import free_port
+from tests.unit.overlays import Layout
 
 
 @dataclass
-class Draft:
+class Draft(Layout):
     """One export with layers that can be served, and the [server] table, to be changed."""
 
     place: Path  # of its own
@@ -38,18 +39,6 @@ class Draft:
             "upperdir": str(self.upper),
             "workdir": str(self.work),
         }
-
-    @property
-    def lower(self) -> Path:
-        return self.place / "lower"
-
-    @property
-    def upper(self) -> Path:
-        return self.place / "upper"
-
-    @property
-    def work(self) -> Path:
-        return self.place / "work"
 
     def read_only(self) -> None:
         """Leaves the upper out."""

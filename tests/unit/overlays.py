@@ -25,9 +25,8 @@ from tests.property.trees import raw
 KERNEL_OPTIONS = b"index=on,metacopy=on,redirect_dir=on,xino=off"
 
 
-@dataclass(frozen=True)
-class Dirs:
-    """The directories of one overlay over one lower layer."""
+class Layout:
+    """Where the directories of one overlay over one lower layer are, below `place`."""
 
     place: Path
 
@@ -42,6 +41,13 @@ class Dirs:
     @property
     def work(self) -> Path:
         return self.place / "work"
+
+
+@dataclass(frozen=True)
+class Dirs(Layout):
+    """The directories of one overlay over one lower layer."""
+
+    place: Path
 
     @property
     def config(self) -> OverlayConfig:
