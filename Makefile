@@ -48,7 +48,7 @@ AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
 PYTEST = $(abspath $(BIN))/python -m pytest --numprocesses=$(AT_ONCE) --dist=loadscope \
   --no-loadscope-reorder -p tests.distribution --durations=20
 
-.PHONY: help run test check compiled bench growth man clean packages install uninstall
+.PHONY: help run test check compiled bench growth man clean packages install uninstall deb
 .DEFAULT_GOAL := help
 
 help:
@@ -65,6 +65,7 @@ help:
 	@echo "make man     write the manual pages, docs/man, after a change of options or settings"
 	@echo "make install      into PREFIX=$(PREFIX), with units for systemd (root); DESTDIR=DIR"
 	@echo "make uninstall    take that away again; the configuration stays"
+	@echo "make deb     a Debian package of the same, in build"
 	@echo "make clean   remove what these targets made in this directory"
 
 # The packages' __init__.py: an editable install knows the packages that were there at its time.
@@ -111,7 +112,7 @@ test: $(STAMP) packages compiled
 	@$(BIN)/python -m tests.conformance.prepare
 	@failed=0; set -x; \
 	  $(PYTEST) -m "$(FAST)" || failed=1; \
-	  cd $(COMPILED) && $(PYTEST) || failed=1; \
+	  cd $(COMPILED) && $(PYTEST) -m "not once" || failed=1; \
 	  exit $$failed
 
 check: $(STAMP)
@@ -129,7 +130,7 @@ growth: compiled
 	@cd $(COMPILED) && $(abspath $(BIN))/python -m tests.bench.growth --report $(abspath docs/growth.md)
 
 man: $(STAMP)
-	$(BIN)/python -m nfsd.manual docs/man
+	$(BIN)/python -m nfsd.commands.manual docs/man
 
 # A virtual environment of its own, so that nothing else on the machine changes with it, and a
 # command that runs it from wherever DESTDIR has gone to.
@@ -172,6 +173,9 @@ uninstall:
 	@test -n "$(DESTDIR)" || ! test -d /var/lib/overlay-nfsd || chown root: /var/lib/overlay-nfsd
 	@test -n "$(DESTDIR)" || ! id overlay-nfsd >/dev/null 2>&1 || userdel overlay-nfsd
 	@test -n "$(DESTDIR)" || ! test -d /run/systemd/system || systemctl daemon-reload
+
+deb:
+	@packaging/deb.sh $(abspath build)
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ def main() -> int:
     if problem is not None:
         print(f"overlay-nfsd: {problem}", file=sys.stderr)
         return 2
-    status: int = import_module("nfsd.cli").main()
+    status: int = import_module("nfsd.commands.cli").main()
     return status
 
 
@@ -35,7 +35,7 @@ def foreign() -> str | None:
         if place.parent != Path(__file__).resolve().parent:
             return (
                 f"{place} is another program's {name}, found before its own: install it into a "
-                "virtual environment of its own (README.md, Install it), and leave PYTHONPATH out"
+                "virtual environment of its own (docs/install.md), and leave PYTHONPATH out"
             )
     return None
 

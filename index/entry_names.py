@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from index.handles import RealHandle
 from index.identity import Identity
+from index.linux.file_handle import RealHandle
 
 _OWN: Final = struct.Struct(">BHB")  # flags, source and type of the kernel handle, which follows
 
@@ -21,14 +21,14 @@ def number_name(fileid: int) -> bytes:
 
 
 def own_name(identity: Identity) -> bytes:
-    """The name in the index that is one object's alone."""
+    """Return the name in the index that is one object's alone."""
     real = identity.real
     head = _OWN.pack(identity.flags, identity.source, real.type)
     return b"#%d.%s" % (identity.fileid, (head + real.data).hex().encode())
 
 
 def fileid_of(name: bytes) -> int | None:
-    """The number in the name of an entry; None if it is not one."""
+    """Return the number in the name of an entry; None if it is not one."""
     digits = name[1:]
     if digits.isdigit() and int(digits) < 1 << 64 and name == number_name(int(digits)):
         return int(digits)
@@ -36,7 +36,7 @@ def fileid_of(name: bytes) -> int | None:
 
 
 def owner_of(name: bytes) -> Identity | None:
-    """The object whose alone a name in the index is; None for any other name."""
+    """Return the object whose alone a name in the index is; None for any other name."""
     number, _, digits = name.partition(b".")
     fileid = fileid_of(number)
     try:

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from index.handles import RealHandle
+from index.linux.file_handle import RealHandle
 
 VERSION: Final = 1
 MAC_SIZE: Final = 12
@@ -58,7 +58,7 @@ class Identity:
     real: Final[RealHandle]
 
     def __init__(self, flags: int, source: int, fileid: int, real: RealHandle) -> None:
-        self.flags = flags  # written out: quicker (overlay.attributes)
+        self.flags = flags  # written out: quicker (overlay.model.attributes)
         self.source = source
         self.fileid = fileid
         self.real = real
@@ -80,7 +80,7 @@ class Identity:
         return bool(self.flags & BY_PATH)
 
     def pack(self, export: int = 0) -> bytes:
-        """The bytes that stand for this identity in an xattr, and in a handle before its MAC.
+        """Return the bytes that stand for this identity in an xattr, and in a handle.
 
         Raises EOVERFLOW for a kernel handle too long to be sent to clients.
         """
@@ -99,9 +99,9 @@ class Identity:
         return head + real.data
 
     @classmethod
-    def unpack(cls, data: bytes) -> Identity | None:
-        """The identity that `pack` made these bytes of; None if it did not."""
-        if len(data) < _HEAD.size:
+    def unpack(cls, data: bytes | None) -> Identity | None:
+        """Return the identity that `pack` made these bytes of; None if it did not."""
+        if data is None or len(data) < _HEAD.size:
             return None
         version, flags, source, _, fileid, real_type, size = _HEAD.unpack_from(data)
         real = data[_HEAD.size :]
@@ -111,12 +111,12 @@ class Identity:
 
 
 def fits_wire(real: RealHandle) -> bool:
-    """Whether a kernel handle is short enough to be sent to clients, and of a type that is."""
+    """Return whether a kernel handle is of a type and length that can be sent to clients."""
     return len(real.data) <= _MAX_REAL and 0 <= real.type < NO_HANDLE
 
 
 def export_of(handle: bytes) -> bytes:
-    """The export that what begins like a handle names, 4 bytes."""
+    """Return the export that what begins like a handle names, 4 bytes."""
     return handle[4:8]
 
 
@@ -134,16 +134,16 @@ class Signer:
         return mac.digest()
 
     def encode(self, identity: Identity) -> bytes:
-        """The wire handle of an object; the same object always has the same bytes."""
+        """Return the wire handle of an object; the same object always has the same bytes."""
         body = identity.pack(self.export)
         return body + self._mac(body)
 
     def is_of(self, handle: bytes) -> bool:
-        """Whether what begins like a handle names this export; it may be forged."""
+        """Return whether what begins like a handle names this export; it may be forged."""
         return export_of(handle) == self._export_bytes
 
     def decode(self, handle: bytes) -> Identity:
-        """The identity in a wire handle; raises EBADF unless this export signed it."""
+        """Return the identity in a wire handle; raises EBADF unless this export signed it."""
         body = handle[:-MAC_SIZE]
         if (
             len(handle) <= MAX_WIRE

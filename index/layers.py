@@ -1,7 +1,7 @@
 """Layers as opened directories, and the record of them in the work directory.
 
 A layer's id and its filesystem's number are given once, and handles name it by
-them for ever; index.recognise finds out which layer an opened directory is.
+them for ever; index.match_layers finds out which layer an opened directory is.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from index.entries import Index
-from index.fd import Fd, components, open_at, open_dir
-from index.handles import RealHandle, handle_at, handle_of, open_by_handle
 from index.identity import BY_PATH, DIRECTORY, NO_HANDLE, UPPER, Identity, fits_wire
+from index.index import Index
+from index.linux.fd import Fd, components, open_at, open_dir
+from index.linux.file_handle import RealHandle, handle_at, handle_of, open_by_handle
 from index.origin import Origin, filesystem_uuid
 from index.paths import KnownPaths, path_of
 from index.seal import Seal
@@ -52,7 +52,7 @@ class Layer:
     since: int = 0
 
     def fileid(self, ino: int) -> int:
-        """The number clients see for an inode `ino` that is no copy: unique in the export.
+        """Return the number clients see for an inode `ino` that is no copy: unique in the export.
 
         The filesystem's number is folded into the high byte.  Where either is too
         large for that, both are hashed, marked by the top bit.
@@ -63,12 +63,12 @@ class Layer:
         return HASHED | int.from_bytes(digest, "big") >> 1
 
     def number(self, ino: int) -> int:
-        """The number clients see for what comes from this inode, also where it is a copy."""
+        """Return the number clients see for what comes from this inode, also where it is a copy."""
         sealed = self._sealed(ino)
         return self.fileid(ino) if sealed is None else sealed.fileid
 
     def numbers(self, inos: list[int]) -> list[int]:
-        """The same of many inodes, at less cost for most."""
+        """Return what `number` returns for each inode, at less cost for most."""
         if (
             self.seal is not None
             or self.filesystem > MAX_FOLDED
@@ -87,7 +87,7 @@ class Layer:
         parent: Fd | None = None,
         name: bytes = b"",
     ) -> Identity:
-        """The identity of an object that comes from this inode of this layer.
+        """Return the identity of an object that comes from this inode of this layer.
 
         `parent` is the directory in which a file was found as `name`, if it was.
         """
@@ -103,7 +103,7 @@ class Layer:
         return None if self.seal is None else self.seal.identity_of(self.filesystem, number, real)
 
     def is_doubtful(self, ino: int, directory: Fd, name: bytes) -> bool:
-        """Whether the number that `number` says for an entry of a directory may be another's."""
+        """Return whether what `number` says for an entry of a directory may be another's number."""
         if self.index is not None and self.index.has_number(self.number(ino)):
             return True
         if self._sealed(ino) is None:
@@ -111,7 +111,7 @@ class Layer:
         return self._sealed(ino, handle_at(directory, name)) is None
 
     def own_identity(self, st: os.stat_result, real: RealHandle, *, is_dir: bool) -> Identity:
-        """The identity of an inode that was never copied.
+        """Return the identity of an inode that was never copied.
 
         Where its number was another's, whose object may still live, it has one of its own.
         """
@@ -124,41 +124,44 @@ class Layer:
         return Identity(flags, source, HASHED | int.from_bytes(digest, "big") >> 1, real)
 
     def is_old(self, st: os.stat_result) -> bool:
-        """Whether an inode, and all that a directory has, was there before the index was begun."""
+        """Return whether an inode, and all that a directory has, is older than the index."""
         return st.st_ctime_ns < self.since
 
     def is_own_number(self, identity: Identity, st: os.stat_result) -> bool:
-        """Whether the number that clients see for an object is its inode's."""
+        """Return whether the number that clients see for an object is its inode's."""
         return identity.fileid == self.fileid(st.st_ino)
 
     def has_made(self, identity: Identity) -> bool:
-        """Whether the kernel handle in an identity may be of an inode of this very copy."""
+        """Return whether the kernel handle in an identity may be of an inode of this very copy."""
         number = identity.fileid >> INO_BITS if identity.is_dir else identity.source
         return number == self.filesystem or number in self.earlier or number > MAX_FOLDED
 
     def own_identity_by_path(self, path: bytes, *, is_dir: bool) -> Identity:
-        """The same for an object of a layer without file handles."""
+        """Return the identity of an object of a layer without file handles, by its path."""
         digest = hashlib.blake2b(path, digest_size=16, salt=b"%d" % self.id).digest()
         fileid = HASHED | int.from_bytes(digest[:8], "big") >> 1
         flags = BY_PATH | (DIRECTORY if is_dir else 0)
         return Identity(flags, self.id, fileid, RealHandle(NO_HANDLE, digest))
 
     def origin(self, fd: Fd) -> bytes | None:
-        """The value of `overlay.origin` for an inode of this layer; None if there is none."""
+        """Return the value of `overlay.origin` for an inode of this layer.
+
+        None if there is none.
+        """
         if self.uuid is None or not self.has_handles:
             return None
         return Origin(self.uuid, handle_of(fd)).pack()
 
-    def open_handle(self, real: RealHandle, flags: int) -> Fd:
-        """Open an inode of this layer's filesystem; raises ESTALE when it is gone."""
+    def open_handle(self, real: RealHandle, flags: int) -> Fd | None:
+        """Open an inode of this layer's filesystem; None if it is gone."""
         return open_by_handle(self.root, real, flags)
 
     def path_of(self, fd: Fd) -> bytes:
-        """The path of what is opened by way of this layer, from the root of its private mount."""
+        """Return the path of what is opened by way of this layer, from its private mount's root."""
         return path_of(fd, self.known)
 
     def path_in(self, directory: Fd, name: bytes) -> bytes:
-        """The same of what is called `name` in a directory."""
+        """Return the path of `name` in a directory that is opened by way of this layer."""
         return self.path_of(directory).rstrip(b"/") + b"/" + name
 
     def open_path(self, path: bytes, flags: int) -> Fd | None:
@@ -188,7 +191,7 @@ class Known:
 
     @property
     def root_handle(self) -> RealHandle | None:
-        """The kernel handle of the root inode; None where the filesystem has none."""
+        """Return the kernel handle of the root inode; None where the filesystem has none."""
         _, _, inode = self.root.partition(":")
         kind, _, data = inode.partition(":")
         return RealHandle(int(kind), bytes.fromhex(data)) if data else None
@@ -224,20 +227,20 @@ class Opened:
 
 
 def load_record(workdir: Workdir) -> Record | None:
-    """What an earlier run recorded; None at the first start."""
+    """Return what an earlier run recorded; None at the first start."""
     data = workdir.read(RECORD)
     return None if data is None else parse_record(data)
 
 
 def up_to_date(record: Record | None, workdir: Workdir) -> Record | None:
-    """The record, with what one of an earlier version does not say yet."""
+    """Return the record, with what one of an earlier version does not say yet."""
     if record is None or record.unattributed is not None:
         return record
     return replace(record, unattributed=workdir.last_whiteout())
 
 
 def parse_record(data: bytes) -> Record:
-    """The record in the contents of its file; raises ValueError, KeyError or TypeError."""
+    """Return the record in the contents of its file; raises ValueError, KeyError or TypeError."""
     fields = json.loads(data)
     layers = tuple(_known(**known) for known in fields["layers"])
     stack = tuple(fields.get("stack", ()))
@@ -272,7 +275,7 @@ def make_layers(
     index: Index | None = None,
     record: Record | None = None,
 ) -> list[Layer]:
-    """The opened directories as the layers that they are known to be."""
+    """Return the opened directories as the layers that they are known to be."""
     since = 0 if record is None else record.since
     lower = () if record is None else [one.filesystem for one in record.layers if one.id]
     return [

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from index.fd import Fd, open_dir
+from index.linux.fd import Fd, open_dir
 from index.workdir import PATHS, Workdir
 
 _PIECE: Final = 800  # bytes; XFS allows 1024 in a symbolic link
@@ -52,7 +52,7 @@ class LongPaths:
         return pieces[-1].digest
 
     def get(self, digest: bytes) -> bytes | None:
-        """The path that is called so; None if there is none."""
+        """Return the path that is called so; None if there is none."""
         found = []
         try:
             directory = open_dir(self._root, PATHS)
@@ -78,7 +78,7 @@ def _has(directory: Fd, digest: bytes) -> bool:
 
 
 def _pieces(path: bytes) -> Iterator[_Piece]:
-    """An absolute path in pieces of whole names, which fit into a piece each."""
+    """Yield an absolute path in pieces of whole names, which fit into a piece each."""
     so_far, before, begin = blake2b(digest_size=_DIGEST), _NOTHING, 0
     while begin < len(path):
         end = begin + _PIECE

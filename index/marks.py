@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from index import xattrs
-from index.fd import Fd, open_path
-from index.handles import RealHandle, handle_of, pack_real, unpack_real
-from index.syscalls import open_rare_name, rename
+from index.linux.fd import Fd, open_path
+from index.linux.file_handle import RealHandle, handle_of, pack_real, unpack_real
+from index.linux.syscalls import open_rare_name, rename
 from index.workdir import Workdir
 
 # Those that may be aside.
@@ -41,7 +41,7 @@ class Marks:
         self._directory = workdir.marks
 
     def get(self, fd: Fd, name: bytes) -> bytes | None:
-        """The value of an attribute, None where the inode has none."""
+        """Return the value of an attribute, None where the inode has none."""
         value = xattrs.get(fd, name)
         if value is not None:
             return value
@@ -52,7 +52,7 @@ class Marks:
         """Set an attribute, on the inode if that has room for it."""
         try:
             xattrs.put(fd, name, value)
-        except xattrs.NoRoomError:
+        except xattrs.NoXattrSpaceError:
             self.put_aside(fd, name, value)
         else:
             aside = self.aside(fd) if name == xattrs.FH else None
@@ -73,12 +73,12 @@ class Marks:
     def hint(self, fd: Fd, name: bytes, value: bytes | None) -> None:
         """Set one that can be done without: not where this would take a file of its own."""
         if value is not None:
-            with contextlib.suppress(xattrs.NoRoomError):
+            with contextlib.suppress(xattrs.NoXattrSpaceError):
                 xattrs.put(fd, name, value)
                 return
             aside = self.aside(fd)
             if aside is not None:
-                with contextlib.suppress(xattrs.NoRoomError):
+                with contextlib.suppress(xattrs.NoXattrSpaceError):
                     xattrs.put(aside, name, value)
                     xattrs.drop(fd, name)
                     return
@@ -91,7 +91,7 @@ class Marks:
             xattrs.drop(aside, name)
         xattrs.drop(fd, name)
 
-    def make_room(self, fd: Fd) -> None:
+    def move_aside(self, fd: Fd) -> None:
         """Have none of them on the inode itself, for one that must be there.
 
         The `redirect` of a file that has its data is ours too.
@@ -106,19 +106,19 @@ class Marks:
         self.hint(fd, xattrs.PATH, None)
 
     def aside(self, fd: Fd) -> Fd | None:
-        """The file with what did not fit; None if there is none."""
+        """Return the file with what did not fit; None if there is none."""
         found = open_rare_name(self._directory, _name(fd))
         return None if found is None else found[0]
 
     def forget(self, fd: Fd) -> None:
-        """The object is no more: neither is what is aside."""
+        """Record that the object is no more: neither is what is aside."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(_name(fd), dir_fd=self._directory)
 
     # What follows is for a start.
 
     def all(self) -> Iterator[tuple[bytes, RealHandle | None, Fd]]:
-        """The files with what did not fit: name, inode that is meant, and the file."""
+        """Yield the files with what did not fit: name, inode that is meant, and the file."""
         for raw in os.listdir(self._directory):
             name = os.fsencode(raw)
             try:

@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager
 from hashlib import blake2b
 from typing import Final
 
-from index.fd import open_dir
-from index.syscalls import is_there
+from index.linux.fd import open_dir
+from index.linux.syscalls import is_there
 from index.workdir import NUMBERS, Workdir
 
 _OWN_BITS: Final = 56  # of an inode number in an object's own number (index.layers)
@@ -25,14 +25,14 @@ _INODE_BITS: Final = 28
 _FILESYSTEMS: Final = 7
 _DRAWN: Final = _FILESYSTEMS << _INODE_BITS  # from here on
 _END: Final = 1 << 32
-_KEPT: Final = 1 << 18  # numbers in memory
+_CACHED_MAX: Final = 1 << 18  # numbers in memory
 
 
 class ShortNumbers:
     """The numbers of 32 bits of one export."""
 
     def __init__(self, workdir: Workdir, lock: AbstractContextManager[object]) -> None:
-        """`lock` is to be held by whoever takes a number, among all processes."""
+        """`lock`, common to all processes, is held while a number is taken."""
         self._workdir = workdir
         self._lock = lock
         with contextlib.suppress(FileExistsError):
@@ -41,24 +41,24 @@ class ShortNumbers:
         self._known: dict[int, int] = {}
 
     def of(self, own: int) -> int:
-        """The number for clients of the object with this own number."""
+        """Return the number for clients of the object with this own number."""
         filesystem, inode = own >> _OWN_BITS, own & (1 << _OWN_BITS) - 1
         if filesystem < _FILESYSTEMS and inode >> _INODE_BITS == 0:
             return filesystem << _INODE_BITS | inode
         number = self._known.get(own)
         if number is None:
             number = self._drawn(own) or self._draw(own)
-            if len(self._known) >= _KEPT:
+            if len(self._known) >= _CACHED_MAX:
                 self._known.clear()
             self._known[own] = number
         return number
 
     def of_all(self, own: Iterable[int]) -> list[int]:
-        """The same of many."""
+        """Return the numbers for clients of many objects."""
         return [self.of(each) for each in own]
 
     def _drawn(self, own: int) -> int | None:
-        """The number that was drawn for an object; None if none was."""
+        """Return the number that was drawn for an object; None if none was."""
         for number in _draws(own):
             if is_there(self._directory, _name_of(number, own)):
                 return number
@@ -83,7 +83,7 @@ def _name_of(number: int, own: int) -> bytes:
 
 
 def _draws(own: int) -> Iterator[int]:
-    """The numbers that an object may have, in the order in which they are tried."""
+    """Yield the numbers that an object may have, in the order in which they are tried."""
     hashed = own.to_bytes(8, "big")
     while True:
         hashed = blake2b(hashed, digest_size=8).digest()

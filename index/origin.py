@@ -12,8 +12,8 @@ import struct
 import sys
 from typing import Final, NamedTuple
 
-from index.fd import Fd
-from index.handles import RealHandle
+from index.linux.fd import Fd
+from index.linux.file_handle import RealHandle
 
 _VERSION: Final = 0
 _MAGIC: Final = 0xFB
@@ -35,23 +35,23 @@ class Origin(NamedTuple):
     real: RealHandle
 
     def pack(self) -> bytes:
-        """The attribute's value, as the kernel of this machine writes it."""
+        """Return the attribute's value, as the kernel of this machine writes it."""
         length = _HEAD.size + len(self.real.data)
         head = _HEAD.pack(_VERSION, _MAGIC, length, _FLAGS, self.real.type, self.uuid)
         return head + self.real.data
 
     @staticmethod
     def is_sound(value: bytes) -> bool:
-        """Whether this is an origin of any machine's, known here or not."""
+        """Return whether this is an origin of any machine's, known here or not."""
         if len(value) < _HEAD.size:
             return False
         _, magic, length, *_ = _HEAD.unpack_from(value)
         return bool(magic == _MAGIC and length == len(value))
 
     @classmethod
-    def unpack(cls, value: bytes) -> Origin | None:
-        """The origin in an attribute; None for one of another byte order or version."""
-        if len(value) < _HEAD.size:
+    def unpack(cls, value: bytes | None) -> Origin | None:
+        """Return the origin in an attribute; None for one of another byte order or version."""
+        if value is None or len(value) < _HEAD.size:
             return None
         version, magic, length, flags, real_type, uuid = _HEAD.unpack_from(value)
         known = (version, magic, length) == (_VERSION, _MAGIC, len(value))
@@ -61,7 +61,7 @@ class Origin(NamedTuple):
 
 
 def filesystem_uuid(fd: Fd) -> bytes | None:
-    """The uuid of the filesystem that `fd` lies on, as the kernel's superblock has it.
+    """Return the uuid of the filesystem that `fd` lies on, as the kernel's superblock has it.
 
     None where it cannot be had; no origins are written then.
     """

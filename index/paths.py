@@ -12,9 +12,9 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from index.fd import DIR_FLAGS, Fd, components, proc_path
+from index.linux.fd import DIR_FLAGS, Fd, components, proc_path
 
-_KEPT: Final = 8  # paths; each may have a megabyte
+_CACHED_MAX: Final = 8  # paths; each may have a megabyte
 
 
 class KnownPaths:
@@ -24,18 +24,18 @@ class KnownPaths:
         self._paths: dict[tuple[int, int], bytes] = {}
 
     def get(self, st: os.stat_result) -> bytes | None:
-        """The path of the directory that has these attributes."""
+        """Return the path of the directory that has these attributes."""
         return self._paths.get((st.st_dev, st.st_ino))
 
     def put(self, st: os.stat_result, path: bytes) -> None:
         """Keep a path, in place of older ones."""
-        known = dict(list(self._paths.items())[1 - _KEPT :])
+        known = dict(list(self._paths.items())[1 - _CACHED_MAX :])
         known[st.st_dev, st.st_ino] = path
         self._paths = known
 
 
 def short_path(fd: Fd) -> bytes | None:
-    """The path of a directory within its mount, from the mount's root; None for a long one.
+    """Return the path of a directory within its mount, from the mount's root; None for a long one.
 
     Only directories have one that can be trusted: the kernel always connects
     them to the root, while another inode opened by handle may hang loose.
@@ -49,7 +49,7 @@ def short_path(fd: Fd) -> bytes | None:
 
 
 def path_of(fd: Fd, known: KnownPaths | None = None) -> bytes:
-    """As `short_path`, however long; raises ESTALE if it is moved or removed meanwhile."""
+    """Do as `short_path`, however long; raises ESTALE if it is moved or removed meanwhile."""
     path, names = short_path(fd), []
     first = None if path is not None or known is None else os.fstat(fd)
     here = fd
@@ -67,12 +67,15 @@ def path_of(fd: Fd, known: KnownPaths | None = None) -> bytes:
 
 
 def above(directory: Fd) -> Fd:
-    """The directory that holds another; the root of a mount holds itself."""
+    """Return the directory that holds another; the root of a mount holds itself."""
     return Fd(os.open(b"..", DIR_FLAGS, dir_fd=directory))
 
 
 def name_in(directory: Fd, below: Fd) -> bytes:
-    """The name that a directory has in the one that holds it; raises ESTALE if it has none."""
+    """Return the name that a directory has in the one that holds it.
+
+    Raises ESTALE if it has none.
+    """
     st = os.fstat(below)
     others = []
     with os.scandir(Fd(os.open(b".", DIR_FLAGS, dir_fd=directory))) as entries:
@@ -96,7 +99,7 @@ def _leads_to(directory: Fd, name: str, st: os.stat_result) -> bool:
 
 
 def way_up(directory: Fd, top: Fd) -> Iterator[tuple[Fd, bytes]]:
-    """A directory and all that it lies in, below `top`, each with its name.
+    """Yield a directory and all that it lies in, below `top`, each with its name.
 
     Raises ESTALE if it does not lie below `top`, or one of them is moved meanwhile.
     """
@@ -111,7 +114,7 @@ def way_up(directory: Fd, top: Fd) -> Iterator[tuple[Fd, bytes]]:
 
 
 def holds(directory: Fd, other: Fd) -> bool:
-    """Whether `other` is `directory` or lies in it, at whatever depth."""
+    """Return whether `other` is `directory` or lies in it, at whatever depth."""
     wanted, st = os.fstat(directory), os.fstat(other)
     while not os.path.samestat(st, wanted):
         below = st

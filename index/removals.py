@@ -1,4 +1,7 @@
-"""Intents of removals, in `staging/`: for a start after a crash to go by (overlay.removal)."""
+"""Intents of removals, in `staging/`: for a start after a crash to go by.
+
+See overlay.ops.last_name.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import Final
 
 from index import xattrs
 from index.entry_names import fileid_of, number_name, own_name, owner_of
-from index.fd import open_name
-from index.handles import RealHandle
 from index.identity import Identity
+from index.linux.fd import open_name
+from index.linux.file_handle import RealHandle
 from index.workdir import REMOVING, Workdir
 
 _LONGEST_LINK: Final = 1000  # bytes; XFS allows 1024
@@ -45,7 +48,7 @@ class Removals:
         os.symlink(target, name, dir_fd=self._workdir.staging)
 
     def end(self, identity: Identity) -> None:
-        """Forget an intent, if there is one: whether the object is gone is settled."""
+        """Forget an intent, if there is one: whether the object is gone is decided."""
         try:
             os.unlink(_intent(own_name(identity)), dir_fd=self._workdir.staging)
         except FileNotFoundError:  # an earlier version's
@@ -53,7 +56,7 @@ class Removals:
                 os.unlink(_intent(number_name(identity.fileid)), dir_fd=self._workdir.staging)
 
     def find(self, name: bytes) -> Removal | None:
-        """The intent that is called so in `staging/`; None if it is none, or not there."""
+        """Return the intent that is called so in `staging/`; None if it is none, or not there."""
         if not name.startswith(REMOVING):
             return None
         try:
@@ -68,12 +71,12 @@ class Removals:
         return Removal(identity, parent, slash + path or None, removed)
 
     def unfinished(self) -> list[Removal]:
-        """The intents that a dead process left."""
+        """Return the intents that a dead process left."""
         found = map(self.find, self._workdir.leftovers())
         return [removal for removal in found if removal is not None]
 
     def _victim(self, name: bytes) -> Identity:
-        """The object that an intent is about.
+        """Return the object that an intent is about.
 
         An earlier version's gives no more than its number: it is the one whose entry has the
         number, else the one that a whiteout means that does not say whose it is.
@@ -82,7 +85,7 @@ class Removals:
         if identity is None:
             found = open_name(self._inodes, name)
             mark = None if found is None else xattrs.get(found[0], xattrs.FH)
-            identity = None if mark is None else Identity.unpack(mark)
+            identity = Identity.unpack(mark)
         return identity or Identity(0, 0, fileid_of(name) or 0, RealHandle(0, b""))
 
 

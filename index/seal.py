@@ -9,7 +9,7 @@ the names stay.  The seal is an LMDB file in the work directory with
 
 (on a filesystem without handles: the hash of the path, and the path).
 `names` is written once, because lower layers never change, and tells the mending
-after a copy (overlay.moved) which identity each of the new inodes has; `numbers`
+after a copy (overlay.startup.relocate) which identity each of the new inodes has; `numbers`
 and `places` are what the server asks from then on.
 
 Rule: the file is written only while nobody is served, under the work directory's
@@ -27,9 +27,9 @@ from typing import Final, NamedTuple
 
 import lmdb
 
-from index.fd import Fd, proc_path
-from index.handles import RealHandle
 from index.identity import Identity
+from index.linux.fd import Fd, proc_path
+from index.linux.file_handle import RealHandle
 
 FILE: Final = b"seal"
 # The number of a layer's root in keys: its inode number changes when it is copied.
@@ -37,7 +37,7 @@ ROOT_NUMBER: Final = 0
 _DATABASES: Final = (b"names", b"numbers", b"places", b"done")
 _MAP_SIZE: Final = 1 << 40  # bytes of address space, not of memory or disk
 _BATCH: Final = 50_000  # changes between two commits: a second's work
-_PLACE: Final = struct.Struct(">QQ")  # of a name: layer, number of the directory
+_NAME_KEY: Final = struct.Struct(">QQ")  # of a name: layer, number of the directory
 _NUMBER: Final = struct.Struct(">HQ")  # filesystem, inode number
 _WHERE: Final = struct.Struct(">HB")  # layer, type of the kernel handle
 _SEALED: Final = b"sealed"
@@ -74,15 +74,15 @@ class Seal:
             max_dbs=len(_DATABASES),
             mode=0o600,
         )
-        self._names, self._numbers, self._places, self._done = map(self._env.open_db, _DATABASES)
+        self._names, self._numbers, self._locations, self._done = map(self._env.open_db, _DATABASES)
 
     @classmethod
     def within(cls, directory: Fd) -> Seal:
-        """The file `seal` in `directory`, made if there is none."""
+        """Return the file `seal` in `directory`, made if there is none."""
         return cls(proc_path(directory) + b"/" + FILE)
 
     def nameless_copy(self, directory: Fd) -> Seal:
-        """A copy in a file of that directory's filesystem that has no name, so that none is left.
+        """Return a copy in a nameless file of that directory's filesystem, so that none is left.
 
         Raises OSError.
         """
@@ -99,7 +99,7 @@ class Seal:
     def identity_of(
         self, filesystem: int, ino: int, real: RealHandle | None = None
     ) -> Identity | None:
-        """The identity of a copied inode; None if it is the inode's own.
+        """Return the identity of a copied inode; None if it is the inode's own.
 
         By its number alone; with `real`, None if that now is another inode's.
         """
@@ -107,37 +107,37 @@ class Seal:
             found = transaction.get(_NUMBER.pack(filesystem, ino), db=self._numbers)
             if found is None:
                 return None
-            place = None if real is None else transaction.get(found, db=self._places)
-        if real is not None and (place is None or _real_of(place) != real):
+            location = None if real is None else transaction.get(found, db=self._locations)
+        if real is not None and (location is None or _real_of(location) != real):
             return None
         return Identity.unpack(found)
 
-    def place_of(self, identity: Identity) -> tuple[int, RealHandle] | None:
+    def location_of(self, identity: Identity) -> tuple[int, RealHandle] | None:
         """Layer id and kernel handle of the inode that has this identity though not as its own."""
-        with self._env.begin(self._places) as transaction:
+        with self._env.begin(self._locations) as transaction:
             found = transaction.get(identity.pack())
         if found is None:
             return None
         return _WHERE.unpack_from(found)[0], _real_of(found)
 
     def children(self, layer: int, number: int) -> dict[bytes, Sealed]:
-        """The sealed names of one directory of one layer."""
+        """Return the sealed names of one directory of one layer."""
         with self._env.begin(self._names) as transaction:
             return dict(_children(transaction, layer, number))
 
     def is_sealed(self, layer: int) -> bool:
-        """Whether all names of a layer are known."""
+        """Return whether all names of a layer are known."""
         with self._env.begin() as transaction:
             return transaction.get(_SEALED + b"%d" % layer) is not None
 
     def count(self) -> int:
-        """How many names are sealed."""
+        """Return how many names are sealed."""
         with self._env.begin(self._names) as transaction:
             return int(transaction.stat(self._names)["entries"])
 
     def writer(self) -> SealWriter:
-        """A context in which the seal is written; what was committed outlives a crash."""
-        return SealWriter(self._env, self._names, self._numbers, self._places, self._done)
+        """Return a context in which the seal is written; what was committed outlives a crash."""
+        return SealWriter(self._env, self._names, self._numbers, self._locations, self._done)
 
 
 class SealWriter:
@@ -148,13 +148,13 @@ class SealWriter:
         env: lmdb.Environment,
         names: lmdb._Database,
         numbers: lmdb._Database,
-        places: lmdb._Database,
+        locations: lmdb._Database,
         done: lmdb._Database,
     ) -> None:
         self._env = env
         self._names = names
         self._numbers = numbers
-        self._places = places
+        self._locations = locations
         self._done = done
         self._changes = 0
 
@@ -180,40 +180,40 @@ class SealWriter:
             self._transaction.put(_TASK, task)
 
     def end(self) -> None:
-        """The task is done."""
+        """Record that the task is done."""
         self._transaction.drop(self._done, delete=False)
         self._transaction.delete(_TASK)
 
     def children(self, layer: int, number: int) -> dict[bytes, Sealed]:
-        """The sealed names of one directory of one layer."""
+        """Return the sealed names of one directory of one layer."""
         return dict(_children(self._transaction, layer, number, self._names))
 
     def put_name(self, layer: int, number: int, name: bytes, sealed: Sealed) -> None:
         """What is there under a name of directory `number` of a layer."""
-        self._put(self._names, _PLACE.pack(layer, number) + name, sealed.pack())
+        self._put(self._names, _NAME_KEY.pack(layer, number) + name, sealed.pack())
 
     def put_inode(
         self, filesystem: int, ino: int, layer: int, real: RealHandle, identity: Identity
     ) -> None:
-        """An inode has an identity that is not its own."""
+        """Record that an inode has an identity that is not its own."""
         packed = identity.pack()
         self._put(self._numbers, _NUMBER.pack(filesystem, ino), packed)
-        self._put(self._places, packed, _WHERE.pack(layer, real.type) + real.data)
+        self._put(self._locations, packed, _WHERE.pack(layer, real.type) + real.data)
 
     def finish_directory(self, layer: int, number: int) -> None:
-        """All names of a directory are written; a commit may follow."""
-        self._put(self._done, _PLACE.pack(layer, number), b"")
+        """Record that all names of a directory are written; a commit may follow."""
+        self._put(self._done, _NAME_KEY.pack(layer, number), b"")
         if self._changes >= _BATCH:
             self._transaction.commit()
             self._transaction = self._env.begin(write=True)
             self._changes = 0
 
     def is_finished(self, layer: int, number: int) -> bool:
-        """Whether a directory was written before a crash cut the task short."""
-        return self._transaction.get(_PLACE.pack(layer, number), db=self._done) is not None
+        """Return whether a directory was written before a crash cut the task short."""
+        return self._transaction.get(_NAME_KEY.pack(layer, number), db=self._done) is not None
 
     def finish_layer(self, layer: int) -> None:
-        """All names of a layer are known from now on."""
+        """Record that all names of a layer are known from now on."""
         self._transaction.put(_SEALED + b"%d" % layer, b"")
 
     def _put(self, database: lmdb._Database, key: bytes, value: bytes) -> None:
@@ -221,8 +221,8 @@ class SealWriter:
         self._changes += 1
 
 
-def _real_of(place: bytes) -> RealHandle:
-    return RealHandle(_WHERE.unpack_from(place)[1], place[_WHERE.size :])
+def _real_of(location: bytes) -> RealHandle:
+    return RealHandle(_WHERE.unpack_from(location)[1], location[_WHERE.size :])
 
 
 def _children(
@@ -231,7 +231,7 @@ def _children(
     number: int,
     database: lmdb._Database | None = None,
 ) -> Iterator[tuple[bytes, Sealed]]:
-    prefix = _PLACE.pack(layer, number)
+    prefix = _NAME_KEY.pack(layer, number)
     with transaction.cursor(database) as cursor:
         if not cursor.set_range(prefix):
             return
@@ -239,11 +239,11 @@ def _children(
             name = bytes(key)
             if not name.startswith(prefix):
                 return
-            yield name[_PLACE.size :], Sealed.unpack(bytes(value))
+            yield name[_NAME_KEY.size :], Sealed.unpack(bytes(value))
 
 
 def open_seal(directory: Fd) -> Seal | None:
-    """The seal in `directory`; None if there is none."""
+    """Return the seal in `directory`; None if there is none."""
     try:
         os.stat(FILE, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from index.fd import Fd, open_dir
 from index.identity import Signer
 from index.layers import RECORD, parse_record
+from index.linux.fd import Fd, open_dir
 from index.workdir import KEY, KEY_SIZE, read_file, retired_exports
 
 

@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from typing import Final
 
-from index.fd import Fd, open_at, open_dir
+from index.linux.fd import Fd, open_at, open_dir
 
 PIECE_BYTES: Final = 16 << 10
 PIECES_MAX: Final = 128  # 2 MiB
@@ -22,7 +22,7 @@ _FREE_SHARE: Final = 4  # it is filled where that part of the filesystem is free
 
 
 class Spare:
-    """The files in `spare/`.  The namespace lock is held by who changes anything."""
+    """The files in `spare/`.  To change any takes the namespace lock."""
 
     def __init__(self, directory: Fd) -> None:
         self._directory = directory

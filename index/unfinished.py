@@ -2,8 +2,8 @@
 
 A change of names or of the index is one system call.  What goes before it is taken
 back when the change fails; what comes after it is finished, as the change was made and
-its failure would be no true answer.  Both are done by who made the change, and should
-that fail, too, by who holds the namespace lock next: `is_left` says so.
+its failure would be no true answer.  Both are done by the thread that made the change, and should
+that fail, too, by the next holder of the namespace lock: `is_left` says so.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 
 The kernel's own `work/` and `index/` may lie beside them.  All of it is on the
 upper filesystem, so that an object made in `staging` can be linked and renamed
-into the upper layer.  A crash may leave things in `staging`: `removing#FILEID`
-is settled at start (see index.entries), all else is thrown away.
+into the upper layer.  A crash may leave things in `staging`: a removal whose intent
+is there is finished at start (see index.removals), all else is thrown away.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from index.fd import Fd, open_at, open_dir
-from index.locks import ProcessLock, hold
-from index.removing import remove_tree
+from index.linux.fd import Fd, open_at, open_dir
+from index.linux.file_lock import ProcessLock, hold
+from index.linux.remove_tree import remove_tree
+from index.linux.syscalls import RENAME_NOREPLACE, rename
 from index.spare import Spare
-from index.syscalls import RENAME_NOREPLACE, rename
 from index.unfinished import Unfinished
 
 # Raised when an earlier version would misread what is recorded here or in attributes.
@@ -74,20 +74,20 @@ class Workdir:
         self.unfinished = Unfinished()
         self._counter = itertools.count()
         self._apart: list[bytes] = []  # that could not be discarded yet
-        self.kept: Fd | None = None  # where a repair puts what it takes away
+        self.repaired: Fd | None = None  # where a repair puts what it takes away
         if recorded is None:
             self.write(_FORMAT, os.fsencode(f"{FORMAT}\n"))
 
     def key(self) -> bytes:
-        """The secret that signs handles: made once, kept for ever, readable by root alone."""
-        kept = self.read(KEY)
-        if kept is not None and len(kept) == KEY_SIZE:
-            return kept
+        """Return the secret that signs handles: made once, kept for ever, for root alone."""
+        key = self.read(KEY)
+        if key is not None and len(key) == KEY_SIZE:
+            return key
         self.write(KEY, secrets.token_bytes(KEY_SIZE))
         return self.key()
 
     def read(self, name: bytes) -> bytes | None:
-        """The contents of a file in `identity/`, None if there is none."""
+        """Return the contents of a file in `identity/`, None if there is none."""
         return read_file(self.identity, name)
 
     def write(self, name: bytes, data: bytes) -> None:
@@ -110,7 +110,7 @@ class Workdir:
         except OSError as problem:
             if problem.errno not in _FULL:
                 raise
-            self._make_room()  # it is taken for a moment only
+            self._release_spare()  # it is taken for a moment only
             self._replace(directory, name, data)
 
     def _replace(self, directory: Fd, name: bytes, data: bytes) -> None:
@@ -128,7 +128,7 @@ class Workdir:
         os.fsync(directory)
 
     def retired_exports(self) -> frozenset[int]:
-        """The ids of exports that are no more: their handles are stale."""
+        """Return the ids of exports that are no more: their handles are stale."""
         return retired_exports(self.root)
 
     def retire_export(self, export: int) -> None:
@@ -137,15 +137,15 @@ class Workdir:
         self._write(self.root, _RETIRED_EXPORTS, b"".join(b"%d\n" % each for each in ids))
 
     def open_state(self, name: bytes) -> Fd:
-        """A file in `identity/` to read and write in place, made empty if it is not there."""
+        """Return a file in `identity/` to read and write in place; made empty if it is missing."""
         return open_at(self.identity, name, os.O_RDWR | os.O_CREAT, 0o600)
 
     def lock(self, byte: int, *, wait: bool = True) -> ProcessLock:
-        """A lock between the processes of a server (index.locks), not taken yet."""
+        """Return a lock, not taken yet, between processes of a server (index.linux.file_lock)."""
         return ProcessLock(self.open_state(_LOCKS), byte, wait=wait)
 
     def new_name(self) -> bytes:
-        """A name in `staging/` that nothing else uses.
+        """Return a name in `staging/` that nothing else uses.
 
         The namespace lock is held: what is made there does not outlive that (`unfinished`).
         """
@@ -154,7 +154,7 @@ class Workdir:
         return name
 
     def new_name_apart(self) -> bytes:
-        """The same for who does not hold the namespace lock; `discard_apart` is his to call."""
+        """Return such a name without the namespace lock; call `discard_apart` for it in the end."""
         for left in self._apart[:]:
             self.discard_apart(left)
         return b"%d.%d%s" % (os.getpid(), next(self._counter), _APART)
@@ -172,7 +172,7 @@ class Workdir:
         """Take a step that belongs to a change that was made: the change has not failed by it.
 
         It may be taken again, and is where it fails.  The namespace lock is held; should the step
-        fail again it is left to the next holder of that (overlay.recovery).
+        fail again it is left to the next holder of that (overlay.startup.recover).
         """
         for _ in range(2):
             try:
@@ -182,11 +182,11 @@ class Workdir:
                 failure = problem
                 self.unfinished.has_failed = True
                 if problem.errno in _FULL:
-                    self._make_room()
-        _LOGGER.warning("left to be done before the next change: %s", failure)
+                    self._release_spare()
+        _LOGGER.warning("a change is unfinished until the next one: %s", failure)
         self.unfinished.is_left = True
 
-    def _make_room(self) -> None:
+    def _release_spare(self) -> None:
         with contextlib.suppress(OSError):  # what wants it says what is wrong
             self.spare.release(1, last=True)
 
@@ -203,10 +203,10 @@ class Workdir:
         own = open_dir(self.staging, b".")  # processes share the position of `staging` itself
         for name in map(os.fsencode, os.listdir(own)):
             if name.startswith(b"%d." % pid):
-                self._discard_if_there(name)  # overlay.recovery may be faster
+                self._discard_if_there(name)  # overlay.startup.recover may be faster
 
     def new_whiteout(self) -> bytes:
-        """The name, in `staging/`, of a whiteout ready to be moved where it is wanted."""
+        """Return the name, in `staging/`, of a whiteout ready to be moved where it is wanted."""
         name = self.new_name()
         self.link_whiteout(self.staging, name)
         return name
@@ -243,7 +243,7 @@ class Workdir:
             self.finish_discarding(name)
 
     def last_whiteout(self) -> int:
-        """When the last whiteout was made, in nanoseconds; 0 if none was."""
+        """Return when the last whiteout was made, in nanoseconds; 0 if none was."""
         try:
             return os.stat(_WHITEOUT, dir_fd=self.staging, follow_symlinks=False).st_ctime_ns
         except FileNotFoundError:
@@ -256,13 +256,13 @@ class Workdir:
                 self.discard(name)
 
     def leftovers(self) -> list[bytes]:
-        """The names in `staging/`: what an earlier process was making when it died."""
+        """Return the names in `staging/`: what an earlier process was making when it died."""
         own = open_dir(self.staging, b".")  # processes share the position of `staging` itself
         return [name for name in map(os.fsencode, os.listdir(own)) if name != _WHITEOUT]
 
     @staticmethod
     def is_apart(name: bytes) -> bool:
-        """Whether a name in `staging/` may be of somebody who does not hold the namespace lock."""
+        """Return whether a name in `staging/` may be of a thread without the namespace lock."""
         return name.endswith(_APART)
 
     def retire_index(self) -> None:
@@ -271,7 +271,7 @@ class Workdir:
 
     @property
     def is_retired(self) -> bool:
-        """Whether an index was put out of use and there is nothing in a new one."""
+        """Return whether an index was put out of use and there is nothing in a new one."""
         return _RETIRED in map(os.fsencode, os.listdir(self.root)) and not os.listdir(self.inodes)
 
     def dissolve(self) -> None:
@@ -282,21 +282,21 @@ class Workdir:
 
     def discard(self, name: bytes) -> None:
         """Remove `name` from `staging/` with all that is below it, unless it is to be kept."""
-        if self.kept is None:
+        if self.repaired is None:
             remove_tree(self.staging, name)
         else:
             self.unlink(self.staging, name)
 
     def unlink(self, directory: Fd, name: bytes) -> None:
         """Remove the name of a non-directory, unless what is taken away is to be kept."""
-        if self.kept is None:
+        if self.repaired is None:
             os.unlink(name, dir_fd=directory)
         else:
-            rename(directory, name, self.kept, b"%d.%s" % (next(self._counter), name))
+            rename(directory, name, self.repaired, b"%d.%s" % (next(self._counter), name))
 
 
 def check_format(root: Fd) -> str | None:
-    """The recorded format; raises EPROTONOSUPPORT for one of a later version."""
+    """Return the recorded format; raises EPROTONOSUPPORT for one of a later version."""
     recorded = recorded_format(root)
     if recorded not in (None, FORMAT):
         raise OSError(
@@ -308,7 +308,10 @@ def check_format(root: Fd) -> str | None:
 
 
 def recorded_format(root: Fd) -> str | None:
-    """The format in which a work directory is kept, a number; None if it is not recorded yet."""
+    """Return the format in which a work directory is kept, a number.
+
+    None if it is not recorded yet.
+    """
     try:
         text = read_file(open_dir(root, b"identity"), _FORMAT)
     except FileNotFoundError:
@@ -317,12 +320,12 @@ def recorded_format(root: Fd) -> str | None:
 
 
 def retired_exports(root: Fd) -> frozenset[int]:
-    """The ids of exports that used a work directory before it was begun anew."""
+    """Return the ids of exports that used a work directory before it was begun anew."""
     return frozenset(map(int, (read_file(root, _RETIRED_EXPORTS) or b"").split()))
 
 
 def read_file(directory: Fd, name: bytes) -> bytes | None:
-    """The contents of a file, None if there is none."""
+    """Return the contents of a file, None if there is none."""
     try:
         fd = open_at(directory, name, os.O_RDONLY)
     except FileNotFoundError:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from index.fd import Fd, proc_path
+from index.linux.fd import Fd, proc_path
 
 PREFIX: Final = b"trusted.overlay."
 USER_PREFIX: Final = b"user.overlay."
@@ -54,34 +54,34 @@ class Kernel:
 
     @property
     def has_redirects(self) -> bool:
-        """Whether redirects and metacopies that are there are followed."""
+        """Return whether redirects and metacopies that are there are followed."""
         return self.prefix == PREFIX
 
     @property
     def makes_redirects(self) -> bool:
-        """Whether directories get redirects."""
+        """Return whether directories get redirects."""
         return self.has_redirects and self.redirect_dir
 
     @property
     def makes_metacopies(self) -> bool:
-        """Whether copying up may leave a file's data in its lower layer."""
+        """Return whether copying up may leave a file's data in its lower layer."""
         return self.has_redirects and self.metacopy
 
     @property
     def nlink(self) -> bytes:
-        """The name of the kernel's own `nlink`, which ours is only without userxattr."""
+        """Return the name of the kernel's own `nlink`, which ours is only without userxattr."""
         return self.prefix + NLINK.removeprefix(PREFIX)
 
     def on_disk(self, name: bytes) -> bytes:
-        """The name that OPAQUE, ORIGIN, IMPURE, WHITEOUT or PROTATTR has in this overlay."""
+        """Return the name that OPAQUE, ORIGIN, IMPURE, WHITEOUT or PROTATTR has in this overlay."""
         return self.prefix + name.removeprefix(PREFIX) if name in _SHARED else name
 
     def get(self, fd: Fd, name: bytes) -> bytes | None:
-        """As `get` below, by the name in this overlay."""
+        """Do as `get` below, by the name in this overlay."""
         return get(fd, self.on_disk(name))
 
     def put(self, fd: Fd, name: bytes, value: bytes) -> None:
-        """As `put` below, by the name in this overlay.
+        """Do as `put` below, by the name in this overlay.
 
         A symbolic link or device has no user attributes: there they are left out.
         """
@@ -97,12 +97,12 @@ _TOO_MANY: Final = (errno.ENOSPC, errno.E2BIG, errno.ERANGE)
 _ABSENT: Final = (errno.ENODATA, errno.EOPNOTSUPP)
 
 
-class NoRoomError(OSError):
+class NoXattrSpaceError(OSError):
     """An inode cannot have an attribute beside those that it has, whatever space there is."""
 
 
 def get(fd: Fd, name: bytes) -> bytes | None:
-    """The value of attribute `name`, None where the inode has none."""
+    """Return the value of attribute `name`, None where the inode has none."""
     try:
         return os.getxattr(proc_path(fd), name)
     except OSError as problem:
@@ -112,22 +112,22 @@ def get(fd: Fd, name: bytes) -> bytes | None:
 
 
 def has(fd: Fd, name: bytes) -> bool:
-    """Whether the inode behind `fd` has an attribute, which most have not."""
+    """Return whether the inode behind `fd` has an attribute, which most have not."""
     return name in names(fd)
 
 
 def put(fd: Fd, name: bytes, value: bytes) -> None:
-    """Set one attribute of the inode behind `fd`; raises NoRoomError."""
+    """Set one attribute of the inode behind `fd`; raises NoXattrSpaceError."""
     try:
         os.setxattr(proc_path(fd), name, value)
     except OSError as problem:
         if problem.errno in _TOO_MANY and not _is_full(fd):
-            raise NoRoomError(problem.errno, problem.strerror) from problem
+            raise NoXattrSpaceError(problem.errno, problem.strerror) from problem
         raise
 
 
 def _is_full(fd: Fd) -> bool:
-    """Whether it is the filesystem that has no space left."""
+    """Return whether it is the filesystem that has no space left."""
     space = os.fstatvfs(fd)
     return space.f_blocks != 0 and space.f_bavail == 0
 
@@ -142,7 +142,7 @@ def drop(fd: Fd, name: bytes) -> None:
 
 
 def names(fd: Fd) -> frozenset[bytes]:
-    """The names of all attributes of the inode behind `fd`."""
+    """Return the names of all attributes of the inode behind `fd`."""
     try:
         return frozenset(map(os.fsencode, os.listxattr(proc_path(fd))))
     except OSError as problem:

@@ -1,4 +1,4 @@
-"""The NFS side of the server: RPC, MOUNT and NFSv3 over TCP, and the command line.
+"""The NFS side of the server: network, RPC, programs, exports, processes, the command line.
 
 Imports run one way: `nfsd` uses `overlay`, which uses `index`; never back.
 """

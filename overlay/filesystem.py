@@ -1,7 +1,7 @@
 """The overlay as one object: what a server calls.
 
 Every method is synchronous and may be called from any thread.  It raises
-`OSError` with the errno a local filesystem would give (overlay.errors lists the
+`OSError` with the errno a local filesystem would give (overlay.base.errors lists the
 ones that stand for something else) or, on a thread that must not wait,
 `WouldBlock`.  Permission is checked in every method against the caller's
 credentials; names are single components.
@@ -12,51 +12,36 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
 
-from index.fd import Fd, reopen
 from index.identity import export_of
-from overlay import (
-    create,
-    data,
-    link,
-    permission,
-    processes,
-    protection,
-    readdir,
-    remove,
-    rename,
-    set_acl,
-    setattr,
-    settle,
-    taken,
-)
-from overlay.acl import Acl
-from overlay.attributes import Attributes, Change, Changes
-from overlay.budget import Taken
-from overlay.caches import Caches
-from overlay.config import Limits, OverlayConfig
-from overlay.credentials import Credentials
-from overlay.data import Buffer, Stable
-from overlay.decode import current, parent_of, resolve
-from overlay.errors import Cause, Overtaken, error
-from overlay.in_use import Held, which
-from overlay.kernel_work import mend_kernel_work
-from overlay.listing import Listing
-from overlay.lookup import lookup
-from overlay.making_room import fill_spare, with_spare
-from overlay.names import Created, check_name, existing
-from overlay.node import DirNode, FileNode, Node, directory
-from overlay.opening import check_openable, open_tree
-from overlay.progress import Progress, silent
-from overlay.recovery import mend_failures, recover
-from overlay.telling import cause, where
-from overlay.tree import Tree
-
-T = TypeVar("T")
-_OVERTAKEN_MAX: Final = 10  # times that others may be faster, before the client is to ask again
+from index.linux.fd import Fd, reopen
+from overlay.base.credentials import Credentials
+from overlay.base.errors import error
+from overlay.base.progress import Progress, silent
+from overlay.lookup import readdir
+from overlay.lookup.diagnose import cause, where
+from overlay.lookup.lookup import lookup
+from overlay.lookup.resolve import current, parent_of, resolve
+from overlay.maintenance.kernel_mounts import mend_kernel_work
+from overlay.model import permission, protection, usage
+from overlay.model.acl import Acl
+from overlay.model.attributes import Attributes, Change, Changes
+from overlay.model.budget import Taken
+from overlay.model.caches import Caches
+from overlay.model.config import Limits, OverlayConfig
+from overlay.model.contents import Buffer, Stable
+from overlay.model.listing import Listing
+from overlay.model.node import DirNode, FileNode, Node, directory
+from overlay.model.outcomes import Cause
+from overlay.model.tree import Tree
+from overlay.ops import create, io, link, remove, rename, setacl, setattr, stable
+from overlay.ops.common import Created, by_name, check_name, existing
+from overlay.ops.spare_space import fill_spare, with_spare
+from overlay.startup import processes
+from overlay.startup.in_use import Held, which
+from overlay.startup.open import check_openable, open_tree
+from overlay.startup.recover import mend_failures, recover
 
 
 class Overlay:
@@ -104,7 +89,7 @@ class Overlay:
 
     @property
     def directories(self) -> Held:
-        """All that it has in use, by device and inode."""
+        """Return all that it has in use, by device and inode."""
         layers = self._tree.layers
         roots = [each.root for each in (*layers.lowers, *layers.data)]
         roots += [] if layers.upper is None else [layers.upper.root]
@@ -115,18 +100,20 @@ class Overlay:
         self._tree.close()
 
     def abandon(self) -> None:
-        """As `close`, for one that was served to nobody; of a new index nothing is left."""
+        """Do as `close`, for one that was served to nobody; of a new index nothing is left."""
         if self._tree.workdir.is_new:
             self._tree.workdir.dissolve()
         self._tree.close()
 
     @staticmethod
     def export_of(handle: bytes) -> bytes:
-        """The export that what begins like a handle names, as `export_id`."""
+        """Return the export that what begins like a handle names, as `export_id`."""
         return export_of(handle)
 
     def share(self, number: int, caches: Caches | None = None) -> None:
-        """Prepare for so many processes at a time, forked from this one (overlay.processes).
+        """Prepare for so many processes at a time, forked from this one.
+
+        See overlay.startup.processes.
 
         `caches`: what each of them is to keep things in, for other overlays, too.
         This one then calls nothing but `died`, and `close` when there are none any more,
@@ -140,21 +127,21 @@ class Overlay:
         processes.join(self._tree, slot, number)
 
     def leave(self) -> None:
-        """The end of a process that joined: wait for copy-ups under way."""
+        """End a process that joined: wait for copy-ups under way."""
         self._tree.finish()
         self._note_taken()
 
     def died(self, pid: int) -> None:
-        """A process that joined has ended, whatever ended it."""
+        """Record that a process that joined has ended, whatever ended it."""
         processes.died(self._tree, pid)
 
     def stays_open(self) -> None:
-        """What is being learnt holds no longer than until `let_go` (overlay.generations)."""
-        self._tree.objects.of(self.root.fileid)
+        """What is being learnt holds no longer than until `let_go` (overlay.base.generations)."""
+        self._tree.object_counters.of(self.root.fileid)
 
     def let_go(self) -> None:
-        """This process uses it no more: it is closed with the last reference to it."""
-        self._tree.objects.bump(self.root.fileid)
+        """Let go of it in this process: it is closed with the last reference to it."""
+        self._tree.object_counters.bump(self.root.fileid)
         self._tree.keep_apart()
         self._note_taken()
 
@@ -163,30 +150,26 @@ class Overlay:
 
         What it holds was noted when it was last let go of, or else is counted by a walk.
         """
-        tree = self._tree
-        if limits and tree.layers.upper is not None:
-            tree.budget = taken.budget_of(tree.workdir, tree.layers.upper.root, limits)
-        else:
-            taken.forget(tree.workdir)
+        self._tree.limit(limits)
 
     @property
     def upper_taken(self) -> Taken | None:
-        """What the upper layer holds, where that is counted because it is limited."""
+        """Return what the upper layer holds, where that is counted because it is limited."""
         return None if self._tree.budget is None else self._tree.budget.taken
 
     def _note_taken(self) -> None:
         if self._tree.budget is not None:
-            taken.note(self._tree.workdir, self._tree.budget)
+            usage.note(self._tree.workdir, self._tree.budget)
 
     @property
-    def bell(self) -> int | None:
-        """A descriptor that can be read when there is something to `hear`."""
-        return None if self._tree.departures is None else self._tree.departures.bell
+    def removal_event(self) -> int | None:
+        """Return a descriptor that can be read when there is something to `hear`."""
+        return None if self._tree.removal_ring is None else self._tree.removal_ring.event
 
     def hear(self) -> bool:
         """Let go of what other processes have removed; returns whether there was something.
 
-        Until there is nothing, it must be asked for again: the bell may not ring.
+        Until there is nothing, it must be asked for again: the event may not come.
         """
         return processes.hear(self._tree)
 
@@ -196,15 +179,15 @@ class Overlay:
 
     @property
     def write_verifier(self) -> bytes:
-        """8 bytes that change when data written unstable may have been lost."""
+        """Return 8 bytes that change when data written unstable may have been lost."""
         return self._tree.verifier.value
 
     def open_state(self, name: bytes) -> Fd:
-        """A file of the server's own beside the index, made empty if it is not there."""
+        """Return a file of the server's own beside the index, made empty if it is not there."""
         return self._tree.workdir.open_state(name)
 
     def read_state(self, name: bytes) -> bytes | None:
-        """The contents of such a file that is replaced as a whole, None if it is not there."""
+        """Return the contents of such a file, replaced as a whole; None if it is not there."""
         return self._tree.workdir.read(name)
 
     def write_state(self, name: bytes, contents: bytes) -> None:
@@ -216,39 +199,29 @@ class Overlay:
         self._tree.workdir.append(name, contents)
 
     def resolve(self, handle: bytes) -> Node:
-        """The object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
+        """Return the object of a file handle; raises EBADF if it is none, ESTALE if it is gone."""
         return self._tree.cached(handle) or resolve(self._tree, handle)
 
     def index_entries(self, seconds: float) -> int | None:
-        """How many entries the index has, as far as that is known after so long (index.census)."""
-        return self._tree.index.census.count(seconds)
+        """Return how many entries the index has, as far as that is known after so long.
+
+        See index.entry_count.
+        """
+        return self._tree.index.entry_count.count(seconds)
 
     def where(self, handle: bytes) -> bytes | None:
-        """A path of an object from the root, if one is known; for people."""
+        """Return a path of an object from the root, if one is known; for people."""
         return where(self._tree, handle)
 
     def why_stale(self, handle: bytes) -> Cause:
-        """What became of the object of a handle that was stale; raises EBADF if it is none."""
+        """Return what became of the object of a handle that was stale.
+
+        Raises EBADF if it is none.
+        """
         return cause(self._tree, handle)
 
     def _directory(self, node: Node) -> DirNode:
         return directory(current(self._tree, node))
-
-    def _by_name(self, verb: Callable[[], T], *directories: Node) -> T:
-        """What a verb on names in these directories returns.
-
-        It begins before it has the namespace lock.  If then what it has found under a
-        name is gone or is another's, it looks again.
-        """
-        for _ in range(_OVERTAKEN_MAX):
-            try:
-                return verb()
-            except OSError as problem:
-                if problem.errno != errno.ESTALE and not isinstance(problem, Overtaken):
-                    raise
-            for each in directories:
-                self.getattr(each)  # raises ESTALE if it is this that is gone
-        raise Overtaken
 
     def getattr(self, node: Node) -> Attributes:
         return self._tree.attributes(current(self._tree, node))
@@ -260,23 +233,26 @@ class Overlay:
         return setattr.setattr(self._tree, node, cred, changes, guard)
 
     def access(self, node: Node, cred: Credentials) -> tuple[int, ...]:
-        """What `cred` may do: sets of os.R_OK, os.W_OK and os.X_OK, each granted together."""
+        """Return what `cred` may do: sets of os.R_OK, W_OK and X_OK, each granted together."""
         node = current(self._tree, node)
         rights = permission.rights(self._tree, node, self._tree.attributes(node), cred)
         return protection.left_of(self._tree, node, rights)
 
     def get_acls(self, node: Node) -> tuple[Acl, Acl]:
-        """The access ACL, made of the mode where there is none; and the default ACL, or nothing."""
-        return set_acl.get_acls(self._tree, current(self._tree, node))
+        """Return the access ACL and the default ACL.
+
+        Where there is none, the former is made of the mode, and the latter is nothing.
+        """
+        return setacl.get_acls(self._tree, current(self._tree, node))
 
     def set_acls(
         self, node: Node, cred: Credentials, access: Acl | None, default: Acl | None
     ) -> None:
         """Replace an object's ACLs; `None` leaves one alone, one without entries goes."""
-        set_acl.set_acls(self._tree, current(self._tree, node), cred, access, default)
+        setacl.set_acls(self._tree, current(self._tree, node), cred, access, default)
 
     def lookup(self, parent: Node, name: bytes, cred: Credentials) -> Node:
-        """The object called `name`; `.` and `..` too, and the root's `..` is the root."""
+        """Return the object called `name`; `.` and `..` too, and the root's `..` is the root."""
         check_name(name)
         parent = self._directory(parent)
         permission.require(self._tree, parent, cred, permission.EXECUTE)
@@ -287,7 +263,7 @@ class Overlay:
         return existing(self._tree, parent, name)
 
     def find(self, parent: Node, name: bytes) -> Node | None:
-        """The object called `name` without a permission check, for listings with attributes."""
+        """Return the object called `name`, without a permission check: for listings."""
         parent = self._directory(parent)
         if name == b".":
             return parent
@@ -296,32 +272,32 @@ class Overlay:
         return lookup(self._tree, parent, name)
 
     def open_upper(self, node: Node) -> Fd | None:
-        """A non-directory's upper inode, opened to read and write; None if it has none."""
+        """Return a non-directory's upper inode, opened to read and write; None if it has none."""
         node = current(self._tree, node)
         if isinstance(node, FileNode) and node.is_upper:
             return reopen(node.fd, os.O_RDWR)
         return None
 
     def readlink(self, node: Node, cred: Credentials) -> bytes:
-        """The target of a symbolic link; raises EINVAL for anything else."""
+        """Return the target of a symbolic link; raises EINVAL for anything else."""
         node = current(self._tree, node)
         if not isinstance(node, FileNode) or not stat.S_ISLNK(node.mode):
             raise error(errno.EINVAL)
         return os.readlink(b"", dir_fd=node.fd)
 
     def read(self, node: Node, cred: Credentials, offset: int, count: int) -> tuple[Buffer, bool]:
-        """Up to `count` bytes from `offset`, and whether the file ends there."""
-        return data.read(self._tree, current(self._tree, node), cred, offset, count)
+        """Return up to `count` bytes from `offset`, and whether the file ends there."""
+        return io.read(self._tree, current(self._tree, node), cred, offset, count)
 
     def write(
         self, node: Node, cred: Credentials, offset: int, content: Buffer, stable: Stable
     ) -> Change:
         """Write all of `content` at `offset`."""
-        return data.write(self._tree, current(self._tree, node), cred, offset, content, stable)
+        return io.write(self._tree, current(self._tree, node), cred, offset, content, stable)
 
     def commit(self, node: Node, offset: int, count: int) -> Change:
         """Bring written data to stable storage; the whole file's, whatever range is asked for."""
-        return data.commit(self._tree, current(self._tree, node))
+        return io.commit(self._tree, current(self._tree, node))
 
     def create(
         self, parent: Node, name: bytes, cred: Credentials, changes: Changes, guarded: bool
@@ -329,7 +305,7 @@ class Overlay:
         """Create a regular file; unless `guarded`, one that exists is opened."""
         within = directory(parent)
         verb = partial(create.create, self._tree, within, name, cred, changes, guarded=guarded)
-        return self._by_name(verb, parent)
+        return by_name(self._tree, verb, parent)
 
     def create_exclusive(
         self, parent: Node, name: bytes, cred: Credentials, verifier: bytes
@@ -337,19 +313,21 @@ class Overlay:
         """Create a regular file once, however often the call is repeated with its verifier."""
         within = directory(parent)
         verb = partial(create.create_exclusive, self._tree, within, name, cred, verifier)
-        return self._by_name(verb, parent)
+        return by_name(self._tree, verb, parent)
 
-    def settle(self, handle: bytes) -> None:
+    def sync(self, handle: bytes) -> None:
         """Bring an object's last change, or that of a directory's names, to stable storage."""
-        settle.settle(self._tree, handle)
+        stable.sync_object(self._tree, handle)
 
     def mkdir(self, parent: Node, name: bytes, cred: Credentials, changes: Changes) -> Created:
-        return create.mkdir(self._tree, directory(parent), name, cred, changes)
+        verb = partial(create.mkdir, self._tree, directory(parent), name, cred, changes)
+        return by_name(self._tree, verb, parent)
 
     def symlink(
         self, parent: Node, name: bytes, cred: Credentials, target: bytes, changes: Changes
     ) -> Created:
-        return create.symlink(self._tree, directory(parent), name, cred, target, changes)
+        verb = partial(create.symlink, self._tree, directory(parent), name, cred, target, changes)
+        return by_name(self._tree, verb, parent)
 
     def mknod(
         self,
@@ -361,17 +339,19 @@ class Overlay:
         changes: Changes,
     ) -> Created:
         """Create a device, FIFO or socket; `type_` is one of stat.S_IFCHR, S_IFBLK, ..."""
-        return create.mknod(self._tree, directory(parent), name, cred, type_, rdev, changes)
+        within = directory(parent)
+        verb = partial(create.mknod, self._tree, within, name, cred, type_, rdev, changes)
+        return by_name(self._tree, verb, parent)
 
     def remove(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove a non-directory's name; returns the parent's change."""
         verb = partial(remove.remove, self._tree, directory(parent), name, cred)
-        return with_spare(self._tree, partial(self._by_name, verb, parent))
+        return with_spare(self._tree, partial(by_name, self._tree, verb, parent))
 
     def rmdir(self, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Remove an empty directory; returns the parent's change."""
         verb = partial(remove.rmdir, self._tree, directory(parent), name, cred)
-        return with_spare(self._tree, partial(self._by_name, verb, parent))
+        return with_spare(self._tree, partial(by_name, self._tree, verb, parent))
 
     def rename(
         self, old_dir: Node, old: bytes, new_dir: Node, new: bytes, cred: Credentials
@@ -379,19 +359,20 @@ class Overlay:
         """Rename an object; returns the changes of both directories."""
         source, target = directory(old_dir), directory(new_dir)
         verb = partial(rename.rename, self._tree, source, old, target, new, cred)
-        return self._by_name(verb, old_dir, new_dir)
+        return by_name(self._tree, verb, old_dir, new_dir)
 
     def link(self, node: Node, parent: Node, name: bytes, cred: Credentials) -> Change:
         """Give an object a further name; returns the parent's change."""
-        return link.link(self._tree, node, directory(parent), name, cred)
+        verb = partial(link.link, self._tree, node, directory(parent), name, cred)
+        return by_name(self._tree, verb, node, parent)
 
     def readdir(self, node: Node, cred: Credentials) -> Listing:
-        """All entries of a directory in the order of their cookies."""
+        """Return all entries of a directory in the order of their cookies."""
         node = self._directory(node)
         permission.require(self._tree, node, cred, permission.READ)
         return readdir.readdir(self._tree, node)
 
     def statvfs(self, node: Node) -> os.statvfs_result:
-        """Space of the filesystem that new data goes to, or what its limits leave of that."""
+        """Return the space of the filesystem of new data, or what the limits leave of that."""
         space, budget = os.fstatvfs(self._tree.root.real), self._tree.budget
         return space if budget is None else budget.left(space)

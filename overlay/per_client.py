@@ -2,7 +2,7 @@
 
 `{client}` in both paths stands for the client's address or name, one component's worth.  Rule: an
 upper directory has its name only when it is whole, and begins with an empty work
-directory: so what a crash leaves, or who removes an upper by hand, never leads from an
+directory: so neither a crash nor the removal of an upper by hand ever leads from an
 old index into a new upper.  File handles of an upper that was are stale, not unknown:
 its export ids are kept in the work directory (`retired_exports`).
 """
@@ -20,31 +20,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias
 
-from index.fd import DIR_FLAGS, Fd
 from index.identity import Signer, export_of
 from index.layers import load_record
-from index.locks import hold
-from index.removing import remove_tree
+from index.linux.fd import DIR_FLAGS, Fd
+from index.linux.file_lock import hold
+from index.linux.remove_tree import remove_tree
+from index.linux.syscalls import syncfs
 from index.signing import signing
-from index.syscalls import syncfs
 from index.workdir import Workdir
-from overlay import umask
-from overlay.caches import Caches
-from overlay.client_name import is_client, is_label
-from overlay.config import PLACEHOLDER, UNLIMITED, ConfigError, Limits, OverlayConfig
-from overlay.directories import check_filesystem, open_upper
-from overlay.errors import error
+from overlay.base import umask
+from overlay.base.client_name import is_client, is_label
+from overlay.base.copy_inode import copy_metadata
+from overlay.base.errors import error
 from overlay.filesystem import Overlay
-from overlay.opening import prepare_process
-from overlay.overlap import check_layers
-from overlay.state_directory import look_for_state_directory, state_directory
-from overlay.taken import count
-from overlay.transfer import copy_metadata
-from overlay.verifier import boot_id
+from overlay.model.caches import Caches
+from overlay.model.config import PLACEHOLDER, UNLIMITED, ConfigError, Limits, OverlayConfig
+from overlay.model.overlap import check_layers
+from overlay.model.state_directory import look_for_state_directory, state_directory
+from overlay.model.usage import count
+from overlay.model.write_verifier import boot_id
+from overlay.startup.directories import check_filesystem, open_upper
+from overlay.startup.open import prepare_process
 
 # In the work directory's identity/: its mtime says it; it holds what was noted then.
 LAST_USE: Final = b"last-use"
-_CENSUS_SECONDS: Final = 0.002  # for each look at an index
+_COUNTING_SECONDS: Final = 0.002  # of the entries of an index, at a time
 _ADDRESS: Final = b"address"  # beside it: of the client that mounted last
 _MAKING: Final = b".making"
 _REMOVING: Final = b".removing"
@@ -70,12 +70,12 @@ class Noted(NamedTuple):
 
 
 def is_per_client(config: OverlayConfig) -> bool:
-    """Whether each client has an upper of its own."""
+    """Return whether each client has an upper of its own."""
     return config.upperdir is not None and PLACEHOLDER in config.upperdir
 
 
 def of_client(config: OverlayConfig, client: str) -> OverlayConfig:
-    """The layers of one client."""
+    """Return the layers of one client."""
     upper, work = _paths(config)
     name = os.fsencode(client)
     return replace(
@@ -115,13 +115,13 @@ def _check(config: OverlayConfig) -> None:
 
 
 def open_state(config: OverlayConfig, name: bytes) -> Fd:
-    """A file of the server's own for all clients' layers, made empty; raises ConfigError."""
+    """Return a file of the server's own for all clients' layers, made empty; raises ConfigError."""
     directory = state_directory(_paths(config)[1])
     return Fd(os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=directory))
 
 
 def epoch() -> bytes:
-    """8 bytes that change when what was done before may be lost, as the write verifiers do."""
+    """Return 8 bytes that change when what was done may be lost, as write verifiers do."""
     return hashlib.blake2b(boot_id(), digest_size=8).digest()
 
 
@@ -142,12 +142,12 @@ def clients(config: OverlayConfig) -> list[str]:
 
 
 def above(config: OverlayConfig) -> bytes:
-    """The directory in which clients' upper directories are made."""
+    """Return the directory in which clients' upper directories are made."""
     return _base(config.upperdir)
 
 
 def is_made(config: OverlayConfig, client: str) -> bool:
-    """Whether a client has its upper."""
+    """Return whether a client has its upper."""
     upper, _ = _paths(of_client(config, client))
     return os.path.isdir(upper)
 
@@ -179,7 +179,7 @@ def open_overlay(
     caches: Caches,
     limits: Limits = UNLIMITED,
 ) -> Overlay | None:
-    """A client's overlay (see Overlay.open); None if it has none.  Raises ConfigError."""
+    """Return a client's overlay (see Overlay.open); None if it has none.  Raises ConfigError."""
     with _locked(config, fcntl.LOCK_SH):  # none is reset meanwhile
         if not is_made(config, client):
             return None
@@ -205,7 +205,7 @@ class Handles:
 
 
 def handles(config: OverlayConfig, client: str) -> Handles | None:
-    """What is needed to tell a client's handles; None if it has none.  Opens no layer."""
+    """Return what is needed to tell a client's handles; None if it has none.  Opens no layer."""
     with _locked(config, fcntl.LOCK_SH):  # none is reset meanwhile
         if not is_made(config, client):
             return None
@@ -219,7 +219,7 @@ def handles(config: OverlayConfig, client: str) -> Handles | None:
 
 def note_use(overlay: Overlay) -> None:
     """Record that a client uses its overlay now, and what is known of what it has taken."""
-    known, entries = overlay.upper_taken, overlay.index_entries(_CENSUS_SECONDS)
+    known, entries = overlay.upper_taken, overlay.index_entries(_COUNTING_SECONDS)
     found = (entries, *((None, None) if known is None else (known.space, known.files)))
     file = overlay.open_state(LAST_USE)
     os.ftruncate(file, 0)
@@ -227,7 +227,7 @@ def note_use(overlay: Overlay) -> None:
 
 
 def noted(config: OverlayConfig, client: str) -> Noted:
-    """What was recorded last of what a client has taken."""
+    """Return what was recorded last of what a client has taken."""
     _, work = _paths(of_client(config, client))
     try:
         with open(os.path.join(work, b"identity", LAST_USE), "rb") as file:
@@ -254,7 +254,7 @@ def addresses(config: OverlayConfig) -> dict[str, str]:
 
 
 def last_use(config: OverlayConfig, client: str) -> float | None:
-    """When a client last used its layer, in seconds since the epoch; None for never."""
+    """Return when a client last used its layer, in seconds since the epoch; None for never."""
     _, work = _paths(of_client(config, client))
     try:
         return os.stat(os.path.join(work, b"identity", LAST_USE)).st_mtime
@@ -281,7 +281,7 @@ def reset(config: OverlayConfig, client: str, prepare: Prepare = None) -> None:
 
 
 def usage(config: OverlayConfig, client: str) -> Usage:
-    """What a client has taken, by a walk over its upper."""
+    """Return what a client has taken, by a walk over its upper."""
     upper, work = _paths(of_client(config, client))
     inodes = None
     with contextlib.suppress(FileNotFoundError):
@@ -297,7 +297,7 @@ def _paths(config: OverlayConfig) -> tuple[bytes, bytes]:
 
 
 def _base(path: bytes | None) -> bytes:
-    """The directory in which the component with the client's name is."""
+    """Return the directory in which the component with the client's name is."""
     assert path is not None
     return os.path.dirname(path[: path.index(PLACEHOLDER)] + b"x")
 

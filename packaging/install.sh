@@ -30,6 +30,8 @@ if [ "${OVERLAY_NFSD_COMPILE:-}" != 0 ] && command -v "${CC:-cc}" >/dev/null &&
 else
   echo "installing, not compiled: for twice the speed apt-get install gcc python3-dev"
 fi
+# What an earlier version left there would be installed with this one.
+rm -rf build/lib* build/bdist.*
 "$directory.new/bin/python" -m pip install --quiet --disable-pip-version-check . || {
   echo "nothing was changed: what pip says above has the reason" >&2
   exit 1

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nfsd.xdr.codec import Parts, Signature, decode
+from nfsd.xdr.codec import Signature, decode
 from tests.client import Client, check
 from tests.wire import Wire
 
@@ -35,10 +35,14 @@ class Persistent(Client):
         super().__init__(port)
         self._xid = secrets.randbits(31)  # as those of an earlier client are still remembered
 
-    def call(self, program: int, version: int, signature: Signature, arguments: Any) -> Any:  # noqa: ANN401 - by procedure
-        packed: Parts = []
-        signature.pack_arguments(arguments, packed)
-        message = self.message(program, version, signature.number, b"".join(packed))
+    def call(
+        self,
+        program: int,
+        version: int,
+        signature: Signature[Any, Any],
+        arguments: Any,  # noqa: ANN401 - by procedure
+    ) -> Any:  # noqa: ANN401 - by procedure
+        message = self.message_of(program, version, signature, arguments)
         begun = time.monotonic()
         while True:
             try:

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final
 
-from nfsd.xdr.codec import Parts, Signature, decode, encode
-from nfsd.xdr.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.codec import Signature, decode, encode
+from nfsd.xdr.generated.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
+from nfsd.xdr.generated.nfs3 import (
     NFS3_OK,
     NFS3ERR_JUKEBOX,
     NFS_PROGRAM,
@@ -28,7 +28,7 @@ from nfsd.xdr.nfs3 import (
     NFS_V3_SIGNATURES,
     READDIRPLUS3args,
 )
-from nfsd.xdr.rpc import (
+from nfsd.xdr.generated.rpc import (
     AUTH_NONE,
     AUTH_SYS,
     CALL,
@@ -45,8 +45,12 @@ from nfsd.xdr.rpc import (
     unpack_rpc_msg,
 )
 
-NFS: Final = {each.name.removeprefix("NFSPROC3_"): each for each in NFS_V3_SIGNATURES}
-MOUNT: Final = {each.name.removeprefix("MOUNTPROC3_"): each for each in MOUNT_V3_SIGNATURES}
+NFS: Final[dict[str, Signature[Any, Any]]] = {
+    each.name.removeprefix("NFSPROC3_"): each for each in NFS_V3_SIGNATURES
+}
+MOUNT: Final[dict[str, Signature[Any, Any]]] = {
+    each.name.removeprefix("MOUNTPROC3_"): each for each in MOUNT_V3_SIGNATURES
+}
 _JUKEBOX_TRIES: Final = 100
 _JUKEBOX_SECONDS: Final = 0.2
 _FILLING_CALLS: Final = 40
@@ -157,11 +161,15 @@ class Client:
         handle: bytes = result.mountinfo.fhandle
         return handle
 
-    def call(self, program: int, version: int, signature: Signature, arguments: Any) -> Any:  # noqa: ANN401 - by procedure
+    def call(
+        self,
+        program: int,
+        version: int,
+        signature: Signature[Any, Any],
+        arguments: Any,  # noqa: ANN401 - by procedure
+    ) -> Any:  # noqa: ANN401 - by procedure
         """Make one call and wait for its reply; raises RpcError if that is not a success."""
-        packed: Parts = []
-        signature.pack_arguments(arguments, packed)
-        xid = self.send(self.message(program, version, signature.number, b"".join(packed)))
+        xid = self.send(self.message_of(program, version, signature, arguments))
         body, results = self.reply()
         assert body[0] == xid, f"a reply to {body[0]} where {xid} was called"
         check(body[1])
@@ -169,20 +177,19 @@ class Client:
 
     def pipeline(self, calls: Iterable[tuple[str, Any]], outstanding: int = 16) -> list[Any]:
         """Make many NFSv3 calls with up to `outstanding` on their way; results in call order."""
-        waiting: dict[int, tuple[int, Signature]] = {}
+        waiting: dict[int, tuple[int, Signature[Any, Any]]] = {}
         results: dict[int, Any] = {}
         for number, (name, arguments) in enumerate(calls):
             if len(waiting) >= outstanding:
                 self._collect(waiting, results)
-            packed: Parts = []
-            NFS[name].pack_arguments(arguments, packed)
-            message = self.message(NFS_PROGRAM, NFS_V3, NFS[name].number, b"".join(packed))
-            waiting[self.send(message)] = number, NFS[name]
+            waiting[self.send(self.nfs_message(name, arguments))] = number, NFS[name]
         while waiting:
             self._collect(waiting, results)
         return [results[number] for number in range(len(results))]
 
-    def _collect(self, waiting: dict[int, tuple[int, Signature]], results: dict[int, Any]) -> None:
+    def _collect(
+        self, waiting: dict[int, tuple[int, Signature[Any, Any]]], results: dict[int, Any]
+    ) -> None:
         (xid, body), encoded = self.reply()
         check(body)
         number, signature = waiting.pop(xid)
@@ -194,6 +201,17 @@ class Client:
         call = call_body(RPC_VERSION, program, version, procedure, self.cred, NO_AUTH)
         header = rpc_msg(self._xid, rpc_msg_body(CALL, cbody=call))
         return encode(pack_rpc_msg, header) + arguments
+
+    def message_of(
+        self, program: int, version: int, signature: Signature[Any, Any], arguments: object
+    ) -> bytes:
+        """The same of a declared procedure, with its arguments packed."""
+        packed = encode(signature.pack_arguments, arguments)
+        return self.message(program, version, signature.number, packed)
+
+    def nfs_message(self, name: str, arguments: Any) -> bytes:  # noqa: ANN401 - by procedure
+        """The same of an NFSv3 procedure, by its name without prefix."""
+        return self.message_of(NFS_PROGRAM, NFS_V3, NFS[name], arguments)
 
     def send(self, message: bytes) -> int:
         """Send one record as one fragment; returns the xid it begins with."""
@@ -234,11 +252,8 @@ class Client:
 def fill(deaf: Client, directory: bytes) -> None:
     """Have more answers sent than a client with a small receive buffer takes, which reads none."""
     for _ in range(_FILLING_CALLS):
-        packed: Parts = []
         reading = READDIRPLUS3args(directory, 0, bytes(8), 4096, 1 << 16)
-        NFS["READDIRPLUS"].pack_arguments(reading, packed)
-        number = NFS["READDIRPLUS"].number
-        deaf.send(deaf.message(NFS_PROGRAM, NFS_V3, number, b"".join(packed)))
+        deaf.send(deaf.nfs_message("READDIRPLUS", reading))
 
 
 def check(body: reply_body) -> None:

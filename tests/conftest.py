@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-from overlay import jobs
+from overlay.model import copy_up_jobs
 from tests.conformance import guest_image
 from tests.conformance.layers import Layers, differences, layers, manifest
 from tests.conformance.machine import UnavailableError, program
@@ -19,6 +20,12 @@ from tests.conformance.server import Server, Stack
 from tests.property.syscalls import private_mounts
 
 Serve = Callable[..., Server]
+
+# No test needs a quiet machine: an example may take long to make and to try.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def _give_up(error: UnavailableError) -> NoReturn:
@@ -30,6 +37,7 @@ def _give_up(error: UnavailableError) -> NoReturn:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """A fixture that lacks something of the machine skips its tests."""
+    os.umask(0o022)  # who has served in this process before has set it to 0
     try:
         return (yield)
     except UnavailableError as error:
@@ -59,9 +67,9 @@ def own_mounts() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def patience() -> Iterator[None]:
     """An overlay in this process has no client that asks again when a busy disk takes long."""
-    before, jobs.PATIENCE = jobs.PATIENCE, 60.0  # type: ignore[misc]  # Final elsewhere
+    before, copy_up_jobs.PATIENCE = copy_up_jobs.PATIENCE, 60.0  # type: ignore[misc]  # Final elsewhere
     yield
-    jobs.PATIENCE = before  # type: ignore[misc]
+    copy_up_jobs.PATIENCE = before  # type: ignore[misc]
 
 
 @pytest.fixture(autouse=True)

@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
-from nfsd.rpcbind import universal
-from nfsd.xdr import nlm3, nlm4
-from nfsd.xdr.codec import Parts, decode
-from nfsd.xdr.nlm3 import NLM_VERS, NLM_VERS_SIGNATURES, NLM_VERSX, NLM_VERSX_SIGNATURES
-from nfsd.xdr.nlm4 import (
+from nfsd.portmap.rpcbind import universal
+from nfsd.xdr.codec import Parts, Signature, decode
+from nfsd.xdr.generated import nlm3, nlm4
+from nfsd.xdr.generated.nlm3 import NLM_VERS, NLM_VERS_SIGNATURES, NLM_VERSX, NLM_VERSX_SIGNATURES
+from nfsd.xdr.generated.nlm4 import (
     FSA_R,
     FSM_DN,
     NLM4_GRANTED,
@@ -34,13 +34,12 @@ from nfsd.xdr.nlm4 import (
     NLM4_V4,
     NLM4_V4_SIGNATURES,
 )
-from nfsd.xdr.nsm import SM_PROG, SM_VERS, SM_VERS_SIGNATURES, stat_chge
-from nfsd.xdr.rpc import unpack_rpc_msg
-from nfsd.xdr.rpcbind import PMAPVERS, RPCBPROG, pack_universal_address
+from nfsd.xdr.generated.nsm import SM_PROG, SM_VERS, SM_VERS_SIGNATURES, stat_chge
+from nfsd.xdr.generated.rpc import unpack_rpc_msg
+from nfsd.xdr.generated.rpcbind import PMAPVERS, RPCBPROG, pack_universal_address
 from tests.client import Client
-from tests.conformance.server import Server
 
-_SIGNATURES: Final = {
+_SIGNATURES: Final[dict[int, Sequence[Signature[Any, Any]]]] = {
     NLM_VERS: NLM_VERS_SIGNATURES,
     NLM_VERSX: NLM_VERSX_SIGNATURES,
     NLM4_V4: NLM4_V4_SIGNATURES,
@@ -50,11 +49,13 @@ VERSIONS: Final = {
     for version, signatures in _SIGNATURES.items()
 }
 NLM: Final = VERSIONS[NLM4_V4]
-NSM: Final = {each.name.removeprefix("SM_"): each for each in SM_VERS_SIGNATURES}
+NSM: Final[dict[str, Signature[Any, Any]]] = {
+    each.name.removeprefix("SM_"): each for each in SM_VERS_SIGNATURES
+}
 LIMIT: Final = 120.0  # seconds until what is waited for must have come
 _ROOTS_PORTS: Final = range(1000, 600, -1)
 _SUCCESS: Final = struct.pack(">5I", 1, 0, 0, 0, 0)
-_NAMES: Final = {
+_NAMES: Final[dict[tuple[int, int], dict[int, Signature[Any, Any]]]] = {
     **{
         (NLM4_PROGRAM, version): {each.number: each for each in signatures}
         for version, signatures in _SIGNATURES.items()
@@ -94,12 +95,18 @@ def connected(
     return Client(port, host=host, source=(address, sources[0]))
 
 
+class Locks(Protocol):
+    """A server, of which a client has to know no more."""
+
+    lock_port: int
+
+
 class LockClient:
     """One client machine; `reply` says what it answers to GRANTED, None for nothing."""
 
     def __init__(
         self,
-        server: Server,
+        server: Locks,
         *,
         name: bytes = b"alpha",
         address: str | None = None,
@@ -200,11 +207,7 @@ class LockClient:
         return getattr(nlm4 if is_wide else nlm3, f"{'nlm4' if is_wide else 'nlm'}_{name}")(*values)
 
     def _answer(
-        self,
-        signature: Any,  # noqa: ANN401
-        xid: int,
-        packed: bytes,
-        version: int,
+        self, signature: Signature[Any, Any], xid: int, packed: bytes, version: int
     ) -> bytes | None:
         arguments = decode(signature.unpack_arguments, packed)
         name = re.sub(r"NLMPROC\d?_", "", signature.name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.nfs3 import (
     DONT_CHANGE,
     FILE_SYNC,
     GUARDED,
@@ -60,7 +60,7 @@ class Reply(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Whether the call succeeded."""
+        """Return whether the call succeeded."""
         return self.status == NFS3_OK
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ Task: TypeAlias = Generator[Call, Reply, None]
 
 
 def status_name(status: int) -> str:
-    """The status in the RFC's words."""
+    """Return the status in the RFC's words."""
     try:
         return nfsstat3(status).name
     except ValueError:
@@ -99,7 +99,7 @@ def readlink(handle: bytes) -> Call:
 
 
 def write(handle: bytes, offset: int, data: bytes) -> Call:
-    """A stable write: data that the server may lose in a crash would prove nothing."""
+    """Return a stable write: data that the server may lose in a crash would prove nothing."""
     return Call("WRITE", WRITE3args(handle, offset, len(data), FILE_SYNC, data))
 
 

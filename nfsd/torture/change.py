@@ -66,7 +66,7 @@ def _fresh(work: Work, change: Callable[[Work, Object | None], Task | None]) -> 
 
 
 def _file(work: Work) -> Object | None:
-    """A regular file; the pristine ones are kept for what they are there for."""
+    """Return a regular file; the pristine ones are kept for what they are there for."""
     found = work.world.any_file()
     return found if found is not None and found.is_file and not found.pristine else None
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from nfsd.record import RecordReader, mark
+from nfsd.rpc.record import RecordReader, mark
 from nfsd.torture.calls import Call, Task
 from nfsd.xdr.codec import Buffer
 
@@ -77,7 +77,7 @@ class Channel:
         return True
 
     def lose(self) -> None:
-        """The connection is of no more use."""
+        """Record that the connection is of no more use."""
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -95,12 +95,12 @@ class Channel:
 
     @property
     def up(self) -> bool:
-        """Whether there is a connection."""
+        """Return whether there is a connection."""
         return self.socket is not None
 
     @property
     def unsent(self) -> bool:
-        """Whether bytes wait to be sent."""
+        """Return whether bytes wait to be sent."""
         return bool(self._out)
 
     def flush(self) -> None:
@@ -114,7 +114,7 @@ class Channel:
         del self._out[:sent]
 
     def receive(self) -> list[Buffer]:
-        """The records that have arrived; raises OSError when the connection is lost."""
+        """Return the records that have arrived; raises OSError when the connection is lost."""
         assert self.socket is not None
         try:
             count = self.socket.recv_into(self._reader.buffer())

@@ -14,7 +14,7 @@ from nfsd.torture.calls import NO_VERIFIER, Reply, Task
 from nfsd.torture.ledger import Column
 from nfsd.torture.model import Object
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.nfs3 import (
     NFS3ERR_BADHANDLE,
     NFS3ERR_IO,
     NFS3ERR_NOENT,
@@ -84,7 +84,7 @@ def _same_data(work: Work, found: Object, offset: int, reply: Reply) -> None:
 
 
 def dead(work: Work, found: Object) -> Task:
-    """A handle of what was removed: STALE."""
+    """Return a handle of what was removed: STALE."""
     reply = yield calls.getattr_(found.handle)
     work.ledger.checks += 1
     _stale(work, found, reply, "GETATTR")
@@ -117,7 +117,7 @@ def loose(work: Work, found: Object) -> Task:
 
 
 def _left(work: Work, found: Object, reply: Reply, what: str) -> bool:
-    """Whether an object still is there, as it must be or must not."""
+    """Return whether an object still is there, as it must be or must not."""
     if not found.changed and not found.is_dir:
         _stale(work, found, reply, what)
         return False
@@ -201,7 +201,10 @@ def listing(work: Work, wanted: Listing) -> Task:
 
 
 def _entry(work: Work, found: Object, entry: object, *, plus: bool) -> bool:
-    """Whether an entry of a listing has its object's facts; READDIRPLUS may leave some out."""
+    """Return whether an entry of a listing has its object's facts.
+
+    READDIRPLUS may leave some out.
+    """
     fileid = getattr(entry, "fileid", 0)
     if fileid != found.fileid:
         _fileid(work, found, fileid, "listing")
@@ -230,7 +233,7 @@ def _complete(work: Work, wanted: Listing, seen: dict[bytes, int]) -> None:
 
 
 def alive(work: Work, found: Object, reply: Reply, what: str) -> bool:
-    """Whether a call on a living object succeeded."""
+    """Return whether a call on a living object succeeded."""
     if reply.good:
         return True
     if found.alive and not found.lost:
@@ -248,7 +251,7 @@ def _stale(work: Work, found: Object, reply: Reply, what: str) -> None:
 
 
 def same(work: Work, found: Object, about: fattr3) -> bool:
-    """Whether attributes are those of the object."""
+    """Return whether attributes are those of the object."""
     if not constant(work, found, about):
         return False
     if not found.is_link and about.mode & 0o7777 != found.mode:
@@ -263,7 +266,7 @@ def same(work: Work, found: Object, about: fattr3) -> bool:
 
 
 def constant(work: Work, found: Object, about: fattr3) -> bool:
-    """Whether the attributes that never change are those of the object."""
+    """Return whether the attributes that never change are those of the object."""
     if about.type != found.kind:
         expected, came = ftype3(found.kind).name, ftype3(about.type).name
         work.fail(Column.WRONG_OBJECT, found, expected, came)
@@ -275,7 +278,7 @@ def constant(work: Work, found: Object, about: fattr3) -> bool:
 
 
 def same_handle(work: Work, found: Object, handle: bytes, what: str) -> bool:
-    """Whether a handle is byte for byte the object's."""
+    """Return whether a handle is byte for byte the object's."""
     if handle == found.handle:
         return True
     other = work.world.registry.handles.get(handle)

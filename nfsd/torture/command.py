@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.live import Live
 
-from nfsd.options import Refusal
 from nfsd.torture.events import EventError
 from nfsd.torture.own_layers import LARGE, PREPARED, OwnLayers
 from nfsd.torture.own_server import OwnServer
@@ -23,6 +22,7 @@ from nfsd.torture.restart_command import RestartCommand
 from nfsd.torture.run import Plan, Run
 from nfsd.torture.scenarios import SCENARIOS, Scenario
 from nfsd.torture.target import target
+from overlay.base.refusal import Refusal
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -183,7 +183,10 @@ def _remove(layers: OwnLayers) -> None:
 
 
 def _judged(status: int, own: OwnServer, *, keep: bool) -> int:
-    """The exit status, with what the server has said; its log stays if something is wrong."""
+    """Return the exit status, with what the server has said.
+
+    Its log stays if something is wrong.
+    """
     if own.complaint:
         print(f"torture: the server has logged an exception: {own.layers.log}", file=sys.stderr)
         return _WRONG
@@ -203,7 +206,7 @@ def _prepare(directory: Path, seed: int, files: int) -> int:
 
 
 def _chosen(names: list[str] | None) -> list[Scenario]:
-    """The scenarios by name, in the order of the table; raises Refusal."""
+    """Return the scenarios by name, in the order of the table; raises Refusal."""
     known = {each.name for each in SCENARIOS}
     for name in names or ():
         if name not in known:
@@ -224,7 +227,7 @@ def _run(plan: Plan, *, json: bool, keep: bool) -> int:
             _go(run)
     report = run.report()
     if not keep and not run.clean_up():
-        print(f"torture: {run.place} could not be removed", file=sys.stderr)
+        print(f"torture: {run.directory} could not be removed", file=sys.stderr)
     if json:
         print(report.json())
     else:

@@ -13,7 +13,7 @@ from nfsd.torture import calls, checks
 from nfsd.torture.calls import Call, Task
 from nfsd.torture.model import Name, Object
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.nfs3 import (
     NF3DIR,
     NF3FIFO,
     NF3LNK,
@@ -32,22 +32,22 @@ _LINKS: Final = 6
 
 
 def file(work: Work) -> Task | None:
-    """A file with content, in any directory."""
+    """Return a file with content, in any directory."""
     return _anywhere(work, NF3REG)
 
 
 def large(work: Work) -> Task | None:
-    """A file of some 500 KB."""
+    """Return a file of some 500 KB."""
     return _anywhere(work, NF3REG, _LARGE)
 
 
 def other_kind(work: Work) -> Task | None:
-    """A symbolic link or a FIFO."""
+    """Return a symbolic link or a FIFO."""
     return _anywhere(work, work.world.random.choice((NF3LNK, NF3LNK, NF3FIFO)))
 
 
 def directory(work: Work) -> Task | None:
-    """A directory, not too deep."""
+    """Return a directory, not too deep."""
     return _anywhere(work, NF3DIR)
 
 
@@ -60,11 +60,11 @@ def branch(work: Work) -> Task | None:
     here = max(parents, key=world.depth)
     steps: list[tuple[Object, Name]] = []
     for _ in range(world.random.randint(2, _BRANCH)):
-        place = world.new_name(here)
-        if place is None or world.depth(here) >= world.deepest:
+        entry = world.new_name(here)
+        if entry is None or world.depth(here) >= world.deepest:
             break
-        here = planned(work, NF3DIR, place)
-        steps.append((here, place))
+        here = planned(work, NF3DIR, entry)
+        steps.append((here, entry))
     return _branch(work, steps) if steps else None
 
 
@@ -78,14 +78,14 @@ def link_of(work: Work, found: Object | None) -> Task | None:
     parent = work.world.any_parent()
     if found is None or parent is None or len(found.names) >= _LINKS:
         return None
-    place = work.world.new_name(parent)
-    if place is None:
+    entry = work.world.new_name(parent)
+    if entry is None:
         return None
-    work.take(found, place)
+    work.take(found, entry)
     work.world.changed(found)
-    work.world.bind(found, *place)
-    work.world.note(found, f"LINK to {place[1]!r} in object {parent.number}")
-    return _link(work, found, place)
+    work.world.bind(found, *entry)
+    work.world.note(found, f"LINK to {entry[1]!r} in object {parent.number}")
+    return _link(work, found, entry)
 
 
 def _anywhere(work: Work, kind: int, lines: int | None = None) -> Task | None:
@@ -97,22 +97,22 @@ def _anywhere(work: Work, kind: int, lines: int | None = None) -> Task | None:
         return None
     if kind == NF3DIR and world.depth(parent) >= world.deepest:
         return None
-    place = world.new_name(parent)
-    return None if place is None else at(work, kind, place, lines)
+    entry = world.new_name(parent)
+    return None if entry is None else at(work, kind, entry, lines)
 
 
 def _most_directories(work: Work) -> int:
     return max(_DIRECTORIES, 3 * work.world.deepest)
 
 
-def at(work: Work, kind: int, place: Name, lines: int | None = None) -> Task:
-    """An object of this kind at this name; a file has so many lines."""
-    found = planned(work, kind, place, lines)
-    return making(work, found, place)
+def at(work: Work, kind: int, entry: Name, lines: int | None = None) -> Task:
+    """Return an object of this kind at this name; a file has so many lines."""
+    found = planned(work, kind, entry, lines)
+    return making(work, found, entry)
 
 
-def planned(work: Work, kind: int, place: Name, lines: int | None = None) -> Object:
-    """The model's part of it."""
+def planned(work: Work, kind: int, entry: Name, lines: int | None = None) -> Object:
+    """Return the model's part of it."""
     world = work.world
     found = world.new(kind)
     if kind == NF3REG:
@@ -125,14 +125,14 @@ def planned(work: Work, kind: int, place: Name, lines: int | None = None) -> Obj
     elif kind == NF3DIR:
         found.mode = 0o755
         world.closed.add(found)
-    work.take(found, place)
-    world.bind(found, *place)
-    world.note(found, f"made as {place[1]!r} in object {place[0].number}")
+    work.take(found, entry)
+    world.bind(found, *entry)
+    world.note(found, f"made as {entry[1]!r} in object {entry[0].number}")
     return found
 
 
-def _make_call(found: Object, place: Name) -> Call:
-    parent, name = place
+def _make_call(found: Object, entry: Name) -> Call:
+    parent, name = entry
     if found.kind == NF3DIR:
         return calls.mkdir(parent.handle, name)
     if found.kind == NF3LNK:
@@ -142,13 +142,13 @@ def _make_call(found: Object, place: Name) -> Call:
     return calls.create(parent.handle, name)
 
 
-def making(work: Work, found: Object, place: Name) -> Task:
+def making(work: Work, found: Object, entry: Name) -> Task:
     """The calls that make an object, learn its handle, and fill it."""
-    parent, name = place
-    call = _make_call(found, place)
+    parent, name = entry
+    call = _make_call(found, entry)
     reply = yield call
     if work.refused(reply):
-        yield from _not_made(work, found, place)
+        yield from _not_made(work, found, entry)
         return
     if not work.done(reply, f"{call.procedure} of {name!r}", (parent, found), NFS3ERR_EXIST):
         work.world.give_up(found)
@@ -169,19 +169,19 @@ def making(work: Work, found: Object, place: Name) -> Task:
         yield from writing(work, found, 0, found.content)
 
 
-def _not_made(work: Work, found: Object, place: Name) -> Task:
+def _not_made(work: Work, found: Object, entry: Name) -> Task:
     """Nothing may be there under the name that was refused."""
-    if place in found.names:
-        work.world.unbind(found, *place)
-    yield from checks.absent(work, *place)
+    if entry in found.names:
+        work.world.unbind(found, *entry)
+    yield from checks.absent(work, *entry)
 
 
 def _branch(work: Work, steps: list[tuple[Object, Name]]) -> Task:
-    for count, (made, place) in enumerate(steps):
-        yield from making(work, made, place)
+    for count, (made, entry) in enumerate(steps):
+        yield from making(work, made, entry)
         if made.lost or not made.alive:
-            for rest, its_place in reversed(steps[count + 1 :]):
-                work.world.unbind(rest, *its_place)
+            for rest, its_entry in reversed(steps[count + 1 :]):
+                work.world.unbind(rest, *its_entry)
             return
 
 
@@ -205,10 +205,10 @@ def writing(work: Work, found: Object, offset: int, data: bytes, before: bytes =
             return
 
 
-def _link(work: Work, found: Object, place: Name) -> Task:
-    parent, name = place
+def _link(work: Work, found: Object, entry: Name) -> Task:
+    parent, name = entry
     reply = yield calls.link(found.handle, parent.handle, name)
     if work.refused(reply):
-        yield from _not_made(work, found, place)
+        yield from _not_made(work, found, entry)
         return
     work.done(reply, f"LINK to {name!r}", (found,), NFS3ERR_EXIST)

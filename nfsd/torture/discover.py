@@ -13,7 +13,7 @@ from nfsd.torture.calls import NO_VERIFIER, Call, Reply, Task
 from nfsd.torture.ledger import Column
 from nfsd.torture.model import Name, Object
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import fattr3
+from nfsd.xdr.generated.nfs3 import fattr3
 
 _PAGE: Final = 8192
 _READ: Final = 16 << 10
@@ -23,7 +23,7 @@ _LIMIT: Final = 100_000  # pages, entries, pieces: more is no prepared tree
 def tree(
     work: Work, root: Object, removable: frozenset[bytes] | None, listed: set[Name] | None = None
 ) -> Task:
-    """All that is below a directory, in the order of names, but for what is known already.
+    """Return all that is below a directory, in the order of names, but for what is known already.
 
     `removable` are the paths below it of what comes and goes with its layer; all, if None.
     `listed` gets all names.
@@ -57,14 +57,14 @@ def tree(
 
 
 def renewed(work: Work) -> Task:
-    """What is there after a layer was replaced: what is known, what is back, what is new."""
+    """Return what is there after a layer was replaced: what is known, what is back, what is new."""
     listed: set[Name] = set()
     for root in work.world.roots:
         yield from tree(work, root, None, listed)
     for found in [each for each in work.world.live if each.removable]:
         # A name that no client has made or moved may have gone with the layer.
-        for place in [each for each in found.names if each not in listed]:
-            work.world.lose_name(found, *place)
+        for entry in [each for each in found.names if each not in listed]:
+            work.world.lose_name(found, *entry)
             found.uncounted = True
 
 
@@ -125,7 +125,7 @@ def _child(
 
 
 def _is_back(work: Work, before: Object, handle: bytes, about: fattr3) -> bool:
-    """Whether an object whose layer has gone has its name again, or still."""
+    """Return whether an object whose layer has gone has its name again, or still."""
     if before.handle != handle:
         return False
     if checks.constant(work, before, about) and (before.is_dir or before.complete):

@@ -31,7 +31,7 @@ class Stops(Protocol):
     """What a driver asks of its run."""
 
     def stopping(self) -> bool:
-        """Whether to end."""
+        """Return whether to end."""
 
     def ask(self, kind: str, then: Callable[[], None]) -> None:
         """Let something happen to the server."""
@@ -76,11 +76,11 @@ class Driver:
             self._engine.add(step, self._next)
 
     def stopping(self) -> bool:
-        """Whether the run is to end."""
+        """Return whether the run is to end."""
         return self._run.stopping()
 
     def usual(self) -> list[Task]:
-        """A wave of the scenario's mix, or a sweep if one is due."""
+        """Return a wave of the scenario's mix, or a sweep if one is due."""
         if not self.sweep_due:
             return self.wave(self.scenario.mix)
         self.sweep_due = False
@@ -160,10 +160,10 @@ class Driver:
 
     def _by_name(self, found: Object) -> Iterator[Task]:
         world = self.work.world
-        for place in found.names[:3]:
-            parent = place[0]
-            if world.free(place) and parent not in world.closed and not parent.lost:
-                yield checks.name(self.work, found, *place)
+        for entry in found.names[:3]:
+            parent = entry[0]
+            if world.free(entry) and parent not in world.closed and not parent.lost:
+                yield checks.name(self.work, found, *entry)
 
     def _by_content(self, found: Object) -> Iterator[Task]:
         if found.is_link or found.is_file:

@@ -16,12 +16,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from nfsd.rpc_client import RefusedError, results
+from nfsd.rpc.client import RefusedError, results
 from nfsd.torture.calls import Reply, Task
 from nfsd.torture.channel import Channel, LostError, Pending
 from nfsd.torture.wire import Packer
 from nfsd.xdr.codec import Buffer, XdrError
-from nfsd.xdr.nfs3 import NFS3ERR_JUKEBOX
+from nfsd.xdr.generated.nfs3 import NFS3ERR_JUKEBOX
 
 CONNECTIONS: Final = 4
 WINDOW: Final = 16  # calls without an answer on one connection
@@ -114,7 +114,7 @@ class Engine:
             self._drop(channel)
 
     def _wait(self, now: float) -> float:
-        """How long to wait for the connections; bounded, so that nothing is forgotten."""
+        """Return how long to wait for the connections; bounded, so that nothing is forgotten."""
         due = [each.retry_at for each in self._channels if each.socket is None]
         if self._later:
             due.append(self._later[0][0])

@@ -1,6 +1,6 @@
 """What happens to the server while the test goes on: at even intervals, or when a scenario asks.
 
-One thing at a time.  Who makes it happen is a controller; its work is done in steps,
+One thing at a time.  A controller makes it happen; its work is done in steps,
 so that the test goes on meanwhile, and must come to an end.
 """
 
@@ -24,7 +24,7 @@ class Controller(Protocol):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What it can make happen."""
+        """Return what it can make happen."""
 
     def steps(self, kind: str) -> Iterator[None]:
         """Begin, and look at each step how far it is; raises EventError."""

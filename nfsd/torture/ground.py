@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from nfsd.options import Refusal
 from nfsd.torture import calls, discover
 from nfsd.torture.calls import NO_VERIFIER, Call, Reply, Task
 from nfsd.torture.model import Registry
 from nfsd.torture.target import Target
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import NF3DIR, NFS3ERR_EXIST, NFS3ERR_NOENT
+from nfsd.xdr.generated.nfs3 import NF3DIR, NFS3ERR_EXIST, NFS3ERR_NOENT
+from overlay.base.refusal import Refusal
 
 _ENTRIES: Final = 1_000_000
 
@@ -20,32 +20,34 @@ _ENTRIES: Final = 1_000_000
 class Ground:
     """The directories of some scenarios in one export."""
 
-    def __init__(self, target: Target, root: bytes, place: bytes, names: Sequence[bytes]) -> None:
-        """Of the export with this root; `place` is what the directory is to be called."""
+    def __init__(
+        self, target: Target, root: bytes, directory: bytes, names: Sequence[bytes]
+    ) -> None:
+        """Of the export with this root; `directory` is its name there."""
         self.target = target
         self.registry = Registry()
         self.lowers: dict[bytes, bytes] = {}  # prepared ones, by scenario
         self._root = root
-        self._place = place
+        self._directory = directory
         self._names = names
         self._made: dict[bytes, bytes] = {}
 
     def make(self) -> Task:
         """Make them; raises Refusal."""
-        yield from _make_directories(self._root, self._place, self._names, self._made)
+        yield from _make_directories(self._root, self._directory, self._names, self._made)
 
     def find(self, lower: bytes) -> Task:
         """Find what is prepared."""
         yield from _find_directories(self._root, lower, self._names, self.lowers)
 
     def adopt(self, work: Work, name: bytes, removable: frozenset[bytes]) -> Task:
-        """The roots of a scenario, and what is below the lower one; raises Refusal."""
+        """Return the roots of a scenario, and what is below the lower one; raises Refusal."""
         yield from _adopt(work, self._made[name], self.lowers.get(name), removable)
 
     def remove(self, left: list[str]) -> Task:
         """Remove what was made; `left` tells what could not be."""
         if self._made:
-            yield from _remove_tree(self._root, self._place, left)
+            yield from _remove_tree(self._root, self._directory, left)
 
 
 def _need(reply: Reply, what: str) -> None:
@@ -54,17 +56,19 @@ def _need(reply: Reply, what: str) -> None:
 
 
 def _need_made(reply: Reply, what: str) -> None:
-    """As `_need`, of a directory; its answer may have been lost, and forgotten by the server."""
+    """Do as `_need`, of a directory; its answer may have been lost, and forgotten by the server."""
     if not (reply.resent and reply.status == NFS3ERR_EXIST):
         _need(reply, what)
 
 
 def _make_directories(
-    root: bytes, place: bytes, below: Sequence[bytes], made: dict[bytes, bytes]
+    root: bytes, directory: bytes, below: Sequence[bytes], made: dict[bytes, bytes]
 ) -> Task:
-    _need_made((yield calls.mkdir(root, place)), f"MKDIR of {os.fsdecode(place)} in the export")
-    reply = yield calls.lookup(root, place)
-    _need(reply, f"LOOKUP of {os.fsdecode(place)}")
+    _need_made(
+        (yield calls.mkdir(root, directory)), f"MKDIR of {os.fsdecode(directory)} in the export"
+    )
+    reply = yield calls.lookup(root, directory)
+    _need(reply, f"LOOKUP of {os.fsdecode(directory)}")
     top = reply.ok.object
     for name in below:
         _need_made((yield calls.mkdir(top, name)), f"MKDIR of {os.fsdecode(name)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-_KEPT: Final = 5  # errors told in full, for each scenario and column
+_DETAILED: Final = 5  # errors told in full, for each scenario and column
 
 
 class Column(StrEnum):
@@ -72,6 +72,6 @@ class Ledger:
         self.errors[column] += 1
         if column == Column.OTHER:
             self.kinds[kind] += 1
-        if self.errors[column] <= _KEPT:
+        if self.errors[column] <= _DETAILED:
             fault = Fault(self.scenario, column, subject, expected, came, tuple(history))
             self.faults.append(fault)

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from nfsd.xdr.nfs3 import NF3DIR, NF3LNK, NF3REG, ftype3
+from nfsd.xdr.generated.nfs3 import NF3DIR, NF3LNK, NF3REG, ftype3
 
 _HISTORY: Final = 20
 _PATH_END: Final = 300  # bytes of a path that are told
@@ -88,7 +88,7 @@ class Registry:
         self.fileids: dict[int, Object] = {}
 
     def learn(self, found: Object) -> Object | None:
-        """A new object's handle and fileid; another that has the same handle or fileid."""
+        """Return a new object's handle and fileid; another that has the same handle or fileid."""
         other = self.handles.get(found.handle)
         if other is None or other is found:
             self.handles[found.handle] = found
@@ -98,7 +98,7 @@ class Registry:
         return None if other is found else other
 
     def of_fileid(self, fileid: int) -> Object | None:
-        """The living object with this fileid."""
+        """Return the living object with this fileid."""
         found = self.fileids.get(fileid)
         return found if found is not None and found.alive else None
 
@@ -133,11 +133,11 @@ class World:
 
     @property
     def count(self) -> int:
-        """How many objects were ever there."""
+        """Return how many objects were ever there."""
         return self._number
 
     def new(self, kind: int, content: bytes = b"") -> Object:
-        """A living object that has no name yet."""
+        """Return a living object that has no name yet."""
         self._number += 1
         found = Object(self._number, kind, content=content)
         self.live[found] = None
@@ -240,10 +240,10 @@ class World:
             self._leave(found)
         self.loose.pop(found, None)
 
-    def spoil(self, found: Object, *places: Name) -> None:
+    def spoil(self, found: Object, *entries: Name) -> None:
         """Names of which nobody knows whether they are there: never use them again."""
         self.give_up(found)
-        for parent, name in places:
+        for parent, name in entries:
             parent.children.setdefault(name, found)
 
     def next_wave(self) -> None:
@@ -259,7 +259,7 @@ class World:
         self.busy.update(keys)
 
     def free(self, *keys: object) -> bool:
-        """Whether nothing has claimed any of these."""
+        """Return whether nothing has claimed any of these."""
         return self.busy.isdisjoint(keys)
 
     def note(self, found: Object, text: str) -> None:
@@ -267,7 +267,7 @@ class World:
         found.history.append(f"wave {self.wave}: {text}")
 
     def below(self, found: Object, ancestor: Object) -> bool:
-        """Whether a directory is `ancestor` or lies below it."""
+        """Return whether a directory is `ancestor` or lies below it."""
         here = found
         for _ in range(_LEVELS):
             if here is ancestor:
@@ -278,7 +278,7 @@ class World:
         raise AssertionError("the model has a loop of directories")
 
     def depth(self, found: Object) -> int:
-        """How many directories lie above one."""
+        """Return how many directories lie above one."""
         count, here = 0, found
         while here.names and count < _LEVELS:
             here = here.names[0][0]
@@ -288,7 +288,7 @@ class World:
     # Chance decides with a bounded number of tries: a wave goes on with fewer operations.
 
     def any_parent(self) -> Object | None:
-        """A directory in which names may change."""
+        """Return a directory in which names may change."""
         for _ in range(5):
             found = self.random.choice(self.directories)
             if found not in self.closed and found.handle:
@@ -305,7 +305,7 @@ class World:
         return None
 
     def any_directory(self) -> Object | None:
-        """A directory but the roots that nothing else renames or removes in this wave."""
+        """Return a directory but the roots that nothing else renames or removes in this wave."""
         for _ in range(5):
             found = self.random.choice(self.directories)
             if found.names and found.handle and self.free(found) and found not in self.closed:
@@ -313,12 +313,12 @@ class World:
         return None
 
     def any_name(self, found: Object) -> Name | None:
-        """One of an object's names that nothing else changes in this wave."""
+        """Return a name of an object that nothing else changes in this wave, if there is one."""
         choice = [each for each in found.names if self.free(each) and each[0] not in self.closed]
         return self.random.choice(choice) if choice else None
 
     def new_name(self, parent: Object) -> Name | None:
-        """A name that is not taken."""
+        """Return a name that is not taken."""
         for _ in range(5):
             name = b"n%d" % self.random.randrange(1 + 4 * len(parent.children) + 40)
             if self.deepest > USUALLY_DEEPEST:

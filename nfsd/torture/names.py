@@ -14,7 +14,7 @@ from nfsd.torture.calls import Task
 from nfsd.torture.create import making, planned
 from nfsd.torture.model import Name, Object
 from nfsd.torture.work import Work
-from nfsd.xdr.nfs3 import NF3REG, NFS3ERR_NOENT
+from nfsd.xdr.generated.nfs3 import NF3REG, NFS3ERR_NOENT
 
 Gone: TypeAlias = tuple[Object, Name]
 
@@ -24,7 +24,7 @@ _FAMILY: Final = 12  # objects below it with which a directory is removed
 
 
 def rename_within(work: Work) -> Task | None:
-    """A file gets a new name in its directory."""
+    """Rename a file within its directory."""
     found = work.world.any_file()
     old = None if found is None else work.world.any_name(found)
     if found is None or old is None:
@@ -42,7 +42,7 @@ def rename_across(work: Work) -> Task | None:
 
 
 def rename_directory(work: Work) -> Task | None:
-    """A directory gets a new name or another parent, with work going on below it."""
+    """Rename or move a directory, with work going on below it."""
     world = work.world
     found = world.any_directory()
     old = None if found is None else world.any_name(found)
@@ -53,11 +53,11 @@ def rename_directory(work: Work) -> Task | None:
         parent = world.any_parent()
     if parent is None or not _may_move(work, found, parent):
         return None
-    place = world.new_name(parent)
-    if place is None:
+    entry = world.new_name(parent)
+    if entry is None:
         return None
     world.moving = world.moving or parent is not old[0]
-    return _to(work, found, old, place)
+    return _to(work, found, old, entry)
 
 
 def _may_move(work: Work, found: Object, parent: Object) -> bool:
@@ -69,29 +69,29 @@ def _may_move(work: Work, found: Object, parent: Object) -> bool:
 
 
 def rename_over(work: Work) -> Task | None:
-    """A file takes the place of another."""
+    """Rename a file over another."""
     world = work.world
     found, target = world.any_file(), world.any_file()
     if found is None or target is None or found is target:
         return None
-    old, place = world.any_name(found), world.any_name(target)
-    if old is None or place is None or _too_few(work):
+    old, entry = world.any_name(found), world.any_name(target)
+    if old is None or entry is None or _too_few(work):
         return None
-    return _over(work, found, old, target, place)
+    return _over(work, found, old, target, entry)
 
 
 def rename_over_directory(work: Work) -> Task | None:
-    """A directory takes the place of an empty one."""
+    """Rename a directory over an empty one."""
     world = work.world
     found, target = world.any_directory(), world.any_directory()
     if found is None or target is None or found is target or not _empty(work, target):
         return None
-    old, place = world.any_name(found), world.any_name(target)
-    if old is None or place is None or not _may_move(work, found, place[0]):
+    old, entry = world.any_name(found), world.any_name(target)
+    if old is None or entry is None or not _may_move(work, found, entry[0]):
         return None
-    world.moving = world.moving or place[0] is not old[0]
+    world.moving = world.moving or entry[0] is not old[0]
     world.closed.add(target)
-    return _over(work, found, old, target, place)
+    return _over(work, found, old, target, entry)
 
 
 def rename_onto_link(work: Work) -> Task | None:
@@ -171,13 +171,13 @@ def all_below(found: Object, most: int) -> list[Gone]:
 
 
 def may_go(work: Work, found: Object, name: Name) -> bool:
-    """Whether nothing else touches an object, its name, or what is in it."""
+    """Return whether nothing else touches an object, its name, or what is in it."""
     free = work.world.free(found, name) and found not in work.world.closed
     return free and not found.lost and bool(found.handle) and not work.world.users[found]
 
 
 def closing(work: Work, gone: list[Gone]) -> list[Gone]:
-    """The same names, with the directories among them closed for everything else."""
+    """Return these names; close the directories among them for everything else."""
     work.world.closed.update(found for found, _ in gone if found.is_dir)
     return gone
 
@@ -220,14 +220,14 @@ def recreate(work: Work) -> Task | None:
 def burst(work: Work) -> Task | None:
     """Files come and go at one name, so that the filesystem uses their inode numbers again."""
     parent = work.world.any_parent()
-    place = None if parent is None else work.world.new_name(parent)
-    if place is None:
+    entry = None if parent is None else work.world.new_name(parent)
+    if entry is None:
         return None
     steps: list[tuple[Object, Gone]] = []
     for _ in range(6):
-        found = planned(work, NF3REG, place)
-        steps.append((found, _gone(work, found, place)))
-    return _burst(work, steps, place)
+        found = planned(work, NF3REG, entry)
+        steps.append((found, _gone(work, found, entry)))
+    return _burst(work, steps, entry)
 
 
 def _too_few(work: Work) -> bool:
@@ -239,7 +239,7 @@ def _empty(work: Work, found: Object) -> bool:
 
 
 def _gone(work: Work, found: Object, old: Name) -> Gone:
-    """The model's part of removing a name."""
+    """Return the model's part of removing a name."""
     work.take(found, old)
     work.world.changed(found)
     work.world.note(found, f"{_remover(found)} of {old[1]!r} in object {old[0].number}")
@@ -252,7 +252,7 @@ def _remover(found: Object) -> str:
 
 
 def _to(work: Work, found: Object, old: Name, new: Name | None) -> Task | None:
-    """A rename to a name that is free."""
+    """Return a rename to a name that is free."""
     if new is None:
         return None
     work.take(found, old, new)
@@ -266,18 +266,18 @@ def _to(work: Work, found: Object, old: Name, new: Name | None) -> Task | None:
     return _rename(work, (found,), old, new)
 
 
-def _over(work: Work, found: Object, old: Name, target: Object, place: Name) -> Task:
-    """A rename over what is there."""
-    work.take(found, old, place)
+def _over(work: Work, found: Object, old: Name, target: Object, entry: Name) -> Task:
+    """Return a rename over what is there."""
+    work.take(found, old, entry)
     work.take(target)
     for each in (found, target):
         work.world.changed(each)
-        text = f"object {found.number} {old[1]!r} over object {target.number} {place[1]!r}"
+        text = f"object {found.number} {old[1]!r} over object {target.number} {entry[1]!r}"
         work.world.note(each, f"RENAME of {text}")
-    work.world.unbind(target, *place)
-    work.world.bind(found, *place)
+    work.world.unbind(target, *entry)
+    work.world.bind(found, *entry)
     work.world.unbind(found, *old)
-    return _rename(work, (found, target), old, place)
+    return _rename(work, (found, target), old, entry)
 
 
 def _rename(work: Work, touched: tuple[Object, ...], old: Name, new: Name) -> Task:
@@ -303,24 +303,24 @@ def _remove(work: Work, gone: list[Gone]) -> Task:
         call = (calls.rmdir if found.is_dir else calls.remove)(parent.handle, name)
         reply = yield call
         if not work.done(reply, f"{call.procedure} of {name!r}", (found,), NFS3ERR_NOENT):
-            for each, place in gone:
-                work.world.spoil(each, place)
+            for each, entry in gone:
+                work.world.spoil(each, entry)
             return
 
 
 def _recreate(work: Work, gone: Gone, successor: Object) -> Task:
-    found, place = gone
+    found, entry = gone
     yield from _remove(work, [gone])
     if found.lost:
         work.world.give_up(successor)
         return
-    yield from making(work, successor, place)
+    yield from making(work, successor, entry)
     yield from checks.dead(work, found)
 
 
-def _burst(work: Work, steps: list[tuple[Object, Gone]], place: Name) -> Task:
+def _burst(work: Work, steps: list[tuple[Object, Gone]], entry: Name) -> Task:
     for found, gone in steps:
-        yield from making(work, found, place)
+        yield from making(work, found, entry)
         if found.lost or not found.handle:
             return
         yield from _remove(work, [gone])

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from nfsd.options import Refusal
 from nfsd.torture.prepare import prepare
-from nfsd.torture.scenarios import Place, Scenario
+from nfsd.torture.scenarios import Needs, Scenario
+from overlay.base.refusal import Refusal
 
 LARGE: Final = "large"  # the exports and their disks
 SMALL: Final = "small"
@@ -31,9 +31,11 @@ _STAY: Final = ("top", "bottom")  # layers that stay
 class OwnLayers:
     """What is served, and how it changes while the server is stopped."""
 
-    def __init__(self, place: Path, scenarios: Sequence[Scenario], seed: int, files: int) -> None:
-        self._place = place
-        self._large, self._small = place / LARGE, place / SMALL
+    def __init__(
+        self, directory: Path, scenarios: Sequence[Scenario], seed: int, files: int
+    ) -> None:
+        self._directory = directory
+        self._large, self._small = directory / LARGE, directory / SMALL
         self._scenarios = list(scenarios)
         self._seed = seed
         self.files = files
@@ -43,26 +45,26 @@ class OwnLayers:
 
     @property
     def configuration_file(self) -> Path:
-        """Where what the server is told is to be."""
-        return self._place / "overlay-nfsd.toml"
+        """Return where what the server is told is to be."""
+        return self._directory / "overlay-nfsd.toml"
 
     @property
     def log(self) -> Path:
-        """Where the server writes to."""
-        return self._place / "server.log"
+        """Return where the server writes to."""
+        return self._directory / "server.log"
 
     def make(self) -> None:
         """Make and mount all of it; raises Refusal."""
         try:
-            self._place.mkdir(parents=True, exist_ok=True)
-            if any(self._place.iterdir()):
-                raise Refusal(f"--serve {self._place}: not empty: give an empty directory")
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if any(self._directory.iterdir()):
+                raise Refusal(f"--serve {self._directory}: not empty: give an empty directory")
             for disk, size in ((self._large, _LARGE_BYTES), (self._small, _SMALL_BYTES)):
                 self._make_disk(disk, size)
             self._make_layers()
         except OSError as error:
             self.remove()
-            raise Refusal(f"--serve {self._place}: {error.strerror}") from error
+            raise Refusal(f"--serve {self._directory}: {error.strerror}") from error
 
     def _make_disk(self, disk: Path, size: int) -> None:
         image = disk.with_suffix(".ext4")
@@ -78,16 +80,16 @@ class OwnLayers:
             (disk / name).mkdir()
 
     def _make_layers(self) -> None:
-        usual = [each for each in self._scenarios if each.place is not Place.SMALL]
-        small = [each for each in self._scenarios if each.place is Place.SMALL]
+        usual = [each for each in self._scenarios if each.needs is not Needs.SMALL]
+        small = [each for each in self._scenarios if each.needs is Needs.SMALL]
         for number, name in enumerate(_STAY):
             self._prepare(name, usual, number)
         self._prepare("below-small", small, 0)
-        self._prepare("aside", self._of(Place.ASIDE), 2)
+        self._prepare("aside", self._of(Needs.ASIDE), 2)
         self._new_image()
 
-    def _of(self, place: Place) -> list[Scenario]:
-        return [each for each in self._scenarios if each.place is place]
+    def _of(self, needs: Needs) -> list[Scenario]:
+        return [each for each in self._scenarios if each.needs is needs]
 
     def _prepare(self, layer: str, scenarios: list[Scenario], number: int) -> None:
         root = self._large / layer / PREPARED
@@ -96,7 +98,7 @@ class OwnLayers:
 
     def _new_image(self) -> None:
         self._images += 1
-        self._prepare(self._image, self._of(Place.IMAGE), 100 + self._images)
+        self._prepare(self._image, self._of(Needs.IMAGE), 100 + self._images)
 
     @property
     def _image(self) -> str:
@@ -117,11 +119,11 @@ class OwnLayers:
         self._new_image()
 
     def own_paths(self, scenario: Scenario) -> frozenset[bytes]:
-        """What comes and goes with the layer of a scenario, by its path below its directory.
+        """Return what comes and goes with the layer of a scenario, by its path below its directory.
 
         Of a directory that other layers have too only what is in it goes.
         """
-        layer = {Place.ASIDE: "aside", Place.IMAGE: self._image}.get(scenario.place)
+        layer = {Needs.ASIDE: "aside", Needs.IMAGE: self._image}.get(scenario.needs)
         if layer is None:
             return frozenset()
         found: list[bytes] = []
@@ -136,7 +138,7 @@ class OwnLayers:
         return frozenset(found)
 
     def configuration(self, port: int) -> str:
-        """What the server is told, as a configuration file."""
+        """Return what the server is told, as a configuration file."""
         # Those that stay are below: the lowest that has a directory gives it its handle.
         large = [*([] if self._out else ["aside"]), self._image, *_STAY]
         return f"""\
@@ -171,7 +173,7 @@ clients = {{ "127.0.0.1" = "rw,no_root_squash,insecure" }}
         """Remove what else there is."""
         self.log.unlink(missing_ok=True)
         self.configuration_file.unlink(missing_ok=True)
-        self._place.rmdir()
+        self._directory.rmdir()
 
 
 def _run(*words: str) -> None:

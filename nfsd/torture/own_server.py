@@ -73,7 +73,7 @@ class OwnServer:
 
     @property
     def complaint(self) -> bool:
-        """Whether it has logged an exception."""
+        """Return whether it has logged an exception."""
         return b"Traceback (most recent call last)" in self.layers.log.read_bytes()
 
     def _started(self) -> Iterator[None]:
@@ -117,7 +117,7 @@ def _free_port() -> int:
 
 
 def _runs(pid: str) -> bool:
-    """Whether a process is there, and not dead already."""
+    """Return whether a process is there, and not dead already."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from nfsd.torture.model import USUALLY_DEEPEST
-from nfsd.torture.scenarios import Place, Scenario
+from nfsd.torture.scenarios import Needs, Scenario
 
 _FILES_IN_DIRECTORY: Final = 8
 _FLAT: Final = "readdir"  # the scenario that wants one large directory
@@ -39,9 +39,9 @@ def prepare(directory: Path, seed: int, scenarios: Sequence[Scenario], files: in
     """Fill a directory with so many files a scenario; returns how many, raises OSError."""
     count = 0
     for scenario in scenarios:
-        place = directory / scenario.name
-        place.mkdir(parents=True)
-        top = _Folder(os.open(place, os.O_RDONLY | os.O_DIRECTORY), scenario.name, 0)
+        below = directory / scenario.name
+        below.mkdir(parents=True)
+        top = _Folder(os.open(below, os.O_RDONLY | os.O_DIRECTORY), scenario.name, 0)
         folders = [top]
         try:
             count += _prepare(folders, scenario, seed, files)
@@ -52,7 +52,7 @@ def prepare(directory: Path, seed: int, scenarios: Sequence[Scenario], files: in
 
 
 def _prepare(folders: list[_Folder], scenario: Scenario, seed: int, files: int) -> int:
-    """The files of one scenario; `folders` are its top and those that were made last."""
+    """Return the files of one scenario; `folders` are its top and those that were made last."""
     chance = random.Random(f"prepare {seed} {scenario.name}")
     count = 0
     for number in range(files):
@@ -83,7 +83,7 @@ def _prepare_file(
     # Chosen from twice as many names, so that two prepared layers share about half of them.
     name = f"{chance.randrange(2 * files if folder.name == _FLAT else 16):05}"
     kind = chance.random()
-    if kind < 0.05 or scenario.place is Place.IMAGE:
+    if kind < 0.05 or scenario.needs is Needs.IMAGE:
         # Of this layer alone: a link that a higher layer hid would never be seen to go, and a
         # file of a new image with a name of the old one would be a new version of that.
         name = f"{name}-{seed}"

@@ -32,7 +32,7 @@ class Report:
 
     target: str
     seed: int
-    again: str  # options of another run that does the same
+    options: str  # with which another run does the same operations
     seconds: float
     lines: Sequence[Line]
     calls: int
@@ -79,7 +79,7 @@ class Report:
         return table
 
     def summary(self) -> str:
-        """What does not fit into the table."""
+        """Return what does not fit into the table."""
         happened = ", ".join(f"{count} x {kind}" for kind, count in self.events.items() if count)
         replays = sum(line.ledger.replays for line in self.lines)
         refused = sum(line.ledger.refused for line in self.lines)
@@ -99,19 +99,19 @@ class Report:
         if self.skipped:
             text += f"\nnot run: {', '.join(self.skipped)}"
         verdict = f"{self.wrong:,} ERRORS" if self.wrong else "no errors"
-        return f"{text}\n{verdict}; {self.again} does the same operations again"
+        return f"{text}\n{verdict}; {self.options} does the same operations again"
 
     def faults(self) -> str:
-        """The first errors of each kind, in full."""
+        """Return the first errors of each kind, in full."""
         return "\n".join(str(fault) for line in self.lines for fault in line.ledger.faults)
 
     def json(self) -> str:
-        """All of it as one object."""
+        """Return all of it as one object."""
         return json.dumps(
             {
                 "target": self.target,
                 "seed": self.seed,
-                "again": self.again,
+                "options": self.options,
                 "seconds": round(self.seconds, 3),
                 "checks": self.checks,
                 "errors": self.wrong,
@@ -138,7 +138,7 @@ class Report:
 
 
 def _cells(line: Line, narrow: bool) -> tuple[int, ...]:
-    """A line's numbers that are no errors."""
+    """Return a line's numbers that are no errors."""
     ledger = line.ledger
     return (ledger.checks,) if narrow else (line.live, line.dead, ledger.operations, ledger.checks)
 

@@ -7,8 +7,8 @@ import subprocess
 from collections.abc import Iterator
 from typing import Final
 
-from nfsd.options import Refusal
 from nfsd.torture.events import TIMED, EventError
+from overlay.base.refusal import Refusal
 
 _LIMIT: Final = 60.0
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nfsd.options import Refusal
 from nfsd.torture.calls import Task
 from nfsd.torture.channel import LostError
 from nfsd.torture.driver import Driver
@@ -20,10 +19,11 @@ from nfsd.torture.model import Registry, World
 from nfsd.torture.own_layers import SMALL
 from nfsd.torture.own_server import OwnServer
 from nfsd.torture.report import Line, Report
-from nfsd.torture.scenarios import Place, Scenario
+from nfsd.torture.scenarios import Needs, Scenario
 from nfsd.torture.target import Target, mount
 from nfsd.torture.wire import Packer, credentials
 from nfsd.torture.work import Work
+from overlay.base.refusal import Refusal
 
 _START_PATIENCE: Final = 10.0
 _END_PATIENCE: Final = 30.0
@@ -58,25 +58,25 @@ class Run:
         self._drivers: list[Driver] = []
         self._server = Ledger("(the server)")
         self._skipped: list[str] = []
-        self._place = b"torture-" + os.urandom(4).hex().encode()
+        self._directory = b"torture-" + os.urandom(4).hex().encode()
         self._begun = self._end = time.monotonic()
         self._going = False
         kinds = [each.event for each in plan.scenarios if each.event] or TIMED
         self._events: Events | None = None
         if plan.controller is not None:
             self._events = Events(plan.controller, kinds, plan.restart_every, self._happened)
-        small = [each for each in plan.scenarios if each.place is Place.SMALL]
-        usual = [each for each in plan.scenarios if each.place is not Place.SMALL]
+        small = [each for each in plan.scenarios if each.needs is Needs.SMALL]
+        usual = [each for each in plan.scenarios if each.needs is not Needs.SMALL]
         self._grounds = {False: self._ground(plan.target, usual)}
         if plan.own is not None and small:
             self._grounds[True] = self._ground(plan.own.export(SMALL), small)
 
     def _ground(self, target: Target, scenarios: Sequence[Scenario]) -> Ground:
         names = [each.name.encode() for each in scenarios]
-        return Ground(target, mount(target, self._cred), self._place, names)
+        return Ground(target, mount(target, self._cred), self._directory, names)
 
     def run(self) -> None:
-        """All of it; raises Refusal if it cannot begin, EventError if the command fails."""
+        """Run everything; raises Refusal if it cannot begin, EventError if the command fails."""
         self._engine.patience = _START_PATIENCE
         try:
             self._set_up()
@@ -114,17 +114,17 @@ class Run:
         return not left
 
     @property
-    def place(self) -> str:
-        """The directory that the run works in, below the export."""
-        return os.fsdecode(self._place)
+    def directory(self) -> str:
+        """Return the directory that the run works in, below the export."""
+        return os.fsdecode(self._directory)
 
     @property
     def event(self) -> str:
-        """What the restart command does at the moment."""
+        """Return what the restart command does at the moment."""
         return "" if self._events is None else self._events.running
 
     def report(self) -> Report:
-        """What is known so far."""
+        """Return what is known so far."""
         lines = [
             Line(each.work.ledger, len(each.work.world.live), len(each.work.world.dead))
             for each in self._drivers
@@ -135,7 +135,7 @@ class Run:
         return Report(
             target=str(self._plan.target),
             seed=self._plan.seed,
-            again=self._again(),
+            options=self._options(),
             seconds=now - self._begun,
             lines=lines,
             calls=self._engine.calls,
@@ -145,7 +145,7 @@ class Run:
             skipped=self._skipped,
         )
 
-    def _again(self) -> str:
+    def _options(self) -> str:
         own = self._plan.own
         seed = f"--seed {self._plan.seed}"
         return seed if own is None else f"{seed} --files {own.layers.files}"
@@ -184,7 +184,7 @@ class Run:
             if reason:
                 self._skipped.append(f"{scenario.name} ({reason})")
                 continue
-            ground = self._grounds[scenario.place is Place.SMALL]
+            ground = self._grounds[scenario.needs is Needs.SMALL]
             work = self._work(scenario, ground.registry)
             self._drivers.append(Driver(scenario, work, self._engine, self))
             name = scenario.name.encode()
@@ -206,9 +206,9 @@ class Run:
         )
 
     def _why_not(self, scenario: Scenario) -> str:
-        if scenario.place is not Place.ANY and self._plan.own is None:
-            return f"needs --serve, {scenario.place.value}"
-        ground = self._grounds[scenario.place is Place.SMALL]
+        if scenario.needs is not Needs.ANY and self._plan.own is None:
+            return f"needs --serve, {scenario.needs.value}"
+        ground = self._grounds[scenario.needs is Needs.SMALL]
         if scenario.lower_only and scenario.name.encode() not in ground.lowers:
             return "needs --lower"
         if scenario.event and self._events is None:
@@ -216,7 +216,7 @@ class Run:
         return ""
 
     def stopping(self) -> bool:
-        """Whether the time is over."""
+        """Return whether the time is over."""
         return time.monotonic() >= self._end
 
     def ask(self, kind: str, then: Callable[[], None]) -> None:
@@ -225,6 +225,6 @@ class Run:
         self._events.ask(kind, then)
 
     def _own_paths(self, scenario: Scenario) -> frozenset[bytes]:
-        """What comes and goes with the layer of a scenario."""
+        """Return what comes and goes with the layer of a scenario."""
         own = self._plan.own
         return frozenset() if own is None else own.layers.own_paths(scenario)

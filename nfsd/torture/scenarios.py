@@ -14,10 +14,10 @@ from typing import Final, NamedTuple
 from nfsd.torture import change, create, names, scripts
 from nfsd.torture.model import USUALLY_DEEPEST
 from nfsd.torture.scripts import Mix, Stage, Step
-from nfsd.xdr.nfs3 import NFS3ERR_DQUOT, NFS3ERR_NOSPC, NFS3ERR_XDEV
+from nfsd.xdr.generated.nfs3 import NFS3ERR_DQUOT, NFS3ERR_NOSPC, NFS3ERR_XDEV
 
 
-class Place(Enum):
+class Needs(Enum):
     """What a scenario works on; all but the first need a server that the test starts itself."""
 
     ANY = "for any export"
@@ -34,7 +34,7 @@ class Scenario(NamedTuple):
     mix: Mix
     lower_only: bool = False  # there is nothing to do without objects of lower layers
     event: str = ""  # what happens to the server, after which everything is looked at
-    place: Place = Place.ANY
+    needs: Needs = Needs.ANY
     script: Callable[[Stage], Iterator[Step]] = scripts.endless
     operations: int = 8  # in a wave
     listings: int = 1  # in a wave
@@ -161,7 +161,7 @@ SCENARIOS: Final = (
         "full-disk",
         "a filesystem is filled, must keep what it has acknowledged, is emptied and filled again",
         {},
-        place=Place.SMALL,
+        needs=Needs.SMALL,
         script=scripts.full_disk,
         refusals=frozenset({NFS3ERR_NOSPC, NFS3ERR_DQUOT}),
     ),
@@ -169,14 +169,14 @@ SCENARIOS: Final = (
         "layer-out",
         "a lower layer is left out for a while; when it is back its handles work again",
         {**_ALL, change.any_fresh: 4},
-        place=Place.ASIDE,
+        needs=Needs.ASIDE,
         script=scripts.layer_out,
     ),
     Scenario(
         "image-replaced",
         "a lower layer is deleted and another made, which gets its inode numbers",
         {**_ALL, change.any_fresh: 4},
-        place=Place.IMAGE,
+        needs=Needs.IMAGE,
         script=scripts.image_replaced,
     ),
     Scenario(

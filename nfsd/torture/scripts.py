@@ -57,14 +57,14 @@ class Stage(Protocol):
         """Checks of everything."""
 
     def usual(self) -> list[Task]:
-        """A wave of the scenario's mix, or a sweep if one is due."""
+        """Return a wave of the scenario's mix, or a sweep if one is due."""
 
     def stopping(self) -> bool:
-        """Whether the run is to end."""
+        """Return whether the run is to end."""
 
 
 def endless(stage: Stage) -> Iterator[Step]:
-    """The same all the time."""
+    """Yield usual waves until the run is to end."""
     while not stage.stopping():
         yield stage.usual()
 

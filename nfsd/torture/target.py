@@ -8,11 +8,11 @@ import socket
 import struct
 from typing import Final, NamedTuple
 
-from nfsd.options import Refusal
-from nfsd.rpc_client import RefusedError, ask, header
+from nfsd.rpc.client import RefusedError, ask, header
 from nfsd.xdr.codec import XdrError, decode
-from nfsd.xdr.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, mountstat3, unpack_mountres3
-from nfsd.xdr.rpc import opaque_auth
+from nfsd.xdr.generated.mount import MNT3_OK, MOUNT_PROGRAM, MOUNT_V3, mountstat3, unpack_mountres3
+from nfsd.xdr.generated.rpc import opaque_auth
+from overlay.base.refusal import Refusal
 
 _LIMIT: Final = 10.0
 _NFS_PORT: Final = 2049
@@ -35,7 +35,7 @@ class Target(NamedTuple):
 
 
 def target(url: str, mountport: int | None) -> Target:
-    """The export that a URL names; raises Refusal."""
+    """Return the export that a URL names; raises Refusal."""
     form = r"nfs://(?:\[(?P<v6>[^\]/]+)\]|(?P<host>[^:/\[\]]+))(?::(?P<port>\d{1,5}))?(?P<path>/.*)"
     match = re.fullmatch(form, url)
     if match is None or int(match["port"] or 0) > 65535:
@@ -45,7 +45,7 @@ def target(url: str, mountport: int | None) -> Target:
 
 
 def mount(wanted: Target, cred: opaque_auth) -> bytes:
-    """The handle of the export's root; raises Refusal."""
+    """Return the handle of the export's root; raises Refusal."""
     path = wanted.export
     arguments = struct.pack(">I", len(path)) + path + bytes(-len(path) % 4)
     head = header(MOUNT_PROGRAM, MOUNT_V3, _MNT, cred)
@@ -79,6 +79,6 @@ def _find_mount(host: str, cred: opaque_auth) -> int:
 
 
 def _ask(host: str, port: int, message: bytes) -> bytes:
-    """The results of one call over a connection of its own."""
+    """Return the results of one call over a connection of its own."""
     with socket.create_connection((host, port), _LIMIT) as sock:
         return ask(sock, message, _LIMIT)

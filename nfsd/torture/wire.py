@@ -7,15 +7,17 @@ packed once.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
-from nfsd.rpc_client import RefusedError, header, results
+from nfsd.rpc.client import RefusedError, header, results
 from nfsd.torture.calls import NO_STATUS, NUMBERS, Call, Reply
-from nfsd.xdr.codec import Buffer, Parts, XdrError, encode
-from nfsd.xdr.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
-from nfsd.xdr.rpc import AUTH_SYS, authsys_parms, opaque_auth, pack_authsys_parms
+from nfsd.xdr.codec import Buffer, Parts, Signature, XdrError, encode
+from nfsd.xdr.generated.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3, NFS_V3_SIGNATURES
+from nfsd.xdr.generated.rpc import AUTH_SYS, authsys_parms, opaque_auth, pack_authsys_parms
 
 _XID: Final = struct.Struct(">I")
+_SIGNATURES: Final[Sequence[Signature[Any, Any]]] = NFS_V3_SIGNATURES
 
 
 def credentials(uid: int, gid: int) -> opaque_auth:
@@ -33,15 +35,18 @@ class Packer:
         ]
 
     def pack(self, xid: int, call: Call) -> bytes:
-        """The record of a call, without its mark."""
+        """Return the record of a call, without its mark."""
         number = NUMBERS[call.procedure]
         parts: Parts = [_XID.pack(xid), self._headers[number]]
-        NFS_V3_SIGNATURES[number].pack_arguments(call.arguments, parts)
+        _SIGNATURES[number].pack_arguments(call.arguments, parts)
         return b"".join(parts)
 
     def unpack(self, record: Buffer, call: Call, resent: bool) -> Reply:
-        """What a reply says; a reply that says nothing sensible is a reply with no status."""
-        signature = NFS_V3_SIGNATURES[NUMBERS[call.procedure]]
+        """Return what a reply says.
+
+        A reply that says nothing sensible is a reply with no status.
+        """
+        signature = _SIGNATURES[NUMBERS[call.procedure]]
         try:
             _, at = results(record)
             value, end = signature.unpack_results(record, at)

@@ -7,7 +7,7 @@ from typing import Final
 from nfsd.torture.calls import Reply
 from nfsd.torture.ledger import Column, Ledger
 from nfsd.torture.model import Name, Object, World
-from nfsd.xdr.nfs3 import NFS3_OK, NFS3ERR_STALE, fattr3
+from nfsd.xdr.generated.nfs3 import NFS3_OK, NFS3ERR_STALE, fattr3
 
 _CONTENTS: Final = (0, 1, 1, 1, 2, 5, 20)  # how often the line is repeated
 _LARGE: Final = 1500  # the same for a large file, some 64 KiB
@@ -50,7 +50,7 @@ class Work:
         self.ledger.fail(Column.OTHER, str(found), history, expected, came, what)
 
     def refused(self, reply: Reply) -> bool:
-        """Whether an operation was not done, for a reason that the scenario is about."""
+        """Return whether an operation was not done, for a reason that the scenario is about."""
         if not self.may_refuse or reply.status not in self._refusals:
             return False
         self.ledger.operations += 1
@@ -60,7 +60,10 @@ class Work:
     def done(
         self, reply: Reply, what: str, touched: tuple[Object, ...], replayed: int = NFS3_OK
     ) -> bool:
-        """Whether an operation was done; `replayed` is the status if it had been done before."""
+        """Return whether an operation was done.
+
+        `replayed` is the status if it had been done before.
+        """
         self.ledger.operations += 1
         if reply.good:
             return True

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Parts: TypeAlias = list[Buffer]
@@ -19,6 +19,8 @@ Parts: TypeAlias = list[Buffer]
 PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
 
 T = TypeVar("T")
+A = TypeVar("A")  # arguments of a procedure
+R = TypeVar("R")  # results
 _REMEMBERED_MAX: Final = 1024
 
 
@@ -27,7 +29,7 @@ class XdrError(ValueError):
 
 
 def decode(unpack: Callable[[Buffer, int], tuple[T, int]], buffer: Buffer, at: int = 0) -> T:
-    """The value that `buffer` holds from position `at` to its end; raises XdrError."""
+    """Return the value that `buffer` holds from position `at` to its end; raises XdrError."""
     try:
         value, end = unpack(buffer, at)
     except struct.error as error:
@@ -38,14 +40,14 @@ def decode(unpack: Callable[[Buffer, int], tuple[T, int]], buffer: Buffer, at: i
 
 
 def encode(pack: Callable[[T, Parts], None], value: T) -> bytes:
-    """The XDR of `value` in one piece."""
+    """Return the XDR of `value` in one piece."""
     parts: Parts = []
     pack(value, parts)
     return b"".join(parts)
 
 
 def taken(buffer: Buffer, at: int, size: int) -> bytes:
-    """The `size` bytes at `at`, or as many of them as there are."""
+    """Return the `size` bytes at `at`, or as many of them as there are."""
     if isinstance(buffer, bytes):
         return buffer[at : at + size]
     return bytes(buffer[at : at + size])
@@ -59,7 +61,7 @@ class Remembered(Generic[T]):
         self._values: dict[bytes, tuple[T, int]] = {}  # with their own size
 
     def get(self, buffer: Buffer, at: int) -> tuple[T, int] | None:
-        """The value at `at` and the position behind it, if it is remembered."""
+        """Return the value at `at` and the position behind it, if it is remembered."""
         known = self._values.get(taken(buffer, at, self._size))
         return None if known is None else (known[0], at + known[1])
 
@@ -81,12 +83,12 @@ def unpack_void(buffer: Buffer, at: int) -> tuple[None, int]:
     return None, at
 
 
-class Signature(NamedTuple):
+class Signature(NamedTuple, Generic[A, R]):
     """One procedure as its program's declaration has it (RFC 5531 section 12)."""
 
     number: int
     name: str
-    pack_arguments: Callable[[Any, Parts], None]
-    unpack_arguments: Callable[[Buffer, int], tuple[Any, int]]
-    pack_results: Callable[[Any, Parts], None]
-    unpack_results: Callable[[Buffer, int], tuple[Any, int]]
+    pack_arguments: Callable[[A, Parts], None]
+    unpack_arguments: Callable[[Buffer, int], tuple[A, int]]
+    pack_results: Callable[[R, Parts], None]
+    unpack_results: Callable[[Buffer, int], tuple[R, int]]

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from index import xattrs
-from index.fd import Fd, is_whiteout, open_dir, open_name, reopen
-from index.handles import handle_of
 from index.layers import RECORD
+from index.linux.fd import Fd, is_whiteout, open_dir, open_name, reopen
+from index.linux.file_handle import handle_of
 
 UPPER: Final = b"upper"
 WORK: Final = b"work"
@@ -46,7 +46,10 @@ class Thing(NamedTuple):
         return stat.S_ISCHR(self.mode) and self.rdev == 0
 
     def is_like(self, other: Thing | None) -> bool:
-        """Whether this is the same in all but when it was changed; two whiteouts are alike."""
+        """Return whether this is the same in all but when it was changed.
+
+        Two whiteouts are alike.
+        """
         if other is None:
             return False
         alike = self._replace(mtime=0) == other._replace(mtime=0)
@@ -57,7 +60,7 @@ Image = dict[bytes, Thing]
 
 
 def take(upper: Fd, work: Fd) -> Image:
-    """What there is now, by path: in `upper/...` and `work/...`."""
+    """Return what there is now, by path: in `upper/...` and `work/...`."""
     found: Image = {}
     pending: list[tuple[bytes, Fd]] = [(UPPER, upper), (WORK, work)]
     while pending:

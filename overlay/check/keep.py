@@ -18,12 +18,12 @@ import stat
 import time
 from typing import Any, Final
 
-from index.fd import Fd, open_at, open_dir, open_path
-from index.syscalls import rename
+from index.linux.fd import Fd, open_at, open_dir, open_path
+from index.linux.syscalls import rename
 from index.workdir import Workdir
 from overlay.check.image import REPAIRED, Image, Thing, take, which_inode
 from overlay.check.problem import Problem
-from overlay.config import OverlayConfig
+from overlay.model.config import OverlayConfig
 
 CHANGES: Final = b"changes"
 KEPT: Final = b"kept"
@@ -43,7 +43,7 @@ class Keeper:
 
     @property
     def path(self) -> bytes | None:
-        """Where it is kept; None if nothing was repaired."""
+        """Return where it is kept; None if nothing was repaired."""
         if self._folder is None or self._config.workdir is None:
             return None
         return os.path.join(self._config.workdir, REPAIRED, self._name)
@@ -57,10 +57,10 @@ class Keeper:
         if self._folder is None:
             self._before = self._take(workdir.root)
             self._make(workdir.root)
-        if workdir.kept is None:  # by way of the mount that it has, for names to be moved there
+        if workdir.repaired is None:  # by way of the mount that it has, for names to be moved there
             above = open_dir(workdir.root, REPAIRED)
             self._folder = open_dir(above, self._name)
-            workdir.kept = open_dir(self._folder, KEPT)
+            workdir.repaired = open_dir(self._folder, KEPT)
 
     def _make(self, work: Fd) -> None:
         above = _directory(work, REPAIRED)
@@ -75,7 +75,7 @@ class Keeper:
         _directory(open_dir(above, self._name), KEPT)
 
     def note(self, problem: Problem) -> None:
-        """One thing was repaired."""
+        """Record that one thing was repaired."""
         if self._folder is None or problem.repair is None:
             return
         where = os.fsdecode(problem.where).encode(errors="backslashreplace").decode()
@@ -84,7 +84,7 @@ class Keeper:
         os.write(open_at(self._folder, _LOG, flags, 0o600), line.encode())
 
     def finish(self, workdir: Workdir) -> None:
-        """The repair has ended: write down what it changed."""
+        """Write down what the repair, which has ended, changed."""
         if self._folder is None or self._config.upperdir is None:
             return
         after = self._take(workdir.root)
@@ -147,7 +147,7 @@ def _packed(thing: Thing | None) -> dict[str, Any] | None:
 
 
 def unpacked(fields: dict[str, Any] | None) -> Thing | None:
-    """What was packed into `changes`."""
+    """Return what was packed into `changes`."""
     if fields is None:
         return None
     content = None if fields["content"] is None else bytes.fromhex(fields["content"])

@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from functools import partial
 
 from index import xattrs
-from index.entries import noted_path
-from index.handles import pack_real
 from index.identity import Identity
-from overlay.adopt import adopt_file
+from index.index import noted_path
+from index.linux.file_handle import pack_real
 from overlay.check import repair
 from overlay.check.problem import Finding, Kind
 from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile
-from overlay.tree import Tree
+from overlay.lookup.adopt import adopt_file
+from overlay.model.tree import Tree
 
 
 def mark_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
-    """Problems with index entries, with `fh`, and what only a kernel mount knows of."""
+    """Yield the problems with index entries, with `fh`, and what only a kernel mount knows of."""
     for entry in found.misnamed:
         yield Finding(Kind.ENTRY_NAME, entry.where, partial(repair.rename_entry, tree, entry))
     directories = _Directories(tree, found)
@@ -121,7 +121,7 @@ class _Directories:
                 self._entry_to[record.path] = fileid, entry
 
     def identity_for(self, fileid: int) -> Identity | None:
-        """The identity that the directory has that the entry of `fileid` leads to."""
+        """Return the identity that the directory has that the entry of `fileid` leads to."""
         for record in self._found.dirs:
             if self._entry_to.get(record.path, (None,))[0] == fileid:
                 for identity in (record.mark, record.bottom):
@@ -130,7 +130,7 @@ class _Directories:
         return None
 
     def findings(self, record: UpperDir) -> Iterator[Finding]:
-        """Problems of one upper directory."""
+        """Yield the problems of one upper directory."""
         known = self._entry_to.get(record.path)
         if known is not None:
             yield from self._indexed(record, *known)

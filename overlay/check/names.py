@@ -15,18 +15,18 @@ from typing import Final
 from index import xattrs
 from index.identity import Identity
 from index.origin import Origin
-from overlay import nlink
-from overlay.adopt import kernel_origin
 from overlay.check import repair
 from overlay.check.problem import Finding, Kind
 from overlay.check.scan import IndexEntry, Scan
-from overlay.tree import Tree
+from overlay.lookup import nlink
+from overlay.lookup.adopt import kernel_origin
+from overlay.model.tree import Tree
 
 _NLINK: Final = re.compile(rb"[UL][+-]?[0-9]{1,9}")
 
 
 def name_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
-    """Problems with what has names and what has none."""
+    """Yield the problems with what has names and what has none."""
     marked = {one.mark.fileid for one in found.dirs if one.mark is not None}
     reached = {one.handle for one in found.dirs}
     at = {one.path for one in found.dirs}
@@ -75,7 +75,7 @@ def _file(
 def _nameless(
     tree: Tree, found: Scan, fileid: int, entry: IndexEntry, identity: Identity
 ) -> Finding:
-    """An upper inode without any name: removed, unless its lower file was.
+    """Return an upper inode without any name: removed, unless its lower file was.
 
     Where the layers were copied, or one was taken out, the lower file is not known by its
     number; it may be there by its path.  What nobody removed is never thrown away.
@@ -100,7 +100,7 @@ def _without_origin(tree: Tree, found: Scan, fileid: int, entry: IndexEntry, nam
 
 
 def _held_by_kernel(tree: Tree, entry: IndexEntry) -> bool:
-    """Whether the kernel's index leads from the lower names to the upper inode, as ours does."""
+    """Return whether the kernel's index leads from the lower names to the inode, as ours does."""
     origin = entry.attributes.get(xattrs.ORIGIN)
     held = None if origin is None else tree.kernel_index.find(origin)
     return held is not None and os.path.samestat(os.fstat(held), entry.st)

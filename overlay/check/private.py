@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from index import xattrs
-from index.fd import Fd
-from index.handles import handle_of
 from index.identity import Identity
-from overlay.tree import Tree
+from index.linux.fd import Fd
+from index.linux.file_handle import handle_of
+from overlay.model.tree import Tree
 
 _NAMES: Final = (
     xattrs.OPAQUE,
@@ -28,7 +28,7 @@ Attributes = Mapping[bytes, bytes]
 
 
 def attributes_of(tree: Tree, fd: Fd) -> Attributes:
-    """The private attributes of an inode, by the names that a mount without userxattr uses."""
+    """Return the private attributes of an inode, named as in a mount without userxattr."""
     had = xattrs.names(fd)
     aside = tree.index.marks.aside(fd) if had else None
     found = {}
@@ -53,7 +53,6 @@ def attributes_of(tree: Tree, fd: Fd) -> Attributes:
 
 
 def mark_of(attributes: Attributes) -> Identity | None:
-    """The object that `fh` names; None if it is absent or damaged."""
-    value = attributes.get(xattrs.FH)
-    identity = None if value is None else Identity.unpack(value)
+    """Return the object that `fh` names; None if it is absent or damaged."""
+    identity = Identity.unpack(attributes.get(xattrs.FH))
     return None if identity is None or identity.is_root else identity

@@ -103,7 +103,7 @@ TEXTS: Final[dict[Kind, Text]] = {
     Kind.REMOVAL_UNFINISHED: Text(
         "a file was being removed when a server died",
         "until the next start a handle of a removed file may still work",
-        "it is settled by whether the name is gone, as every start does",
+        "it is decided by whether the name is gone, as every start does",
         harmless=True,
     ),
     Kind.OPAQUE_UNKNOWN: Text(

@@ -11,21 +11,22 @@ import contextlib
 import os
 
 from index import xattrs
-from index.entries import DirectoryEntry
-from index.fd import Fd, components, open_dir, open_path
-from index.handles import handle_of, pack_real
 from index.identity import Identity
-from index.syscalls import link_fd
-from overlay import nlink, removal
-from overlay.adopt import adopt_file, mark_impure
+from index.index import DirectoryEntry
+from index.linux.fd import Fd, components, open_dir, open_path
+from index.linux.file_handle import handle_of, pack_real
+from index.linux.syscalls import link_fd
 from overlay.check.scan import IndexEntry, Scan, UpperDir, UpperFile
-from overlay.copy_up import link_up
-from overlay.copy_up_dir import copy_up_dir
-from overlay.decode import resolve
-from overlay.lookup import lookup
-from overlay.node import DirNode, FileNode, Node, Place, directory
-from overlay.search import LowerFile, search
-from overlay.tree import Tree
+from overlay.lookup import nlink
+from overlay.lookup.adopt import adopt_file, mark_impure
+from overlay.lookup.lookup import lookup
+from overlay.lookup.lower import LowerFile, search
+from overlay.lookup.resolve import resolve
+from overlay.model.node import Dentry, DirNode, FileNode, Node, directory
+from overlay.model.tree import Tree
+from overlay.ops import last_name
+from overlay.ops.copy_up import link_up
+from overlay.ops.copy_up_dir import copy_up_dir
 
 # Ours, on a file or directory that turns out to be an object of its own.
 _OWN_MARKS = (
@@ -39,7 +40,7 @@ _OWN_MARKS = (
 
 
 def open_upper(tree: Tree, path: bytes) -> Fd:
-    """The object at a path of the upper layer, one component at a time."""
+    """Return the object at a path of the upper layer, one component at a time."""
     upper = tree.layers.upper
     assert upper is not None
     fd, names = upper.root, components(path)
@@ -57,7 +58,7 @@ class UpperPaths:
         self._open = [tree.layers.upper.root]  # on the way to it
 
     def open(self, path: bytes) -> Fd:
-        """As `open_upper`."""
+        """Do as `open_upper`."""
         *names, last = components(path)
         same = 0
         for known, name in zip(self._names, names, strict=False):
@@ -99,7 +100,7 @@ def _changed(tree: Tree, entry: IndexEntry) -> None:
 
 
 def node_at(tree: Tree, path: bytes) -> Node | None:
-    """What clients see at a path."""
+    """Return what clients see at a path."""
     node: Node | None = tree.root
     for name in components(path):
         node = lookup(tree, node, name) if isinstance(node, DirNode) else None
@@ -107,7 +108,7 @@ def node_at(tree: Tree, path: bytes) -> Node | None:
 
 
 def origin_identity(tree: Tree, found: Scan, fileid: int, *, is_dir: bool) -> Identity | None:
-    """The identity of the lower object with this number, if the lower layers show it."""
+    """Return the identity of the lower object with this number, if the lower layers show it."""
     for path in found.below.get(fileid, []):
         identity = _lower_identity(tree, path)
         if identity is not None and identity.is_dir == is_dir and identity.fileid == fileid:
@@ -116,7 +117,7 @@ def origin_identity(tree: Tree, found: Scan, fileid: int, *, is_dir: bool) -> Id
 
 
 def _lower_identity(tree: Tree, path: bytes) -> Identity | None:
-    """The identity of what the lower layers alone have at a path."""
+    """Return the identity of what the lower layers alone have at a path."""
     below = search(tree, tree.root.lowers, components(path))
     if isinstance(below, LowerFile):
         return below.identity()
@@ -152,12 +153,12 @@ def discard(tree: Tree, entry: IndexEntry) -> None:
 
 def bury(tree: Tree, identity: Identity) -> None:
     """Make the handles of an object stale for ever."""
-    removal.bury(tree, identity)
+    last_name.bury(tree, identity)
     tree.changed_object(identity.fileid)
 
 
 def bury_lower(tree: Tree, path: bytes) -> None:
-    """Do so with what the lower layers alone have at a path."""
+    """Make the handles of an object stale that the lower layers alone have at a path."""
     identity = _lower_identity(tree, path)
     if identity is not None:
         bury(tree, identity)
@@ -243,7 +244,7 @@ def link_names(tree: Tree, identity: Identity, paths: list[bytes]) -> None:
         parent = node_at(tree, parent_path)
         node = resolve(tree, tree.signer.encode(identity))
         if isinstance(parent, DirNode) and isinstance(node, FileNode):
-            link_up(tree, node, Place(parent.handle, name))
+            link_up(tree, node, Dentry(parent.handle, name))
 
 
 def link_copied(tree: Tree, identity: Identity, paths: list[bytes], names: int) -> None:

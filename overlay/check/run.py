@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from index.workdir import Workdir
+from overlay.base.progress import Progress, silent
 from overlay.check.keep import Keeper
 from overlay.check.marks import mark_findings
 from overlay.check.names import name_findings
@@ -20,10 +21,9 @@ from overlay.check.problem import OF_COPIES, TEXTS, Finding, Kind, Problem
 from overlay.check.scan import Scan, scan
 from overlay.check.structure import MISLEADING, structure_findings
 from overlay.check.workdir import held, identity_findings, staging_findings, was_served
-from overlay.config import ConfigError, OverlayConfig
-from overlay.opening import Purpose, open_tree
-from overlay.progress import Progress, silent
-from overlay.tree import Tree
+from overlay.model.config import ConfigError, OverlayConfig
+from overlay.model.tree import Tree
+from overlay.startup.open import Purpose, open_tree
 
 Stage = Callable[[Tree, Scan], Iterator[Finding]]
 _STAGES: Final[tuple[Stage, ...]] = (structure_findings, mark_findings, name_findings)
@@ -40,7 +40,7 @@ def check(
     progress: Progress = silent,
     keeper: Keeper | None = None,
 ) -> Iterator[Problem]:
-    """The problems of an overlay that no server has open, mended with `repair` as they come.
+    """Yield the problems of an overlay that no server has open, mended with `repair` as they come.
 
     `without`: recorded layers that a repair is to do without.  What it takes away is kept
     in the work directory, by `keeper` if there is one.
@@ -74,7 +74,7 @@ def check(
 
 
 def _check_identity(work: bytes, keeper: Keeper | None) -> list[Finding]:
-    """What is wrong with the key and the record, mended if there is a keeper."""
+    """Return what is wrong with the key and the record, mended if there is a keeper."""
     found = identity_findings(work)
     if found and keeper is not None:
         workdir = held(work)
@@ -91,7 +91,7 @@ def check_tree(
     kinds: Collection[Kind] = frozenset(Kind),
     keeper: Keeper | None = None,
 ) -> Iterator[Problem]:
-    """The problems of these kinds in an opened overlay that serves nobody yet.
+    """Yield the problems of these kinds in an opened overlay that serves nobody yet.
 
     `keeper`: what keeps what repairs take away, if anything does.
     """

@@ -1,7 +1,7 @@
 """One walk over the upper layer, the lower layers, what they show together, and the index.
 
 Rule: it changes nothing, so it does not look names up as the server does
-(overlay.lookup), which adopts and notes on the way.  It is one walk of pairs:
+(overlay.lookup.lookup), which adopts and notes on the way.  It is one walk of pairs:
 what all layers show at a path, beside what the lower layers alone would show
 there; in the many directories where these are the same each name is met once.
 Of what lower layers have, only what the upper layer or the index concerns is
@@ -18,18 +18,18 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from index import xattrs
-from index.entries import GONE, DirectoryEntry
 from index.entry_names import fileid_of, owner_of
-from index.fd import Fd, components, is_whiteout, open_dir, open_name
-from index.handles import RealHandle, handle_of, unpack_real
 from index.identity import Identity
-from overlay.adopt import kernel_origin
+from index.index import GONE, DirectoryEntry
+from index.linux.fd import Fd, components, is_whiteout, open_dir, open_name
+from index.linux.file_handle import RealHandle, handle_of, unpack_real
+from overlay.base.progress import Progress
 from overlay.check.private import Attributes, attributes_of, mark_of
 from overlay.check.still import StillIndex
-from overlay.node import LowerDir
-from overlay.progress import Progress
-from overlay.search import LowerFile, is_redirect, search
-from overlay.tree import Tree
+from overlay.lookup.adopt import is_impure, kernel_origin
+from overlay.lookup.lower import LowerFile, is_redirect, search
+from overlay.model.node import LowerDir
+from overlay.model.tree import Tree
 
 Stack = tuple[LowerDir, ...]
 
@@ -84,13 +84,12 @@ class IndexEntry:
 
     @property
     def directory(self) -> DirectoryEntry:
-        """What a directory entry records."""
+        """Return what a directory entry records."""
         values = self.attributes
-        lower = values.get(xattrs.LOWER)
         return DirectoryEntry(
             unpack_real(values.get(xattrs.UPPER)),
             values.get(xattrs.PATH),
-            None if lower is None else Identity.unpack(lower),
+            Identity.unpack(values.get(xattrs.LOWER)),
         )
 
 
@@ -121,14 +120,14 @@ class Scan:
     count: int = 0
 
 
-class _Place(NamedTuple):
+class _ScannedDir(NamedTuple):
     """A path: its upper directory, the lower ones merged there, and the lower layers' own.
 
     The path is put together when it is asked for: kept on each level, paths of a deep tree
     would take gigabytes.
     """
 
-    above: _Place | None
+    above: _ScannedDir | None
     name: bytes
     upper: Fd | None
     lowers: Stack
@@ -146,11 +145,11 @@ class _Place(NamedTuple):
 
 def scan(tree: Tree, progress: Progress) -> Scan:
     """Look at everything; `progress` is told now and then how many names were met."""
-    index, tree.index = tree.index, StillIndex(tree.workdir, tree.index.is_gone_of_old)
+    index = tree.use_index(StillIndex(tree.workdir, tree.index.is_gone_of_old))
     try:
         return _Scanner(tree, progress).run()
     finally:
-        tree.index = index
+        tree.use_index(index)
 
 
 class _Scanner:
@@ -158,24 +157,25 @@ class _Scanner:
 
     def __init__(self, tree: Tree, progress: Progress) -> None:
         self._tree = tree
+        self._data_roots = tuple(map(tree.root_of, tree.layers.data))
         self._progress = progress
         self._scan = Scan()
-        self._kept: set[int] = set()  # fileids whose lower names are all wanted
+        self._wanted: set[int] = set()  # fileids whose lower names are all wanted
         self._recorded: set[bytes] = set()  # paths of origins
 
     def run(self) -> Scan:
         self._read_index()
         root = self._tree.root
         assert root.upper is not None
-        start = _Place(None, b"", root.upper, root.lowers, root.lowers, None)
+        start = _ScannedDir(None, b"", root.upper, root.lowers, root.lowers, None)
         # A generator for each directory on the way down, so that only these are open.
         pending = [self._visit(start)]
         while pending:
-            place = next(pending[-1], None)
-            if place is None:
+            scanned = next(pending[-1], None)
+            if scanned is None:
                 pending.pop()
             else:
-                pending.append(self._visit(place))
+                pending.append(self._visit(scanned))
         return self._scan
 
     def _read_index(self) -> None:
@@ -191,13 +191,13 @@ class _Scanner:
                 found.misnamed.append(entry)
             elif entry.fileid is not None:
                 found.entries[entry.fileid] = entry
-                self._kept.update((entry.fileid, mark.fileid if mark else entry.fileid))
+                self._wanted.update((entry.fileid, mark.fileid if mark else entry.fileid))
             if not entry.is_dir and not entry.is_whiteout:
                 self._recorded.add(attributes.get(xattrs.REDIRECT, b""))
                 known = found.entry_of_inode.get(st.st_ino)
                 if known is None or (mark and mark.fileid == entry.fileid):
                     found.entry_of_inode[st.st_ino] = entry
-        self._kept.update(self._in_kernel_index())
+        self._wanted.update(self._in_kernel_index())
 
     def _in_kernel_index(self) -> Iterator[int]:
         for _, fd, st in self._tree.kernel_index.entries():
@@ -205,28 +205,34 @@ class _Scanner:
             if origin is not None:
                 yield origin[0].fileid
 
-    def _visit(self, place: _Place) -> Iterator[_Place]:
+    def _visit(self, scanned: _ScannedDir) -> Iterator[_ScannedDir]:
         names: set[bytes] = set()
-        stacks = place.lowers if place.lowers is place.below else place.lowers + place.below
-        for fd in ([] if place.upper is None else [place.upper]) + [lower.fd for lower in stacks]:
+        stacks = (
+            scanned.lowers if scanned.lowers is scanned.below else scanned.lowers + scanned.below
+        )
+        for fd in ([] if scanned.upper is None else [scanned.upper]) + [
+            lower.fd for lower in stacks
+        ]:
             names.update(map(os.fsencode, os.listdir(open_dir(fd, b"."))))
         for name in sorted(names):
             self._scan.count += 1
             if self._scan.count % 1000 == 0:
                 self._progress(self._scan.count)
-            child = self._name(place, name)
+            child = self._name(scanned, name)
             if child is not None:
                 yield child
 
-    def _name(self, place: _Place, name: bytes) -> _Place | None:
-        """One name; the place to go down to if there is a directory."""
-        path = place.path + b"/" + name
-        merged = self._find(path, place.lowers, [name])
+    def _name(self, scanned: _ScannedDir, name: bytes) -> _ScannedDir | None:
+        """Scan one name; return the directory to go down to if there is a directory."""
+        path = scanned.path + b"/" + name
+        merged = self._find(path, scanned.lowers, [name])
         below = merged
-        if place.below is not place.lowers:
-            below = self._find(path, place.below, [name])
-        child = _Place(place, name, None, (), below if isinstance(below, tuple) else (), None)
-        found = None if place.upper is None else open_name(place.upper, name)
+        if scanned.below is not scanned.lowers:
+            below = self._find(path, scanned.below, [name])
+        child = _ScannedDir(
+            scanned, name, None, (), below if isinstance(below, tuple) else (), None
+        )
+        found = None if scanned.upper is None else open_name(scanned.upper, name)
         if found is None:
             if isinstance(merged, LowerFile):
                 self._lower_file(path, merged)
@@ -234,9 +240,9 @@ class _Scanner:
                 self._see(merged[-1].identity())
                 child = child._replace(lowers=merged)
         elif stat.S_ISDIR(found[1].st_mode):
-            child = self._upper_dir(place, child, name, found[0])
+            child = self._upper_dir(scanned, child, name, found[0])
         elif not is_whiteout(found[1]):
-            self._upper_file(place, path, *found)
+            self._upper_file(scanned, path, *found)
         self._below(path, below, shown=found is None and merged is below)
         return child if child.upper is not None or child.lowers or child.below else None
 
@@ -246,7 +252,7 @@ class _Scanner:
         self._see(identity)
         if path in self._recorded or found.st.st_nlink > 1:
             self._scan.linked.setdefault(fileid, []).append(path)
-        if fileid in self._kept and self._is_indexed(identity):
+        if fileid in self._wanted and self._is_indexed(identity):
             self._scan.lower_names.setdefault(fileid, []).append(path)
 
     def _below(self, path: bytes, below: LowerFile | Stack, *, shown: bool) -> None:
@@ -259,11 +265,11 @@ class _Scanner:
         else:
             return
         fileid = identity.fileid
-        if (not shown or fileid in self._kept) and self._is_indexed(identity):
+        if (not shown or fileid in self._wanted) and self._is_indexed(identity):
             self._scan.below.setdefault(fileid, []).append(path)
 
     def _is_indexed(self, identity: Identity) -> bool:
-        """Whether the entry of this number, if there is one, is this object's.
+        """Return whether the entry of this number, if there is one, is this object's.
 
         Another may have got the number.
         """
@@ -281,9 +287,11 @@ class _Scanner:
                 if entry is not None and entry.is_whiteout and self._is_indexed(identity):
                     self._scan.buried[identity.fileid] = identity
 
-    def _upper_dir(self, place: _Place, child: _Place, name: bytes, fd: Fd) -> _Place:
+    def _upper_dir(
+        self, scanned: _ScannedDir, child: _ScannedDir, name: bytes, fd: Fd
+    ) -> _ScannedDir:
         attributes = attributes_of(self._tree, fd)
-        lowers = self._lowers_of(child.path, place.lowers, attributes)
+        lowers = self._lowers_of(child.path, scanned.lowers, attributes)
         if _same(lowers, child.below):
             lowers = child.below
         bottom = lowers[-1].identity() if lowers else None
@@ -291,11 +299,11 @@ class _Scanner:
         record = UpperDir(child.path, handle_of(fd), attributes, mark, bottom)
         self._scan.dirs.append(record)
         self._see(mark, bottom)
-        self._note_origin(place, attributes)
+        self._note_origin(scanned, attributes)
         return child._replace(upper=fd, lowers=lowers, record=record)
 
     def _lowers_of(self, path: bytes, lowers: Stack, attributes: Attributes) -> Stack:
-        """What an upper directory merges with."""
+        """Return what an upper directory merges with."""
         if attributes.get(xattrs.OPAQUE) == b"y":
             return ()
         redirect = attributes.get(xattrs.REDIRECT)
@@ -308,7 +316,10 @@ class _Scanner:
         return () if isinstance(found, LowerFile) else found
 
     def _find(self, path: bytes, bases: Stack, names: list[bytes]) -> LowerFile | Stack:
-        """What the lower layers have; nothing where one has a redirect that means nothing."""
+        """Return what the lower layers have.
+
+        Nothing where one has a redirect that means nothing.
+        """
         try:
             return search(self._tree, bases, names)
         except OSError as problem:
@@ -317,17 +328,17 @@ class _Scanner:
             self._scan.broken.append(path)
             return ()
 
-    def _note_origin(self, place: _Place, attributes: Attributes) -> None:
+    def _note_origin(self, scanned: _ScannedDir, attributes: Attributes) -> None:
         mark = mark_of(attributes)
         of_upper = xattrs.FH not in attributes or (mark is not None and mark.is_upper)
         if xattrs.ORIGIN not in attributes and of_upper:
             return
-        if place.record is not None:
-            place.record.holds_origins = True
-        elif not self._tree.is_impure(self._tree.root.real):
+        if scanned.record is not None:
+            scanned.record.holds_origins = True
+        elif not is_impure(self._tree, self._tree.root.real):
             self._scan.root_impure = False
 
-    def _upper_file(self, place: _Place, path: bytes, fd: Fd, st: os.stat_result) -> None:
+    def _upper_file(self, scanned: _ScannedDir, path: bytes, fd: Fd, st: os.stat_result) -> None:
         file = self._scan.files.get(st.st_ino)
         if file is None:
             attributes = attributes_of(self._tree, fd)
@@ -339,19 +350,19 @@ class _Scanner:
             self._scan.files[st.st_ino] = file
             self._see(mark, file.adoptable)
         file.paths.append(path)
-        self._note_origin(place, file.attributes)
+        self._note_origin(scanned, file.attributes)
         if xattrs.METACOPY in file.attributes:
-            self._look_for_data(place, file)
+            self._look_for_data(scanned, file)
 
-    def _look_for_data(self, place: _Place, file: UpperFile) -> None:
+    def _look_for_data(self, scanned: _ScannedDir, file: UpperFile) -> None:
         """Whether the data of a metacopy is where the kernel looks, or anywhere."""
         path, redirect = file.paths[-1], file.attributes.get(xattrs.REDIRECT)
         found: LowerFile | Stack = ()
         if redirect is not None and redirect.startswith(b"/"):
-            bases = self._tree.root.lowers + self._tree.data_roots
+            bases = self._tree.root.lowers + self._data_roots
             found = self._find(path, bases, components(redirect))
         elif redirect is None or is_redirect(redirect):
-            found = self._find(path, place.lowers, [redirect or path.rpartition(b"/")[2]])
+            found = self._find(path, scanned.lowers, [redirect or path.rpartition(b"/")[2]])
         origin = file.mark or file.adoptable
         if isinstance(found, LowerFile) and stat.S_ISREG(found.st.st_mode):
             there = found.identity()
@@ -364,7 +375,7 @@ class _Scanner:
 
 
 def _same(one: Stack, other: Stack) -> bool:
-    """Whether two stacks are of the same directories."""
+    """Return whether two stacks are of the same directories."""
     return len(one) == len(other) and all(
         a.layer is b.layer and os.path.samestat(os.fstat(a.fd), os.fstat(b.fd))
         for a, b in zip(one, other, strict=True)

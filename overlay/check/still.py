@@ -1,10 +1,10 @@
-"""The index for one who only looks."""
+"""The index for a reader that changes nothing."""
 
 from __future__ import annotations
 
-from index.entries import Index
-from index.handles import RealHandle
 from index.identity import Identity
+from index.index import Index
+from index.linux.file_handle import RealHandle
 
 
 class StillIndex(Index):

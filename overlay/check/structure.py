@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from index import xattrs
-from index.entries import GONE
 from index.identity import Identity
+from index.index import GONE
 from index.origin import Origin
 from overlay.check import repair
 from overlay.check.problem import Finding, Kind
 from overlay.check.scan import Scan, UpperDir, UpperFile
-from overlay.search import is_redirect
-from overlay.tree import Tree
+from overlay.lookup.lower import is_redirect
+from overlay.model.tree import Tree
 
 # With one of these, names are missing or too many, and nothing follows from that.
 MISLEADING = frozenset((Kind.OPAQUE_UNKNOWN, Kind.REDIRECT_MALFORMED, Kind.REDIRECT_NOWHERE))
@@ -25,7 +25,7 @@ _OPAQUE_VALUES = (b"y", b"x")
 
 
 def structure_findings(tree: Tree, found: Scan) -> Iterator[Finding]:
-    """Problems with `opaque`, `redirect`, `impure`, `origin` and `metacopy`."""
+    """Yield the problems with `opaque`, `redirect`, `impure`, `origin` and `metacopy`."""
     for path in dict.fromkeys(found.broken):
         yield Finding(Kind.REDIRECT_MALFORMED, path, None)
     if not found.root_impure:
@@ -90,7 +90,7 @@ def _origin_of(tree: Tree, mark: Identity) -> bytes | None:
 def _origin_contradicts(tree: Tree, file: UpperFile) -> Iterator[Finding]:
     """Of directories `origin` may differ: the kernel takes the topmost lower one, we the bottom."""
     value, mark = file.attributes.get(xattrs.ORIGIN), file.mark
-    origin = None if value is None else Origin.unpack(value)
+    origin = Origin.unpack(value)
     if origin is None or mark is None or mark.is_by_path or origin.real == mark.real:
         return
     wanted = _origin_of(tree, mark)

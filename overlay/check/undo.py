@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from index import xattrs
-from index.fd import Fd, components, open_at, open_dir, open_path, proc_path
-from index.syscalls import is_there, rename
+from index.linux.fd import Fd, components, open_at, open_dir, open_path, proc_path
+from index.linux.syscalls import is_there, rename
 from index.workdir import Workdir
 from overlay.check.image import REPAIRED, UPPER, WORK, Image, Thing, take, which_inode
 from overlay.check.keep import CHANGES, KEPT, unpacked
-from overlay.config import ConfigError, OverlayConfig
-from overlay.directories import open_upper
-from overlay.opening import take_rights
+from overlay.model.config import ConfigError, OverlayConfig
+from overlay.startup.directories import open_upper
+from overlay.startup.open import take_rights
 
 _UNDONE: Final = b".undone"
 _PRIVATE: Final = (xattrs.PREFIX, xattrs.USER_PREFIX)
@@ -131,7 +131,7 @@ class _Undoing:
     def _image(self) -> Image:
         return take(self._tops[UPPER], self._tops[WORK])
 
-    def _place(self, path: bytes) -> tuple[Fd, bytes]:
+    def _parent_and_name(self, path: bytes) -> tuple[Fd, bytes]:
         top, *names = components(path)
         fd = self._tops[top]
         for name in names[:-1]:
@@ -139,11 +139,11 @@ class _Undoing:
         return fd, names[-1] if names else b"."
 
     def _open(self, path: bytes) -> Fd:
-        return open_path(*self._place(path))
+        return open_path(*self._parent_and_name(path))
 
     def _take_away(self, path: bytes, thing: Thing) -> None:
         """Remove a name that the repair made; never the last one of a file."""
-        directory, name = self._place(path)
+        directory, name = self._parent_and_name(path)
         if thing.is_dir:
             os.rmdir(name, dir_fd=directory)
             return
@@ -154,7 +154,7 @@ class _Undoing:
             os.unlink(name, dir_fd=directory)
 
     def _bring_back(self, change: Change, thing: Thing) -> None:
-        directory, name = self._place(change.path)
+        directory, name = self._parent_and_name(change.path)
         if is_there(directory, name):
             return  # it came with the directory that it is in
         kept = self._by_inode.get(thing.inode)
@@ -166,7 +166,7 @@ class _Undoing:
             _link(self._kept, kept, directory, name)
             self._linked.add(kept)
         elif change.source is not None:
-            _link(*self._place(change.source), directory, name)
+            _link(*self._parent_and_name(change.source), directory, name)
         elif thing.is_whiteout:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=directory)
         elif stat.S_ISLNK(thing.mode) and thing.content is not None:
@@ -202,7 +202,7 @@ def _set_time(fd: Fd, mtime: int) -> None:
 
 
 def _is_one_object(change: Change) -> bool:
-    """Whether the name was of one object before and after, of which only attributes changed."""
+    """Return whether the name was of one object all the time, and only attributes changed."""
     before, after = change.before, change.after
     if before is None or after is None or before.content != after.content:
         return False
@@ -210,7 +210,7 @@ def _is_one_object(change: Change) -> bool:
 
 
 def _is_restored(change: Change, there: Thing | None) -> bool:
-    """Whether a name is as it was before the repair, as after an undoing that was cut short."""
+    """Return whether a name is as before the repair, as after an undoing that was cut short."""
     if change.before is None or there is None:
         return change.before is there
     before = change.before

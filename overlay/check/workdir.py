@@ -11,26 +11,29 @@ import stat
 from collections.abc import Iterator
 from functools import partial
 
-from index.fd import Fd, open_at, open_dir, open_name
 from index.layers import RECORD, parse_record
+from index.linux.fd import Fd, open_at, open_dir, open_name
 from index.workdir import KEY_SIZE, Workdir
 from overlay.check.private import attributes_of, mark_of
 from overlay.check.problem import Finding, Kind
-from overlay.recovery import recover
-from overlay.tree import Tree
+from overlay.model.tree import Tree
+from overlay.startup.recover import recover
 
 _KEY = b"key"
 
 
 def was_served(workdir: bytes) -> bool:
-    """Whether there is anything of ours in a work directory."""
+    """Return whether there is anything of ours in a work directory."""
     root = Fd(os.open(workdir, os.O_RDONLY | os.O_DIRECTORY))
     ours = {"identity", "inodes"}.intersection(os.listdir(root))
     return any(os.listdir(open_dir(root, os.fsencode(name))) for name in ours)
 
 
 def identity_findings(workdir: bytes) -> list[Finding]:
-    """Problems with the key and the record; mending them needs the server to be stopped."""
+    """Return the problems with the key and the record.
+
+    Mending them needs the server to be stopped.
+    """
     root = Fd(os.open(workdir, os.O_RDONLY | os.O_DIRECTORY))
     try:
         identity = open_dir(root, b"identity")
@@ -73,7 +76,7 @@ def _record(identity: Fd) -> Iterator[Finding]:
 
 
 def staging_findings(tree: Tree) -> Iterator[Finding]:
-    """What a dead server left in `staging/`; the objects that it is of are in doubt."""
+    """Yield what a dead server left in `staging/`; the objects that it is of are in doubt."""
     mend = partial(recover, tree)
     for name in tree.workdir.leftovers():
         where = b"staging/" + name
@@ -85,12 +88,12 @@ def staging_findings(tree: Tree) -> Iterator[Finding]:
 
 
 def _marked(tree: Tree, name: bytes) -> int | None:
-    """The number of the object that something in `staging/` is of, if it says so."""
+    """Return the number of the object that something in `staging/` is of, if it says so."""
     found = open_name(tree.workdir.staging, name)
     mark = None if found is None else mark_of(attributes_of(tree, found[0]))
     return None if mark is None else mark.fileid
 
 
 def held(workdir: bytes) -> Workdir:
-    """The work directory, held against other servers; raises EBUSY."""
+    """Return the work directory, held against other servers; raises EBUSY."""
     return Workdir(Fd(os.open(workdir, os.O_RDONLY | os.O_DIRECTORY)))

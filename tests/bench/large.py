@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from nfsd.xdr.nfs3 import NFS3ERR_NOENT
+from nfsd.xdr.generated.nfs3 import NFS3ERR_NOENT
 from tests.bench import tree
 from tests.wire import NfsError, Wire
 

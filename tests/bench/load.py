@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nfsd.xdr.codec import Parts, encode
-from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3
-from nfsd.xdr.rpc import CALL, RPC_VERSION, call_body, pack_rpc_msg, rpc_msg, rpc_msg_body
+from nfsd.xdr.generated.nfs3 import NFS_PROGRAM, NFS_V3
+from nfsd.xdr.generated.rpc import CALL, RPC_VERSION, call_body, pack_rpc_msg, rpc_msg, rpc_msg_body
 from tests.bench.processes import Cpus, on
 from tests.client import NFS, NO_AUTH, auth_sys
 from tests.conformance.machine import command, program

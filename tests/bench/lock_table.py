@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from nfsd import interpreter
-from nfsd.lock import Client, Lock, Outcome, Owner
-from nfsd.lock_table import LockTable
+from nfsd.lock.table import LockTable
+from nfsd.lock.types import Client, Lock, Outcome, Owner
+from nfsd.process import interpreter
 
 NUMBERS = (10, 1_000, 100_000)
 CALLS = 2_000

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, Final
 
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.nfs3 import (
     NFS3ERR_EXIST,
     NFS3ERR_NOTSUPP,
     UNCHECKED,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.nfs3 import (
     ACCESS3args,
     COMMIT3args,
     CREATE3args,

@@ -1,4 +1,4 @@
-"""A machine of this one's files in systemd-nspawn, booted with systemd, for the service to run in.
+"""A machine in systemd-nspawn, booted with systemd, for the service to run in; of this one's files.
 
 Rule: what is changed there is gone afterwards, and everything has an end: the files are a kernel
 overlay with a tmpfs on top, the processes die with the container. The network is this machine's, so
@@ -34,14 +34,18 @@ GROUPS = [Path("/sys/fs/cgroup", name) for name in ("", "unified", "systemd")]
 
 
 class Container:
-    """The container; `served`, a directory out here, is at /srv and /data in there."""
+    """The container; `served`, a directory out here, is at /srv and /data in there.
 
-    def __init__(self, place: Path, served: Path) -> None:
+    It has the files of this machine, or those below `base`.
+    """
+
+    def __init__(self, place: Path, served: Path, base: Path = Path("/")) -> None:
         if os.geteuid() != 0:
             raise UnavailableError("a container needs root")
         self._nspawn = program("systemd-nspawn", "systemd-container")
         self._top = place / "top"
         self._served = served
+        self._base = base
         self.root = place / "root"
         self._log = place / "nspawn.log"
         self._group = f"overlay-nfsd-test-{os.getpid()}"
@@ -55,7 +59,7 @@ class Container:
         try:
             for name in ("upper", "work"):
                 (self._top / name).mkdir()
-            layers = f"lowerdir=/,upperdir={self._top}/upper,workdir={self._top}/work"
+            layers = f"lowerdir={self._base},upperdir={self._top}/upper,workdir={self._top}/work"
             command(["mount", "-t", "overlay", "-o", layers, "overlay", self.root], timeout=180)
             self.write("/etc/machine-id", f"{secrets.token_hex(16)}\n")
             self.write("/etc/systemd/system/bare.target", TARGET)
@@ -166,23 +170,23 @@ class Container:
                 pending += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return 0
 
-    def try_(self, *words: str) -> tuple[int, str]:
+    def try_(self, *words: str, limit: float = LIMIT) -> tuple[int, str]:
         """Run a command in there: its exit status, and what it printed."""
         done = subprocess.run(
             ["nsenter", f"--target={self._leader}", "--all", "--", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=LIMIT,
+            timeout=limit,
             text=True,
             errors="replace",
             check=False,
         )
         return done.returncode, done.stdout
 
-    def run(self, *words: str) -> str:
+    def run(self, *words: str, limit: float = LIMIT) -> str:
         """What a command in there prints, which must succeed."""
-        status, printed = self.try_(*words)
+        status, printed = self.try_(*words, limit=limit)
         assert status == 0, f"{words}: exit status {status}:\n{printed}\n{self.journal()}"
         return printed
 

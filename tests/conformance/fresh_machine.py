@@ -1,4 +1,6 @@
-"""The commands of README.md on a fresh Debian 12: `python -m tests.conformance.fresh_machine`.
+"""What README.md and docs/install.md have one type, on a fresh Debian 12.
+
+    python -m tests.conformance.fresh_machine
 
 Each is run as it is written there, in systemd-nspawn, on a copy of the root that debootstrap made
 for the tests (tests.conformance.layers): without python3-venv, then without a compiler, then with
@@ -25,9 +27,9 @@ from pathlib import Path
 from typing import Final
 
 from tests.client import Client
+from tests.conformance.checkout import copy_checkout
 from tests.conformance.layers import layers
 from tests.conformance.machine import command, program
-from tests.conformance.server import PROJECT
 from tests.wire import Wire
 
 _PASSED: Final = ("PIP_", "SSL_", "http_proxy", "https_proxy", "no_proxy")
@@ -96,11 +98,7 @@ AS_A_CONTAINER: Final = (
 
 def prepare(root: Path) -> None:
     """Put this checkout there, and layers for what README.md serves."""
-    # What is compiled is a copy below the checkout, of which git knows nothing.
-    top = Path(command(["git", "rev-parse", "--show-toplevel"], timeout=60, cwd=PROJECT).strip())
-    for name in filter(None, command(["git", "ls-files"], timeout=60, cwd=top).split("\n")):
-        (root / "root/overlay-nfsd" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(top / name, root / "root/overlay-nfsd" / name)
+    copy_checkout(root / "root/overlay-nfsd")
     if "PIP_CERT" in os.environ:
         shutil.copy2(os.environ["PIP_CERT"], root / _CERTIFICATES)
     for name in ("layers/app", "layers/debian/etc", "upper", "work"):
@@ -137,7 +135,8 @@ def run(root: Path, step: Step, log: Path) -> str:
     """Take a step; what went wrong, or nothing."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", *inside(root, step)],
+            # nspawn that is killed would leave what runs in it.
+            ["setpriv", "--pdeathsig", "TERM", "--", *inside(root, step)],
             env={**os.environ, "SYSTEMD_SECCOMP": "0"},
             stdin=subprocess.DEVNULL,
             stdout=output,

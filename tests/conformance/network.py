@@ -90,6 +90,11 @@ class Network:
         self._holder.stdout.close()
 
     @property
+    def pid(self) -> int:
+        """The process that holds the namespaces."""
+        return self._holder.pid
+
+    @property
     def inside(self) -> list[str]:
         """The words before a command line that has it run there, in the project's directory."""
         place = f"--wd={Path(__file__).parents[2]}"

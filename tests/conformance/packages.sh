@@ -27,6 +27,7 @@ wanted=(
   showmount:nfs-common
   sqlite3:sqlite3
   buildah:buildah
+  dnsmasq:dnsmasq-base
   ip:iproute2
 )
 if [ "${1:-}" = bench ]; then

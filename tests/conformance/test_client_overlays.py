@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.mount import MNT3_OK, MNT3ERR_ACCES, MNT3ERR_IO
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.mount import MNT3_OK, MNT3ERR_ACCES, MNT3ERR_IO
+from nfsd.xdr.generated.nfs3 import (
     NFS3_OK,
     NFS3ERR_BADHANDLE,
     NFS3ERR_DQUOT,
@@ -30,7 +30,7 @@ from nfsd.xdr.nfs3 import (
 )
 from tests.client import Client
 from tests.conformance.server import PROJECT, Server, await_end
-from tests.unit.test_nfs3_attributes import made
+from tests.server.test_nfs3_attributes import made
 from tests.wire import Wire
 
 pytestmark = pytest.mark.conformance

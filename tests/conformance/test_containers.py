@@ -3,53 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.nfs3 import NFS3ERR_XDEV
-from tests.conformance.machine import UnavailableError, program
-from tests.conformance.server import Server, Stack
+from nfsd.xdr.generated.nfs3 import NFS3ERR_XDEV
+from tests.conformance.engine import Buildah
+from tests.conformance.machine import UnavailableError
+from tests.conformance.server import Server
 from tests.wire import NfsError, Wire
 
 pytestmark = [pytest.mark.conformance, pytest.mark.timeout(300)]
 
 _FILES = ("a", "d/f", "d/sub/g", "e/h")
 _PLAIN = ("--no-redirect-dir",)
-
-
-@dataclass
-class Buildah:
-    """An engine with storage of its own."""
-
-    place: Path
-
-    def run(self, *words: str) -> str:
-        """Run one command of it; returns what it prints."""
-        where = f"--root={self.place / 'root'}", f"--runroot={self.place / 'run'}"
-        done = subprocess.run(
-            [program("buildah", "buildah"), *where, "--storage-driver=overlay", *words],
-            env={**os.environ, "TMPDIR": str(self.place)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def mounted(self, container: str) -> Path:
-        return Path(self.run("mount", container))
-
-    def layers(self, container: str) -> Stack:
-        """Where the engine keeps the layers of a container, which is mounted now."""
-        home = self.mounted(container).parent
-        names = (home / "lower").read_text().split(":")
-        lowers = tuple((home.parent / name).resolve() for name in names)
-        return Stack(lowers, home / "diff", home / "work")
 
 
 @pytest.fixture

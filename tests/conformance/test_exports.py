@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.mount import MNT3_OK, MNT3ERR_ACCES
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.mount import MNT3_OK, MNT3ERR_ACCES
+from nfsd.xdr.generated.nfs3 import (
     ACCESS3_EXTEND,
     ACCESS3_MODIFY,
     ACCESS3_READ,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.nfs3 import NFS3ERR_STALE
+from nfsd.xdr.generated.nfs3 import NFS3ERR_STALE
 from tests.conformance.layers import differences, manifest
 from tests.conformance.machine import program
 from tests.conformance.server import Stack

@@ -1,4 +1,4 @@
-"""What README.md has a newcomer type, on a fresh Debian 12; all of it: fresh_machine.py."""
+"""What the documents have a newcomer type, on a fresh Debian 12; all of it: fresh_machine.py."""
 
 from __future__ import annotations
 

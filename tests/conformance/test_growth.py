@@ -10,7 +10,7 @@ from stat import S_IFREG
 import pytest
 
 from nfsd.xdr.codec import encode
-from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3, READDIR3args
+from nfsd.xdr.generated.nfs3 import NFS_PROGRAM, NFS_V3, READDIR3args
 from tests.bench.processes import Most
 from tests.client import NFS, Client
 from tests.conftest import Serve

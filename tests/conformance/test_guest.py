@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.nfs3 import NFS3ERR_STALE
+from nfsd.xdr.generated.nfs3 import NFS3ERR_STALE
 from tests.conformance import walk
 from tests.conformance.guest import Guest
 from tests.conformance.layers import (

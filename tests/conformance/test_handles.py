@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.nfs3 import NFS3ERR_BADHANDLE, NFS3ERR_NOENT, NFS3ERR_STALE
+from nfsd.xdr.generated.nfs3 import NFS3ERR_BADHANDLE, NFS3ERR_NOENT, NFS3ERR_STALE
 from tests.conformance.layers import differences, manifest
 from tests.conformance.server import Server
 from tests.conftest import Serve

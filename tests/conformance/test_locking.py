@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.nfs3 import diropargs3
-from nfsd.xdr.nlm4 import NLM4_GRANTED
+from nfsd.xdr.generated.nfs3 import diropargs3
+from nfsd.xdr.generated.nlm4 import NLM4_GRANTED
 from tests.client import Client
 from tests.conformance.guest import Guest
 from tests.conformance.machine import command, program

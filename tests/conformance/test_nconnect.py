@@ -76,7 +76,9 @@ def test_eight_connections(serve: Serve, tmp_path: Path) -> None:
         for place in ("first", "second"):
             script = WORK.format(place=place, rounds=ROUNDS, shells=SHELLS)
             guest.run(script, timeout=300).check()
-            assert server.connections == [4, 4]
+            # One of the client's may have come while another that it closed still counted.
+            assert sum(server.connections) == SHELLS
+            assert min(server.connections) >= SHELLS // 2 - 1
             check(guest, server.stack.upper, place)
             os.kill(server.workers[0], signal.SIGKILL)
             while len(server.workers) < 2:

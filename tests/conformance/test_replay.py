@@ -10,19 +10,16 @@ from typing import Any
 
 import pytest
 
-from index.fd import Fd
-from nfsd.replay import ReplayCache
-from nfsd.replay_entry import Fate, Sender
-from nfsd.xdr.codec import Parts
-from nfsd.xdr.nfs3 import (
+from index.linux.fd import Fd
+from nfsd.rpc.duplicate_cache import DuplicateRequestCache
+from nfsd.rpc.duplicate_entry import Fate, Sender
+from nfsd.xdr.generated.nfs3 import (
     GUARDED,
     NF3FIFO,
     NFS3_OK,
     NFS3ERR_EXIST,
     NFS3ERR_NOENT,
     NFS3ERR_NOT_SYNC,
-    NFS_PROGRAM,
-    NFS_V3,
     CREATE3args,
     LINK3args,
     MKDIR3args,
@@ -34,7 +31,7 @@ from nfsd.xdr.nfs3 import (
     mknoddata3,
     symlinkdata3,
 )
-from tests.client import NFS, Client, fill
+from tests.client import Client, fill
 from tests.conformance.server import Server
 from tests.conftest import Serve
 from tests.wire import Wire, sattr
@@ -83,13 +80,6 @@ def server(serve: Serve, tmp_path: Path) -> Server:
     return serve([lower])
 
 
-def record(client: Client, procedure: str, arguments: Any) -> bytes:  # noqa: ANN401 - by procedure
-    """A call as it goes over the wire, to be sent as often as wanted."""
-    packed: Parts = []
-    NFS[procedure].pack_arguments(arguments, packed)
-    return client.message(NFS_PROGRAM, NFS_V3, NFS[procedure].number, b"".join(packed))
-
-
 def answer(port: int, message: bytes) -> bytes:
     """The reply to a record over a connection of its own."""
     client = Client(port)
@@ -109,8 +99,8 @@ def status(reply: bytes) -> int:
 def test_the_first_answer_after_a_crash(server: Server, procedure: str) -> None:
     make, repeated = CALLS[procedure]
     wire = Wire(server.port)
-    message = record(wire.client, procedure, make(wire))
-    another = record(wire.client, procedure, make(wire))
+    message = wire.client.nfs_message(procedure, make(wire))
+    another = wire.client.nfs_message(procedure, make(wire))
     wire.client.send(message)
     first = wire.client.record()
     assert status(first) == NFS3_OK
@@ -127,21 +117,21 @@ def test_begun_and_done_but_never_answered(server: Server, procedure: str) -> No
     """The server died between doing the call and keeping its answer."""
     make, _ = CALLS[procedure]
     wire = Wire(server.port)
-    message = record(wire.client, procedure, make(wire))
-    another = record(wire.client, procedure, make(wire))
+    message = wire.client.nfs_message(procedure, make(wire))
+    another = wire.client.nfs_message(procedure, make(wire))
     assert status(answer(server.port, another)) == NFS3_OK
     wire.close()
     server.kill()
     assert server.stack.work is not None
     replies = Fd(os.open(server.stack.work / "identity" / "replies", os.O_RDWR))
-    assert ReplayCache(replies).begin(Sender("127.0.0.1"), message).fate is Fate.NEW
+    assert DuplicateRequestCache(replies).begin(Sender("127.0.0.1"), message).fate is Fate.NEW
     server.start()
     assert status(answer(server.port, message)) == NFS3_OK
 
 
 def test_a_failure_is_kept_too(server: Server) -> None:
     wire = Wire(server.port)
-    message = record(wire.client, "MKDIR", MKDIR3args(wire.parent("empty"), sattr(0o755)))
+    message = wire.client.nfs_message("MKDIR", MKDIR3args(wire.parent("empty"), sattr(0o755)))
     wire.client.send(message)
     first = wire.client.record()
     assert status(first) == NFS3ERR_EXIST
@@ -154,7 +144,7 @@ def test_a_failure_is_kept_too(server: Server) -> None:
 def test_an_equal_call_of_a_later_connection_is_made(server: Server) -> None:
     """Programs whose xids begin with the same number are many on one machine."""
     wire = Wire(server.port)
-    message = record(wire.client, "MKDIR", MKDIR3args(wire.parent("new"), sattr(0o755)))
+    message = wire.client.nfs_message("MKDIR", MKDIR3args(wire.parent("new"), sattr(0o755)))
     assert status(answer(server.port, message)) == NFS3_OK
     wire.rmdir("new")
     assert status(answer(server.port, message)) == NFS3_OK
@@ -165,7 +155,7 @@ def test_an_equal_call_of_a_later_connection_is_made(server: Server) -> None:
 def test_an_equal_call_of_another_open_connection_is_made(server: Server) -> None:
     wire = Wire(server.port)
     guarded = CREATE3args(wire.parent("lock"), createhow3(GUARDED, sattr(0o644)))
-    message = record(wire.client, "CREATE", guarded)
+    message = wire.client.nfs_message("CREATE", guarded)
     with Client(server.port) as one, Client(server.port) as other:
         one.send(message)
         assert status(one.record()) == NFS3_OK
@@ -177,7 +167,7 @@ def test_an_equal_call_of_another_open_connection_is_made(server: Server) -> Non
 def test_an_answer_that_the_client_never_had_is_given_again(server: Server) -> None:
     """The client takes nothing, so its machine acknowledges nothing more, and resets."""
     wire = Wire(server.port)
-    message = record(wire.client, "REMOVE", wire.parent("file"))
+    message = wire.client.nfs_message("REMOVE", wire.parent("file"))
     for number in range(300):
         wire.create(f"{number}".rjust(200, "x"))
     deaf = Client(server.port, receive_bytes=4096)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.nfs3 import (
     NF3CHR,
     NFS3ERR_ROFS,
     MKNOD3args,

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from nfsd.record import mark
-from nfsd.xdr.mount import MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
-from nfsd.xdr.nfs3 import (
+from nfsd.rpc.record import mark
+from nfsd.xdr.generated.mount import MOUNT_PROGRAM, MOUNT_V3, MOUNT_V3_SIGNATURES
+from nfsd.xdr.generated.nfs3 import (
     FILE_SYNC,
     NFS_PROGRAM,
     NFS_V3,
@@ -27,7 +27,7 @@ from nfsd.xdr.nfs3 import (
     createhow3,
     diropargs3,
 )
-from nfsd.xdr.nlm4 import NLM4_PROGRAM, NLM4_V4, nlm4_lock, nlm4_lockargs
+from nfsd.xdr.generated.nlm4 import NLM4_PROGRAM, NLM4_V4, nlm4_lock, nlm4_lockargs
 from tests.client import NFS, auth_sys
 from tests.hostile.crowd import Crowd, framed, message, nfs, push
 from tests.hostile.lock_attacks import LOCK_ATTACKS

@@ -8,12 +8,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
-from nfsd.record import mark
+from nfsd.rpc.record import mark
 from nfsd.xdr.codec import Signature, encode
-from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3
-from nfsd.xdr.rpc import (
+from nfsd.xdr.generated.nfs3 import NFS_PROGRAM, NFS_V3
+from nfsd.xdr.generated.rpc import (
     CALL,
     RPC_VERSION,
     call_body,
@@ -30,7 +30,7 @@ _xids: Final = itertools.count(random.getrandbits(32))
 def message(
     program: int,
     version: int,
-    signature: Signature,
+    signature: Signature[Any, Any],
     arguments: object,
     cred: opaque_auth = NO_AUTH,
 ) -> bytes:

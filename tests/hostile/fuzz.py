@@ -3,7 +3,8 @@
 By TCP and UDP, with two workers; first to a server that has a plain export and one where each
 client has an upper layer of its own, then to one that serves all programs by UDP, too.  What
 is asserted: no process dies, none logs a traceback, calls of a good client are answered all
-the time, and memory, descriptors and connections do not grow with the calls.
+the time, and memory, descriptors and connections do not grow with the calls; and at the end
+`overlay-nfsd check` finds nothing wrong in any overlay.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import multiprocessing
 import random
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,18 +22,20 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
-from nfsd.xdr.nfs3 import NFS3_OK
+from nfsd.xdr.generated.nfs3 import NFS3_OK
 from tests.client import Client
+from tests.conformance.machine import command
 from tests.conformance.network import Network
 from tests.conformance.server import Server
 from tests.hostile.target import Levels, levels
 from tests.locking import LockClient
-from tests.unit import test_nlm_fuzz
-from tests.unit.test_nfs3_attributes import made
-from tests.unit.test_server_fuzz import IN_SYNC, OUT_OF_SYNC, portmap_calls, throw, valid_calls
+from tests.server import test_nlm_fuzz
+from tests.server.test_fuzz import IN_SYNC, OUT_OF_SYNC, portmap_calls, throw, valid_calls
+from tests.server.test_nfs3_attributes import made
 
 _BATCH: Final = 50  # damaged records on one connection
 _GROWTH: Final = Levels(64 << 20, 2000, 20)  # from a tenth of the calls on to all of them
+_CHECK_LIMIT: Final = 600.0  # seconds
 _LONGEST: Final = 30.0  # seconds for a call of the good client
 _OWN: Final = """[[export]]
 path = "/own"
@@ -75,6 +79,8 @@ def serving(place: Path, network: Network, *, udp: bool) -> Iterator[Server]:
         server.stop()
     finally:
         server.kill()
+    words = [sys.executable, "-m", "nfsd", "check", "--config", str(config), "--all"]
+    print(command(words, timeout=_CHECK_LIMIT), end="", flush=True)
 
 
 def all_calls(server: Server, address: str, exports: Sequence[str]) -> dict[int, list[bytes]]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from nfsd.xdr.nfs3 import FILE_SYNC, NFS3_OK, WRITE3args
-from nfsd.xdr.nlm4 import (
+from nfsd.xdr.generated.nfs3 import FILE_SYNC, NFS3_OK, WRITE3args
+from nfsd.xdr.generated.nlm4 import (
     NLM4_GRANTED,
     NLM4_PROGRAM,
     NLM4_V4,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from nfsd.xdr.nlm4 import (
+from nfsd.xdr.generated.nlm4 import (
     FSA_R,
     FSM_DN,
     NLM4_PROGRAM,
@@ -26,7 +26,7 @@ from nfsd.xdr.nlm4 import (
     nlm4_testargs,
     nlm4_unlockargs,
 )
-from nfsd.xdr.nsm import SM_PROG, SM_VERS, stat_chge
+from nfsd.xdr.generated.nsm import SM_PROG, SM_VERS, stat_chge
 from tests.client import Client, auth_sys
 from tests.hostile.crowd import Crowd, framed, message, push
 from tests.hostile.target import NEIGHBOURS, Target

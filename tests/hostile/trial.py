@@ -13,7 +13,7 @@ from tests.hostile.good import Record, good
 from tests.hostile.target import Levels, Target, levels
 
 _LOOK: Final = 0.2
-_SETTLE: Final = 20.0  # seconds after an attack, until levels must be what they were
+_REST_SECONDS: Final = 20.0  # seconds after an attack, until levels must be what they were
 NONE: Final = "none"
 
 
@@ -65,16 +65,16 @@ def trial(server: Server, target: Target, attack: str, seconds: float) -> Trial:
             time.sleep(_LOOK)
             most = Levels(*map(max, most, levels(server)))
     if attacker is not None:
-        attacker.join(seconds + _SETTLE)
+        attacker.join(seconds + _REST_SECONDS)
         if attacker.is_alive():
             attacker.kill()
             attacker.join()
-    return Trial(attack, records, most.over(before), _settled(server, before).over(before))
+    return Trial(attack, records, most.over(before), _at_rest(server, before).over(before))
 
 
-def _settled(server: Server, before: Levels) -> Levels:
+def _at_rest(server: Server, before: Levels) -> Levels:
     """The levels once connections are what they were, or as they stay."""
-    deadline = time.monotonic() + _SETTLE
+    deadline = time.monotonic() + _REST_SECONDS
     while levels(server).connections > before.connections and time.monotonic() < deadline:
         time.sleep(_LOOK)
     time.sleep(1)  # for what is let go of then

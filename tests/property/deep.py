@@ -19,18 +19,18 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from index.fd import Fd, open_dir, open_name, proc_path, reopen
-from index.removing import remove_tree
-from overlay.attributes import Changes
+from index.linux.fd import Fd, open_dir, open_name, proc_path, reopen
+from index.linux.remove_tree import remove_tree
+from overlay.base.credentials import ROOT
 from overlay.check.run import check
-from overlay.config import OverlayConfig
-from overlay.credentials import ROOT
-from overlay.data import Stable
-from overlay.detach import detach
 from overlay.filesystem import Overlay
-from overlay.node import Node
-from overlay.sealing import seal_overlay
-from tests.unit.overlays import Dirs, mounted
+from overlay.maintenance.detach import detach
+from overlay.maintenance.seal import seal_overlay
+from overlay.model.attributes import Changes
+from overlay.model.config import OverlayConfig
+from overlay.model.contents import Stable
+from overlay.model.node import Node
+from tests.overlays import Dirs, mounted
 
 _LENGTHS: Final = (1, 3, 30, 120, 200, 255)  # of names
 _ROOM: Final = 4040  # bytes of attributes that ext4 has for an inode, or 968 with small blocks

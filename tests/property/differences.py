@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from typing import Final
 
-from overlay.attributes import NOW
+from overlay.model.attributes import NOW
 from tests.property import trees
 from tests.property.kernel import KernelSide
 from tests.property.operations import Chmod, Operation, Rename, Utimes

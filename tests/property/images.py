@@ -17,12 +17,12 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from index.fd import Fd
-from index.handles import RealHandle, handle_of
-from overlay.config import OverlayConfig
-from overlay.credentials import ROOT
+from index.linux.fd import Fd
+from index.linux.file_handle import RealHandle, handle_of
+from overlay.base.credentials import ROOT
 from overlay.filesystem import Overlay
-from tests.unit.overlays import Served
+from overlay.model.config import OverlayConfig
+from tests.overlays import Served
 
 _ROUNDS: Final = 6
 _CALLS: Final = 12

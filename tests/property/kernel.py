@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path as FilePath
 from typing import Final, TypeVar
 
-from overlay.attributes import Now
-from overlay.credentials import ROOT, Credentials
+from overlay.base.credentials import ROOT, Credentials
+from overlay.model.attributes import Now
 from tests.property import syscalls
 from tests.property.side import Path, When, rights_needed
 from tests.property.stack import Stack

@@ -20,7 +20,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from overlay.acl import ACCESS_ACL, DEFAULT_ACL
+from overlay.model.acl import ACCESS_ACL, DEFAULT_ACL
 from tests.property.side import Path
 from tests.property.users import ALICE, BOB, GIDS, STAFF, UIDS
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from overlay.sealing import seal_overlay
+from overlay.maintenance.seal import seal_overlay
 from tests.property.objects import InProcess
 from tests.property.stack import Stack
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Protocol
 
-from overlay.attributes import Attributes, Changes
-from overlay.config import OverlayConfig
-from overlay.credentials import Credentials
-from overlay.data import Stable
+from overlay.base.credentials import Credentials
 from overlay.filesystem import Overlay
-from overlay.permission import permits
+from overlay.model.attributes import Attributes, Changes
+from overlay.model.config import OverlayConfig
+from overlay.model.contents import Stable
+from overlay.model.permission import permits
 from tests.property.side import rights_needed
 from tests.property.trees import public_xattrs
 

@@ -1,7 +1,7 @@
 """What can be done to a tree, and random drafts of it.
 
-A draft says "the 5th object" or "the name b in the 2nd directory"; the sequence settles it to a
-path of the tree as it is then, so that most operations meet something. A settled operation prints
+A draft says "the 5th object" or "the name b in the 2nd directory"; the sequence resolves it to a
+path of the tree as it is then, so that most operations meet something. A resolved operation prints
 as what it is, for a reader to repeat.
 """
 
@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 from hypothesis import strategies as st
 
-from overlay.attributes import NOW
-from overlay.credentials import Credentials
+from overlay.base.credentials import Credentials
+from overlay.model.attributes import NOW
 from tests.property.layers import DEVICE, DIR_MODES, FILE_MODES, NAMES, TIME
 from tests.property.side import Path, Side, When
 from tests.property.users import GIDS, UIDS, USERS
@@ -224,7 +224,7 @@ class Pick:
     number: int
     name: bytes | None
 
-    def settle(self, objects: list[Path], directories: list[Path]) -> Path:
+    def resolve(self, objects: list[Path], directories: list[Path]) -> Path:
         if self.name is None and objects:
             return objects[self.number % len(objects)]
         return (*directories[self.number % len(directories)], self.name or NAMES[0])
@@ -232,14 +232,14 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An operation whose paths are not settled yet."""
+    """An operation whose paths are not resolved yet."""
 
     verb: Callable[..., Operation]
     picks: tuple[Pick, ...]
     rest: tuple[object, ...]
 
-    def settle(self, objects: list[Path], directories: list[Path]) -> Operation:
-        return self.verb(*(pick.settle(objects, directories) for pick in self.picks), *self.rest)
+    def resolve(self, objects: list[Path], directories: list[Path]) -> Operation:
+        return self.verb(*(pick.resolve(objects, directories) for pick in self.picks), *self.rest)
 
 
 Event = Nothing | Reopen | DropCaches | Inspect

@@ -11,10 +11,10 @@ import stat
 from pathlib import Path
 from typing import Any, Final
 
-from nfsd.xdr import nfs3
-from nfsd.xdr.nfs3 import diropargs3, sattr3, set_atime, set_mtime, specdata3
-from overlay.attributes import Attributes, Changes, Now
-from overlay.credentials import Credentials
+from nfsd.xdr.generated import nfs3
+from nfsd.xdr.generated.nfs3 import diropargs3, sattr3, set_atime, set_mtime, specdata3
+from overlay.base.credentials import Credentials
+from overlay.model.attributes import Attributes, Changes, Now
 from tests.client import Client
 from tests.conformance.server import Server
 from tests.conformance.server import Stack as Served

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
-from overlay.detach import detach
+from overlay.maintenance.detach import detach
 from tests.property import differences, layers
 from tests.property.handles import Book
 from tests.property.kernel import KernelSide
@@ -67,7 +67,7 @@ class Sequence:
             self.log.append(repr(step))
             self._event(step)
             return
-        operation = step.settle(*self.kernel.paths())
+        operation = step.resolve(*self.kernel.paths())
         if not differences.is_comparable(operation, self.kernel):
             return
         self.log.append(repr(operation))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
-from overlay.attributes import Changes
-from overlay.credentials import ROOT, Credentials
+from overlay.base.credentials import ROOT, Credentials
+from overlay.model.attributes import Changes
 from tests.property.objects import Handle, Objects
 from tests.property.side import Path, When
 from tests.property.trees import Entry, Tree, past

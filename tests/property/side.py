@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from overlay.attributes import Now
-from overlay.credentials import Credentials
+from overlay.base.credentials import Credentials
+from overlay.model.attributes import Now
 from tests.property.trees import Tree
 
 Path = tuple[bytes, ...]

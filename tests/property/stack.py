@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlay.config import OverlayConfig
+from overlay.model.config import OverlayConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from overlay.attributes import Changes
-from overlay.config import OverlayConfig
-from overlay.credentials import ROOT
-from overlay.data import Stable
-from overlay.detach import detach
+from overlay.base.credentials import ROOT
 from overlay.filesystem import Overlay
+from overlay.maintenance.detach import detach
+from overlay.model.attributes import Changes
+from overlay.model.config import OverlayConfig
+from overlay.model.contents import Stable
 from tests.property import syscalls
 from tests.property.random_stack import Made, make, mount_options
 from tests.property.stack_views import MISSING, Name, Served, View, differences, of_kernel

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from overlay.credentials import ROOT
+from overlay.base.credentials import ROOT
 from overlay.filesystem import Overlay
 from tests.property.trees import past, public_xattrs
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from overlay.check.problem import Kind
 from overlay.check.run import check
-from overlay.detach import detach
+from overlay.maintenance.detach import detach
 from tests.property import differences, layers, sequence
 from tests.property.kernel import KernelSide
 from tests.property.layers import Layer, stacks
@@ -27,7 +27,6 @@ from tests.property.trees import raw
 _counter = itertools.count()
 _SHORT = settings(
     max_examples=int(os.environ.get("OVERLAY_CHECKS", "40")),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     database=None,

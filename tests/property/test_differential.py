@@ -21,7 +21,6 @@ from tests.property.stack import Stack
 _counter = itertools.count()
 _LONG = settings(
     max_examples=int(os.environ.get("OVERLAY_SEQUENCES", "60")),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )

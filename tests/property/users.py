@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlay.credentials import ROOT, Credentials
+from overlay.base.credentials import ROOT, Credentials
 
 STAFF: Final = 2000
 ALICE: Final = Credentials(1000, 1000, frozenset({STAFF}))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from nfsd.xdr.nfs3 import EXCLUSIVE, FILE_SYNC, NF3CHR, NF3SOCK, UNCHECKED
+from nfsd.xdr.generated.nfs3 import EXCLUSIVE, FILE_SYNC, NF3CHR, NF3SOCK, UNCHECKED
 from tests.torture.asking import (
     Ask,
     attributes,

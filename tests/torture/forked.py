@@ -22,13 +22,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
-from nfsd import cli
-from overlay import generations
+from nfsd.commands import cli
+from overlay.base import generations
 from tests.conformance.server import ALARMS, Stack
 
 _PR_SET_PDEATHSIG: Final = 1
 _SECONDS: Final = 180.0
 _READY: Final = re.compile(rb"\bport=(\d+),mountport=\d+\b.*\n")
+
+cli.command_parser()  # is made once, before any fork, not at every start
 
 
 class Forked:

@@ -14,6 +14,7 @@ from typing import Final
 
 from overlay.check.problem import Kind
 from overlay.check.run import KERNEL_WORK
+from tests.overlays import KERNEL_OPTIONS, kernel_tree
 from tests.property.syscalls import mount, unmount
 from tests.property.trees import raw
 from tests.torture.asking import (
@@ -34,7 +35,6 @@ from tests.torture.cases import CASES, Case
 from tests.torture.scene import Scene
 from tests.torture.tracer import Tracer
 from tests.torture.trials import CallTrial, CommandTrial, StartTrial, Trial
-from tests.unit.overlays import KERNEL_OPTIONS, kernel_tree
 
 _OURS: Final = (b"fh", b"upper", b"path", b"lower", b"links")
 _DIRECTORIES: Final = frozenset(("inodes", "staging", "identity", "detached"))

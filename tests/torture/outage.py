@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from nfsd.xdr.nfs3 import NFS3ERR_STALE
+from nfsd.xdr.generated.nfs3 import NFS3ERR_STALE
 from tests.torture.asking import attributes as to_set
 from tests.torture.asking import link, mkdir, remove, rename, setattr
 from tests.torture.disks import Disk

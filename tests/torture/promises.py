@@ -1,8 +1,8 @@
 """What a client was told is on stable storage is there after the power was cut.
 
 Rule: after the last answer nothing is asked to write anything: the disk is copied as it is then.
-Of names alone nothing is promised (docs/design.md), but of data that was written stable, or
-committed: it is there, in the object of its handle, under a name that leads to it.
+Of names alone nothing is promised (docs/design/concepts.md), but of data that was written stable,
+or committed: it is there, in the object of its handle, under a name that leads to it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from nfsd.xdr.nfs3 import DATA_SYNC, EXCLUSIVE, FILE_SYNC, UNSTABLE
+from nfsd.xdr.generated.nfs3 import DATA_SYNC, EXCLUSIVE, FILE_SYNC, UNSTABLE
 from tests.torture.asking import (
     attributes,
     create,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nfsd.xdr.codec import Parts, decode
-from nfsd.xdr.nfs3 import NFS_PROGRAM, NFS_V3_SIGNATURES
+from nfsd.xdr.generated.nfs3 import NFS_PROGRAM, NFS_V3_SIGNATURES
 
 Twist = Callable[[str, Any, Any], Any]
 

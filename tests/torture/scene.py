@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from nfsd.xdr.codec import Parts, decode
-from nfsd.xdr.nfs3 import NFS3ERR_JUKEBOX, NFS_PROGRAM, NFS_V3
+from nfsd.xdr.codec import decode
+from nfsd.xdr.generated.nfs3 import NFS3ERR_JUKEBOX
 from overlay.check.problem import Kind
 from overlay.check.run import check
-from overlay.config import OverlayConfig
+from overlay.model.config import OverlayConfig
 from tests.client import NFS, Client, auth_sys
 from tests.conformance.server import Stack
 from tests.property.layers import TIME
@@ -180,11 +180,8 @@ class Request:
         with scene.wire() as wire:
             self._name, arguments = ask(wire)
         self._cred = auth_sys(uid, uid)
-        packed: Parts = []
-        NFS[self._name].pack_arguments(arguments, packed)
         with Client(scene.server.port, cred=self._cred) as client:
-            number = NFS[self._name].number
-            message = client.message(NFS_PROGRAM, NFS_V3, number, b"".join(packed))
+            message = client.nfs_message(self._name, arguments)
             self._message = xid.to_bytes(4, "big") + message[4:]
 
     def connect(self, server: ForkedServer) -> Client:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from nfsd.xdr.nfs3 import (
+from nfsd.xdr.generated.nfs3 import (
     NF3DIR,
     NF3LNK,
     NF3REG,

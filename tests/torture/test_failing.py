@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from overlay import recovery
-from overlay.tree import Tree
+from overlay.model.tree import Tree
+from overlay.startup import recover
 from tests.torture.cases import CASES, Case
 from tests.torture.disks import JOURNALED, Disk, disk
 from tests.torture.failing import Failing, points, seed_of
@@ -68,9 +68,9 @@ def test_what_is_not_taken_back_is_noticed(on: Disk, monkeypatch: pytest.MonkeyP
     def nothing(_: Tree) -> None:
         pass
 
-    monkeypatch.setattr(recovery, "_take_back", nothing)
+    monkeypatch.setattr(recover, "_take_back", nothing)
     failing = Failing(next(case for case in CASES if case.name == "remove a lower file"), on)
-    for point in points(failing.model(), "one", 2, changing=True):
+    for point in points(failing.model(), "all", 2, changing=True):
         if any("left in staging" in failure for failure in failing.run([point]).failures):
             return
     pytest.fail("nothing was left")

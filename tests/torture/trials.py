@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from nfsd import cli
-from nfsd.xdr.nfs3 import NFS3_OK
+from nfsd.commands import cli
+from nfsd.xdr.generated.nfs3 import NFS3_OK
 from overlay.check.problem import Kind
 from overlay.check.run import KERNEL_WORK
 from tests.torture import seen

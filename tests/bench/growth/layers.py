@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from nfsd.xdr.nfs3 import diropargs3
+from nfsd.xdr.generated.nfs3 import diropargs3
 from tests.bench.figures import micros, table, times
 from tests.bench.growth.site import GrowthSite, make_files
 from tests.bench.load import Plan, Shape, call

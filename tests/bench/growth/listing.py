@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from nfsd.xdr.codec import decode, encode
-from nfsd.xdr.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3, READDIRPLUS3args, entryplus3
+from nfsd.xdr.generated.nfs3 import NFS3_OK, NFS_PROGRAM, NFS_V3, READDIRPLUS3args, entryplus3
 from tests.bench.figures import NONE, number, table
 from tests.bench.growth.site import MIB, GrowthSite, make_files
 from tests.bench.processes import Most, cpu_seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from nfsd.xdr.nfs3 import SETATTR3args, diropargs3
+from nfsd.xdr.generated.nfs3 import SETATTR3args, diropargs3
 from tests.bench.figures import number, table
 from tests.bench.growth.site import GrowthSite, make_files
 from tests.bench.load import Plan, Shape, call, shared_out

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from nfsd.size import size_of
-from nfsd.xdr.nfs3 import diropargs3
+from nfsd.base.size import size_of
+from nfsd.xdr.generated.nfs3 import diropargs3
 from tests.bench.figures import number, table
 from tests.bench.growth.listing import list_plus
 from tests.bench.growth.site import MIB, GrowthSite, make_files

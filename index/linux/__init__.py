@@ -1,0 +1,1 @@
+"""Linux: descriptors, system calls, kernel file handles, locks, memory."""

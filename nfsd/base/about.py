@@ -1,0 +1,5 @@
+"""What this program is called."""
+
+from typing import Final
+
+PROGRAM: Final = "overlay-nfsd"

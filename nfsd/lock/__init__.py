@@ -1,0 +1,1 @@
+"""Locks of files: NLM, NSM, and the process that owns all locks."""

@@ -1,0 +1,1 @@
+"""The numbers that Prometheus and `overlay-nfsd top` show."""

@@ -1,0 +1,1 @@
+"""The network: sockets, connections, datagrams, and the event loop that serves them."""

@@ -1,0 +1,1 @@
+"""Who tells clients the ports: the machine's rpcbind, or a port mapper of our own."""

@@ -1,0 +1,1 @@
+"""ONC RPC: records, headers, dispatch, and the caches of replies."""

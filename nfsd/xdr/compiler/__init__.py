@@ -1,0 +1,1 @@
+"""The compiler of XDR declarations: `python -m nfsd.xdr.compiler.generate`."""

@@ -1,0 +1,1 @@
+"""What knows no tree: errors, threads that must not wait, credentials, counters."""

@@ -1,0 +1,122 @@
+"""Copying an inode's data and metadata from a lower to the upper filesystem."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from typing import Final
+
+import xattr
+
+from index import xattrs
+from index.linux.fd import Fd, proc_path
+
+_FICLONE: Final = 0x40049409
+_PRIVATE: Final = (xattrs.PREFIX, xattrs.USER_PREFIX)
+_CHUNK: Final = 16 << 20
+_CANNOT_CLONE: Final = (
+    errno.EOPNOTSUPP,
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.ENOTTY,
+    errno.ENOSYS,
+    errno.EPERM,
+)
+
+
+def copy_data(source: Fd, target: Fd, size: int | None = None) -> None:
+    """Copy a regular file's first `size` bytes (all by default) into one without data.
+
+    That is made longer if need be, never shorter.  Shares the blocks where the filesystem
+    can (FICLONE), else copies inside the kernel where it can.  Holes stay holes.
+    """
+    length = os.fstat(source).st_size
+    wanted = length if size is None else min(size, length)
+    if wanted == length and _clone(source, target):
+        return
+    if os.fstat(target).st_size < wanted:
+        os.truncate(target, wanted)
+    position = 0
+    while position < wanted:
+        try:
+            start = os.lseek(source, position, os.SEEK_DATA)
+        except OSError as problem:
+            if problem.errno != errno.ENXIO:
+                raise
+            return  # only a hole is left
+        end = min(os.lseek(source, start, os.SEEK_HOLE), wanted)
+        _copy_range(source, target, start, end)
+        position = end
+
+
+def _clone(source: Fd, target: Fd) -> bool:
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as problem:
+        if problem.errno not in _CANNOT_CLONE:
+            raise
+        return False
+    return True
+
+
+def _copy_range(source: Fd, target: Fd, start: int, end: int) -> None:
+    in_kernel = True
+    while start < end:
+        count = min(_CHUNK, end - start)
+        if in_kernel:
+            try:
+                done = os.copy_file_range(source, target, count, start, start)
+            except OSError as problem:
+                if problem.errno not in _CANNOT_CLONE:
+                    raise
+                in_kernel = False
+                continue
+        else:
+            done = os.pwrite(target, os.pread(source, count, start), start)
+        if done == 0:
+            return  # the file is shorter than it was: a lower layer changed under us
+        start += done
+
+
+def copy_metadata(source: Fd, target: Fd) -> os.stat_result:
+    """Give `target` the owner, mode, extended attributes and times of `source`.
+
+    Attributes of overlayfs itself are left out.  Returns what was asked of `source`.
+    """
+    st = os.fstat(source)
+    path = proc_path(target)
+    os.chown(path, st.st_uid, st.st_gid)
+    if not stat.S_ISLNK(st.st_mode):
+        os.chmod(path, stat.S_IMODE(st.st_mode))
+    for name in _public_names(source):
+        _copy_xattr(source, target, name)
+    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    return st
+
+
+def set_times(fd: Fd, had: os.stat_result) -> None:
+    """Give an inode the access and modification times that were asked of one."""
+    os.utime(fd, ns=(had.st_atime_ns, had.st_mtime_ns))
+
+
+def _public_names(source: Fd) -> list[str]:
+    try:
+        names = xattr.listxattr(os.fsdecode(proc_path(source)))
+    except OSError as problem:
+        if problem.errno == errno.EOPNOTSUPP:
+            return []
+        raise
+    return [name for name in names if not os.fsencode(name).startswith(_PRIVATE)]
+
+
+def _copy_xattr(source: Fd, target: Fd, name: str) -> None:
+    value = xattr.getxattr(os.fsdecode(proc_path(source)), name)
+    try:
+        xattr.setxattr(os.fsdecode(proc_path(target)), name, value)
+    except OSError as problem:
+        # The upper filesystem may lack a namespace of attributes; the kernel's
+        # overlayfs lets ACLs and foreign attributes go then as well.
+        if problem.errno != errno.EOPNOTSUPP:
+            raise

@@ -1,0 +1,1 @@
+"""What all operations share: the tree, its nodes, caches, permission, configuration."""

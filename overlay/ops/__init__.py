@@ -1,0 +1,1 @@
+"""The operations of clients, and the copy-up before a change."""
