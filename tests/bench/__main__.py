@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each run (default: 1)")
     parser.add_argument("--rounds", type=int, default=3, help="runs for a figure (default: 3)")
+    parser.add_argument(
+        "--starts", type=int, default=1, help="times that the servers are started (default: 1)"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write it, and FILE.svg")
     parser.add_argument("--workloads", metavar="NAME,...", help="only these")
     parser.add_argument("--warm", action="store_true", help="no cold caches, no large file")
@@ -81,10 +84,11 @@ def _parser() -> argparse.ArgumentParser:
 def _measured(
     options: argparse.Namespace, console: Console, stack: ExitStack
 ) -> tuple[Results, Setting]:
-    effort = Effort(options.seconds, options.rounds)
+    effort = Effort(options.seconds, options.rounds, options.starts)
     load = os.getloadavg()[0]
     console.print("making the layers")
-    ground = Ground(_GROUND, options.scratch, FIRST_WRITES * len(SHAPES) * effort.rounds)
+    rounds = effort.rounds * effort.starts
+    ground = Ground(_GROUND, options.scratch, FIRST_WRITES * len(SHAPES) * rounds)
     peers, absent = _peers(options, ground)
     for name, why in absent.items():
         console.print(f"not measured: {name}: {why}")
@@ -96,7 +100,7 @@ def _measured(
         stack.callback(peer.stop)
     placement = Placement(frozenset(os.sched_getaffinity(0)))
     contest = Contest(peers, ground, placement, effort)
-    _run(contest, _workloads(options), console)
+    _run(contest, _workloads(options), effort, console)
     if not options.warm:
         contest.change_large()
     name = options.report.with_suffix(".svg").name if options.report else ""
@@ -104,14 +108,19 @@ def _measured(
     return contest.results, Setting(description(placement, load), servers, absent, effort, name)
 
 
-def _run(contest: Contest, workloads: Sequence[Workload], console: Console) -> None:
+def _run(
+    contest: Contest, workloads: Sequence[Workload], effort: Effort, console: Console
+) -> None:
     columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("", total=sum(map(contest.runs, workloads)))
-        for workload in workloads:
-            cold = ", cold" if workload.cold else ""
-            progress.update(task, description=workload.name + cold)
-            contest.run(workload, lambda: progress.advance(task))
+        task = progress.add_task("", total=effort.starts * sum(map(contest.runs, workloads)))
+        for start in range(effort.starts):
+            if start:
+                contest.start_anew(start)
+            for workload in workloads:
+                cold = ", cold" if workload.cold else ""
+                progress.update(task, description=workload.name + cold)
+                contest.run(workload, lambda: progress.advance(task))
 
 
 def _workloads(options: argparse.Namespace) -> list[Workload]:

@@ -33,10 +33,11 @@ _FAILURES: Final = (LoadError, NfsError, RpcError, EOFError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a run takes: seconds a cell, and rounds."""
+    """How long a run takes: seconds a cell, rounds, and how often all that is done."""
 
     seconds: float
     rounds: int
+    starts: int = 1
 
 
 @dataclass(slots=True)
@@ -99,6 +100,16 @@ class Contest:
                 self._plans.pop(key).unlink()
         self._weigh()
 
+    def start_anew(self, time: int) -> None:
+        """Start all servers again, each time another one first: what they have cached is gone.
+
+        How memory fell to a process makes it slower or quicker for as long as it lives.
+        """
+        names = [*self._peers]
+        first = time % len(names)
+        for name in names[first:] + names[:first]:
+            self._restart(name)
+
     def change_large(self) -> None:
         """Measure the changes of a large file, on each server once."""
         for name, peer in self._peers.items():
@@ -113,7 +124,7 @@ class Contest:
         try:
             plan = self._plan(key, workload)
             if key.cold:
-                self._restart(key.server)
+                self._restart(key.server, chill=True)
             self._ground.sync()  # no run writes back what another one wrote
             return sample(self._generator, server, plan, key.shape, self._placement, seconds)
         except _FAILURES as error:
@@ -129,9 +140,10 @@ class Contest:
             self._plans[key] = path
         return self._plans[key]
 
-    def _restart(self, name: str) -> None:
+    def _restart(self, name: str, *, chill: bool = False) -> None:
         self._peers[name].stop()
-        self._ground.chill()
+        if chill:
+            self._ground.chill()
         self._peers[name].start()
         self._sites[name].wire = self._peers[name].wire()
 

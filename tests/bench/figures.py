@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import median as middle
 from typing import Final, TypeAlias
 
 from tests.bench.contest import Results
@@ -40,10 +41,12 @@ def median(results: Results, key: Key) -> Sample | None:
 
 
 def ratio(results: Results, key: Key, figure: Figure, reference: str) -> float | None:
-    """A server's figure by that of the reference."""
-    ours = median(results, key)
-    other = median(results, replace(key, server=reference))
-    return None if ours is None or other is None else figure(ours) / figure(other)
+    """A server's figure by that of the reference: the median of what the rounds say."""
+    other = replace(key, server=reference)
+    if median(results, key) is None or median(results, other) is None:
+        return None
+    rounds = zip(results.samples[key], results.samples[other], strict=True)
+    return middle(figure(ours) / figure(theirs) for ours, theirs in rounds)
 
 
 def number(value: float | None) -> str:

@@ -94,12 +94,14 @@ def ratios(results: Results, setting: Setting) -> dict[str, list[float | None]]:
 
 def _heading(setting: Setting) -> str:
     effort = setting.effort
+    times = "once" if effort.starts == 1 else f"{effort.starts} times"
     lines = [
         "# Benchmarks\n",
         "Written by `make bench`, which runs all servers side by side and drives each in turn",
         "with one load generator. A figure is the median of "
-        f"{effort.rounds} rounds of {effort.seconds:g} s,",
-        "after one that is not counted where caches are to be warm. Compare figures",
+        f"{effort.rounds * effort.starts} rounds of {effort.seconds:g} s,",
+        "after one that is not counted where caches are to be warm, and a ratio that of what the",
+        f"rounds say each; the servers were started {times}. Compare figures",
         "of one run only, and ratios rather than figures.\n",
         *(f"* {line}" for line in setting.machine),
         "",
