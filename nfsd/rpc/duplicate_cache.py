@@ -34,7 +34,6 @@ their answers is one number (nfsd.rpc.acknowledged), so nothing is written for e
 
 from __future__ import annotations
 
-import mmap
 import secrets
 import struct
 import threading
@@ -47,22 +46,24 @@ from index.linux.mapped_file import FileBackedMemory
 from index.linux.robust_mutex import mutexes
 from nfsd.rpc.acknowledged import Acknowledged
 from nfsd.rpc.duplicate_entry import DIGEST, Entry, Fate, Sender
+from nfsd.rpc.living import Living
 from nfsd.xdr.codec import Buffer
 
 SIZE: Final = 8 << 20  # bytes of the file
 AGE_MAX: Final = 120 * 10**9  # nanoseconds; Linux gives a call up after about as long
 WAIT: Final = 20.0  # seconds that a repetition waits for a call under way
-# Seconds that it waits to hear whether the first answer has arrived.  Workers look twice in
-# a second (nfsd.process.heartbeat); a client delays an acknowledgement by 0.2 s at most.
+# To hear whether the first answer has arrived.  Workers look twice in a second
+# (nfsd.process.heartbeat); a client delays an acknowledgement by 0.2 s at most.
 ACKNOWLEDGE_WAIT: Final = 2.0
 _LOOK: Final = 0.02  # seconds, after which it looks whether another process has done it
 # The file begins with sets: each has the heads of the slots that a call may be in, the
-# number of calls ever entered into it and, for each slot, the sender of its call.  Behind them
-# are the answers, one for each slot.
+# number of a slot to be tried first and, for each, the sender of its call.  Behind them are the
+# answers, one for each slot.
 _WAYS: Final = 8
 _HEAD: Final = struct.Struct("<16sQQQ")  # digest, process, time, and the word below
 _HEAD_BYTES: Final = _HEAD.size
 _PROCESS: Final = 2  # in words of 8 bytes, where in a head
+_TIME: Final = 3
 _WORD: Final = 4
 _COUNT: Final = _WAYS * _HEAD_BYTES
 # A connection, the number of the call on it, the connection's slot and its client.
@@ -104,7 +105,7 @@ class DuplicateRequestCache:
         self._map: Final = self._memory.map
         self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
         self._words = memoryview(self._map).cast("Q")
-        self._living = memoryview(mmap.mmap(-1, 8 * processes)).cast("Q")  # by slot; 0: nobody
+        self._living = Living(processes)
         self._locks = mutexes(_LOCKS)
         self._acknowledged = Acknowledged(processes)
         # Taken before the lock of a set, never while one is held.
@@ -138,7 +139,8 @@ class DuplicateRequestCache:
 
     def join(self, worker_slot: int) -> None:
         """Be the process in this slot, from 0."""
-        self._process = self._living[worker_slot] = self._new_number()
+        self._process = self._new_number()
+        self._living.join(worker_slot, self._process)
         self._acknowledged.join(worker_slot)
 
     def adopt(self, other: DuplicateRequestCache) -> None:
@@ -155,7 +157,7 @@ class DuplicateRequestCache:
 
     def died(self, worker_slot: int) -> None:
         """Record that the process in this slot has ended."""
-        self._living[worker_slot] = 0
+        self._living.died(worker_slot)
 
     def begin(self, sender: Sender, record: Buffer) -> Entry:
         """Enter a call, unless it is known already."""
@@ -219,7 +221,7 @@ class DuplicateRequestCache:
         digest, process, when, word = _HEAD.unpack_from(self._map, slot)
         connection, number, ack_slot, _ = _SENDER.unpack_from(self._map, _sender_of(slot))
         state = word & _STATE
-        lives = process in self._living
+        lives = self._living.has(process)
         if state == _BEGUN and lives:
             return Entry(digest, slot, Fate.RUNNING, sender)
         may_arrive = state == _DONE and lives and connection != sender.connection
@@ -242,25 +244,25 @@ class DuplicateRequestCache:
         return self._enter(sender, digest, slot, fate)
 
     def _free_slot(self, heads: int, sender: Sender) -> int:
-        """Return a slot for a call that has none: the next in turn that costs nobody else."""
-        words, count = self._words, (heads + _COUNT) // 8
-        for _ in range(_WAYS):
-            number = words[count]
-            words[count] = number + 1
+        """Return a slot for a call that has none, one that costs nobody else if there is any.
+
+        The last that was such a one is tried first: each call would pass those of others again.
+        """
+        words, last = self._words, (heads + _COUNT) // 8
+        for number in range(words[last], words[last] + _WAYS):
             slot = heads + number % _WAYS * _HEAD_BYTES
             state = words[slot // 8 + _WORD] & _STATE
-            if state == _FREE or (state == _DONE and self._has_own_arrived(slot, sender)):
+            if state == _FREE or (state == _DONE and self._is_unwanted(slot, sender)):
+                words[last] = number % _WAYS
                 return slot
         return self._least_wanted(heads)
 
-    def _has_own_arrived(self, slot: int, sender: Sender) -> bool:
-        """Return whether an answer is one to the same client, and has arrived."""
+    def _is_unwanted(self, slot: int, sender: Sender) -> bool:
+        """Return whether an answer is one to the same client that has arrived, or is too old."""
         connection, number, ack_slot, client = _SENDER.unpack_from(self._map, _sender_of(slot))
-        if client != sender.client:
-            return False
-        process = self._words[slot // 8 + _PROCESS]
-        lives = process == self._process or process in self._living
-        return lives and self._acknowledged.has(connection, number, ack_slot)
+        is_own = client == sender.client and self._living.has(self._words[slot // 8 + _PROCESS])
+        has_arrived = is_own and self._acknowledged.has(connection, number, ack_slot)
+        return has_arrived or not 0 <= time.time_ns() - self._words[slot // 8 + _TIME] <= AGE_MAX
 
     def _least_wanted(self, heads: int) -> int:
         """Return the slot whose answer is the least likely to be asked for.
@@ -275,7 +277,7 @@ class DuplicateRequestCache:
         for slot, (connection, call, ack_slot, client) in zip(slots, senders, strict=True):
             _, process, when, word = _HEAD.unpack_from(self._map, slot)
             state = word & _STATE
-            lives = process in self._living
+            lives = self._living.has(process)
             if state == _BEGUN and lives:
                 continue
             has_arrived = state == _DONE and lives

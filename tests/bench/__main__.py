@@ -27,7 +27,7 @@ from tests.bench.measure import SHAPES, Placement
 from tests.bench.peers import Ganesha, Ours, Peer, Portmapper, Unfs3
 from tests.bench.plot import plot
 from tests.bench.report import Setting, rates, ratios, report
-from tests.bench.workloads import COLD, FIRST_WRITES, WARM, Workload
+from tests.bench.workloads import COLD, FIRST_WRITES, REMOVED, WARM, Workload
 from tests.conformance.machine import UnavailableError
 from tests.conformance.server import PROJECT
 
@@ -87,8 +87,8 @@ def _measured(
     effort = Effort(options.seconds, options.rounds, options.starts)
     load = os.getloadavg()[0]
     console.print("making the layers")
-    rounds = effort.rounds * effort.starts
-    ground = Ground(_GROUND, options.scratch, FIRST_WRITES * len(SHAPES) * rounds)
+    runs = len(SHAPES) * effort.rounds * effort.starts
+    ground = Ground(_GROUND, options.scratch, FIRST_WRITES * runs, REMOVED * runs)
     peers, absent = _peers(options, ground)
     for name, why in absent.items():
         console.print(f"not measured: {name}: {why}")
@@ -108,9 +108,7 @@ def _measured(
     return contest.results, Setting(description(placement, load), servers, absent, effort, name)
 
 
-def _run(
-    contest: Contest, workloads: Sequence[Workload], effort: Effort, console: Console
-) -> None:
+def _run(contest: Contest, workloads: Sequence[Workload], effort: Effort, console: Console) -> None:
     columns = TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("", total=effort.starts * sum(map(contest.runs, workloads)))

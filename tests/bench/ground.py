@@ -47,12 +47,13 @@ class Disk:
 class Ground(Disk):
     """The trees that servers are measured on, on a disk of their own."""
 
-    def __init__(self, at: Path, scratch: Path | None, small_files: int) -> None:
+    def __init__(self, at: Path, scratch: Path | None, written: int, gone: int) -> None:
+        """`written`, `gone`: how many files and directories there are to be written and removed."""
         super().__init__(at, scratch)
         self._lowers = self.at / "top", self.at / "bottom"
         for each in self._lowers:
             each.mkdir()
-        tree.make_layers(*self._lowers, small_files)
+        tree.make_layers(*self._lowers, written, gone)
         self.sync()
 
     def stack(self, name: str) -> Stack:

@@ -36,11 +36,15 @@ enum {
     SUBBITS = 5,          /* the histogram has 32 steps in each power of two: 3 % */
     BUCKETS = 64 << SUBBITS,
     HEAD = 28,            /* of a record: as far as nfsstat3 in a reply, the procedure in a call */
+    HANDLE_BYTES = 64,
+    SEEN = HEAD + 8 + HANDLE_BYTES, /* of a reply: as far as the post_op_fh3 of a new object */
 };
 static const uint32_t LAST = 0x80000000;
 
 struct call {
     uint32_t size, payload, units;
+    uint32_t makes;       /* whether the reply has a handle that the lane's later calls take */
+    uint32_t takes, room; /* where that goes in the message and how long it must be, or zeros */
     const unsigned char *message;
 };
 struct lane {
@@ -49,6 +53,8 @@ struct lane {
     bool busy;
     uint64_t sent; /* ns */
     unsigned char record[4 + CALL_BYTES]; /* the call on its way, with its mark */
+    unsigned char handle[HANDLE_BYTES];   /* of what it made last */
+    uint32_t handle_bytes;
 };
 struct connection {
     int fd;
@@ -56,7 +62,7 @@ struct connection {
     struct lane *lanes;
     struct iovec out[QUEUE];
     int first, filled;
-    unsigned char mark[4], head[HEAD]; /* of the record that is arriving */
+    unsigned char mark[4], head[SEEN]; /* of the record that is arriving */
     uint32_t marked, have, left, slot;
     bool last;
     unsigned char answers[LANES][4 + HEAD]; /* of the responder, in turn by `slot` */
@@ -167,8 +173,8 @@ static void take(struct connection *c, const unsigned char *at, size_t size,
             c->left = word(c->mark) & ~LAST;
         }
         uint32_t here = c->left < (size_t)(end - at) ? c->left : (uint32_t)(end - at);
-        if (c->have < HEAD) {
-            uint32_t more = here < HEAD - c->have ? here : HEAD - c->have;
+        if (c->have < SEEN) {
+            uint32_t more = here < SEEN - c->have ? here : SEEN - c->have;
             memcpy(c->head + c->have, at, more);
             c->have += more;
         }
@@ -211,6 +217,12 @@ static void advance(struct connection *c, uint32_t number) {
     put(lane->record, LAST | (call->size + call->payload));
     memcpy(lane->record + 4, call->message, call->size);
     put(lane->record + 4, lane->xid);
+    if (call->takes) {
+        errno = 0;
+        if (call->room != lane->handle_bytes)
+            fail("a handle of another size than in the plan");
+        memcpy(lane->record + 4 + call->takes, lane->handle, call->room);
+    }
     queue(c, lane->record, 4 + call->size);
     if (call->payload)
         queue(c, payload, call->payload);
@@ -226,6 +238,15 @@ static uint32_t status(struct connection *c) {
     return c->have < HEAD ? 0 : word(c->head + 24);
 }
 
+/* Keeps the handle of a new object, if the reply has one. */
+static void keep(struct lane *lane, struct connection *c) {
+    uint32_t size = c->have < HEAD + 8 || !word(c->head + HEAD) ? 0 : word(c->head + HEAD + 4);
+    if (size > HANDLE_BYTES || c->have < HEAD + 8 + size)
+        size = 0;
+    memcpy(lane->handle, c->head + HEAD + 8, size);
+    lane->handle_bytes = size;
+}
+
 static void replied(struct connection *c) {
     uint32_t xid = word(c->head), number = xid & 0xff;
     struct lane *lane = c->lanes + number;
@@ -236,9 +257,12 @@ static void replied(struct connection *c) {
     uint32_t found = status(c);
     if (found != 0 && failed++ == 0)
         failure = found;
+    const struct call *call = calls + lane->calls[lane->next - 1];
+    if (call->makes && found == 0)
+        keep(lane, c);
     if (now < deadline) {
         counted++;
-        units += calls[lane->calls[lane->next - 1]].units;
+        units += call->units;
         histogram[bucket(now - lane->sent)]++;
         last_counted = now;
     }
@@ -271,10 +295,11 @@ static const uint32_t *read_plan(const char *path) {
     if (!calls)
         fail("memory");
     for (uint32_t n = 0; n < plan.calls; n++) {
-        memcpy(calls + n, at, 12);
-        calls[n].message = at + 12;
-        at += 12 + calls[n].size;
-        if (calls[n].size > CALL_BYTES || calls[n].payload > plan.payload)
+        memcpy(calls + n, at, 24);
+        calls[n].message = at + 24;
+        at += 24 + calls[n].size;
+        if (calls[n].size > CALL_BYTES || calls[n].payload > plan.payload ||
+            calls[n].room > HANDLE_BYTES || calls[n].takes + calls[n].room > calls[n].size)
             fail("a call in the plan that is too large");
     }
     payload = at;

@@ -12,7 +12,7 @@ import re
 import struct
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from tests.conformance.machine import command, program
 
 SOURCE: Final = Path(__file__).with_name("load.c")
 _WORDS: Final = struct.Struct("<6I")
-_CALL: Final = struct.Struct("<3I")
+_CALL: Final = struct.Struct("<6I")
 _HEADER_BYTES: Final = 28 + 4  # of a reply with its mark, as far as nfsstat3
 _PATIENCE: Final = 60.0  # seconds that a run may take beyond its time
 
@@ -42,12 +42,17 @@ class NoAnswerError(LoadError):
 class Call:
     """One call without its record mark: `message`, and `payload` bytes of the plan's payload.
 
-    `units` is what a reply is worth: entries, bytes or simply 1.
+    `units` is what a reply is worth: entries, bytes or simply 1.  The reply of one that `makes` an
+    object has its handle, and a later call of the lane takes that at `takes` of its message, in
+    place of `room` bytes that stand in for it.
     """
 
     message: bytes
     payload: int = 0
     units: int = 1
+    makes: bool = False
+    takes: int = 0
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,12 @@ def call(procedure: str, arguments: Any = None, *, units: int = 1) -> Call:  # n
 
 def without_payload(whole: Call, size: int) -> Call:
     """A call whose last `size` bytes are taken from the plan's payload (of a WRITE: the data)."""
-    return Call(whole.message[:-size], size, whole.units)
+    return replace(whole, message=whole.message[:-size], payload=size)
+
+
+def of_the_new(whole: Call, handle: bytes) -> Call:
+    """A call on what the lane has made last: `handle`, which is in it, only stands in for that."""
+    return replace(whole, takes=whole.message.index(handle), room=len(handle))
 
 
 def write_plan(plan: Plan, shape: Shape, path: Path) -> None:
@@ -136,7 +146,8 @@ def write_plan(plan: Plan, shape: Shape, path: Path) -> None:
         head = shape.connections, shape.outstanding, plan.stride, not plan.once
         file.write(_WORDS.pack(*head, len(calls), payload))
         for each in calls:
-            file.write(_CALL.pack(len(each.message), each.payload, each.units) + each.message)
+            size = len(each.message), each.payload, each.units
+            file.write(_CALL.pack(*size, each.makes, each.takes, each.room) + each.message)
         file.write(os.urandom(payload))
         for lane in plan.lanes:
             indices = [numbers[id(each)] for each in lane]

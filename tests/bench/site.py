@@ -5,6 +5,7 @@ Rule: nothing here is measured; a handle stays good over a restart of the server
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any, Final
@@ -32,7 +33,7 @@ class Site:
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self._small = 0
+        self._used: Counter[str] = Counter()
         self._directories: dict[str, bytes] = {"": wire.root}
 
     @property
@@ -67,10 +68,14 @@ class Site:
         """The symbolic link."""
         return self.wire.lookup(tree.LINK)
 
-    def untouched(self, count: int) -> list[bytes]:
-        """Handles of small files that nobody has asked for before."""
-        begin, self._small = self._small, self._small + count
-        return self.handles([tree.small_file(each) for each in range(begin, self._small)])
+    def unused(self, what: str, count: int) -> range:
+        """So many numbers that nobody has got of this before."""
+        self._used[what] += count
+        return range(self._used[what] - count, self._used[what])
+
+    def untouched(self, where: str, count: int) -> list[bytes]:
+        """Handles of files in a directory that nobody has asked for before."""
+        return self.handles([tree.once(where, each) for each in self.unused(where, count)])
 
     @cache  # noqa: B019 - lives as long as the run
     def directory(self, number: int) -> bytes:

@@ -23,7 +23,7 @@ from nfsd.xdr.generated.nfs3 import (
     diropargs3,
 )
 from tests.bench import tree
-from tests.bench.load import Call, Plan, Shape, call, shared_out
+from tests.bench.load import Call, Plan, Shape, call, of_the_new, shared_out
 from tests.bench.mix import ALL_ACCESS, FEW, NEW_FILE, mix, write
 from tests.bench.site import TARGET_BYTES, Site
 from tests.wire import sattr
@@ -36,6 +36,8 @@ RANDOM_READS: Final = 8_192
 RANDOM_WRITES: Final = 128  # of a lane
 WRITES_OVER: Final = 2  # times that a file is written from end to end before a COMMIT
 FIRST_WRITES: Final = 320  # of one run, altogether
+NEW_FILES: Final = 640
+REMOVED: Final = 64  # directories
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,17 @@ def _access(site: Site, shape: Shape) -> Plan:
     return Plan(shared_out(calls, shape.lanes))
 
 
-def _readdirplus(site: Site, shape: Shape) -> Plan:
-    pages = [call("READDIRPLUS", page, units=size) for page, size in site.pages(tree.LISTING)]
-    return Plan([pages] * shape.lanes)
+def _readdirplus(where: str, site: Site, shape: Shape) -> Plan:
+    return Plan([_pages(site, where)] * shape.lanes)
+
+
+def _walk_many(site: Site, shape: Shape) -> Plan:
+    pages = [page for each in range(tree.MANY) for page in _pages(site, tree.many(each))]
+    return Plan(shared_out(pages, shape.lanes))
+
+
+def _pages(site: Site, where: str) -> list[Call]:
+    return [call("READDIRPLUS", page, units=size) for page, size in site.pages(where)]
 
 
 def _create_remove(site: Site, shape: Shape) -> Plan:
@@ -155,9 +165,47 @@ def _write_1m(site: Site, shape: Shape) -> Plan:
     return Plan([lane(number) for number in range(shape.lanes)])
 
 
-def _first_write(site: Site, shape: Shape) -> Plan:
-    calls = [write(handle, 0, BLOCK) for handle in site.untouched(FIRST_WRITES)]
+def _first_write(where: str, site: Site, shape: Shape) -> Plan:
+    calls = [write(handle, 0, BLOCK) for handle in site.untouched(where, FIRST_WRITES)]
     return Plan(shared_out(calls, shape.lanes), once=True)
+
+
+def _create_write_commit(site: Site, shape: Shape) -> Plan:
+    """A unit is a file that is there, with its data on stable storage."""
+    handle = site.file(site.directory(0), b"model")
+    after = [
+        of_the_new(write(handle, 0, BLOCK, units=0), handle),
+        of_the_new(call("COMMIT", COMMIT3args(handle, 0, 0)), handle),
+    ]
+
+    def new(lane: int, number: int) -> list[Call]:
+        where = diropargs3(site.directory(lane // shape.outstanding), b"new%d" % number)
+        return [replace(call("CREATE", CREATE3args(where, NEW_FILE), units=0), makes=True), *after]
+
+    each = NEW_FILES // shape.lanes
+    numbers = site.unused("new files", NEW_FILES)
+    lanes = [
+        [made for at in range(each) for made in new(lane, numbers[lane * each + at])]
+        for lane in range(shape.lanes)
+    ]
+    return Plan(lanes, stride=3, once=True)
+
+
+def _remove_all(site: Site, shape: Shape) -> Plan:
+    """What `rm -r` asks of directories, each with the files that are in it."""
+
+    def calls(path: str) -> list[Call]:
+        pages = [call("READDIRPLUS", page) for page, _ in site.pages(path)]
+        names = [site.name(each) for each in tree.names_in(path, tree.REMOVED_NAMES)]
+        return [*pages, *(call("REMOVE", each) for each in names), call("RMDIR", site.name(path))]
+
+    numbers = site.unused("removed", REMOVED)
+    each = REMOVED // shape.lanes
+    lanes = [
+        [made for at in range(each) for made in calls(tree.removed(numbers[lane * each + at]))]
+        for lane in range(shape.lanes)
+    ]
+    return Plan(lanes, once=True)
 
 
 def _names(
@@ -195,7 +243,9 @@ WARM: Final = (
     Workload("getattr 20k", _getattr_all),
     Workload("lookup", _lookup),
     Workload("access", _access),
-    Workload("readdirplus", _readdirplus, "entries"),
+    Workload("readdirplus", partial(_readdirplus, tree.LISTING), "entries"),
+    Workload("readdirplus 10k", partial(_readdirplus, tree.WIDE), "entries"),
+    Workload("readdirplus 100 x 100", _walk_many, "entries"),
     Workload("create + remove", _create_remove),
     Workload("mkdir + rmdir", _mkdir_rmdir),
     Workload("rename", _rename),
@@ -204,7 +254,11 @@ WARM: Final = (
     Workload("read 1m", _read_1m, "bytes", ceiling=tree.MIB),
     Workload("write 4k", _write_4k),
     Workload("write 1m", _write_1m, "bytes", ceiling=0),
-    Workload("first write", _first_write, fresh=True),
+    Workload("create + write + commit", _create_write_commit, fresh=True),
+    Workload("first write", partial(_first_write, tree.SMALL), fresh=True),
+    Workload("first write, depth 12", partial(_first_write, tree.DEEP), fresh=True),
+    Workload("first write 64k", partial(_first_write, tree.MEDIUM), fresh=True),
+    Workload("rm -r", _remove_all, fresh=True),
     Workload("mix", mix),
 )
 
@@ -213,7 +267,9 @@ COLD: Final = tuple(
     for name, plan, unit in (
         ("getattr 20k", _getattr_all, "calls"),
         ("lookup 20k", _lookup_all, "calls"),
-        ("readdirplus", _readdirplus, "entries"),
+        ("readdirplus", partial(_readdirplus, tree.LISTING), "entries"),
+        ("readdirplus 10k", partial(_readdirplus, tree.WIDE), "entries"),
+        ("readdirplus 100 x 100", _walk_many, "entries"),
         ("read 4k", _read_4k, "calls"),
         ("read 1m", _read_1m, "bytes"),
     )

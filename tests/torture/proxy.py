@@ -34,7 +34,8 @@ class Proxy:
 
     `twist(procedure, arguments, result)` returns the result to be told. `lose(procedure)` says
     whether the connection breaks before the answer. With `forgetful` every call gets an xid that
-    no other has, so that one that is sent again looks new to the server.
+    no other has, so that one that is sent again looks new to the server; none is sent again before
+    the server has answered it, as it might do the first of the two after the second.
     """
 
     def __init__(
@@ -82,14 +83,15 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         calls: dict[int, bytes] = {}
+        lost = asyncio.Event()
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self.server_port)
         except OSError:
             writer.close()
             return
         both = [
-            asyncio.ensure_future(self._calls(reader, back, calls)),
-            asyncio.ensure_future(self._answers(there, writer, calls)),
+            asyncio.ensure_future(self._calls(reader, back, calls, lost)),
+            asyncio.ensure_future(self._answers(there, writer, calls, lost)),
         ]
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -106,9 +108,12 @@ class Proxy:
         reader: asyncio.StreamReader,
         back: asyncio.StreamWriter,
         calls: dict[int, bytes],
+        lost: asyncio.Event,
     ) -> None:
         while True:
             record = await _record(reader)
+            if lost.is_set():
+                continue
             xid = int.from_bytes(record[:4], "big") if self._xids is None else next(self._xids)
             calls[xid] = record
             _send(back, xid.to_bytes(4, "big") + record[4:])
@@ -118,6 +123,7 @@ class Proxy:
         there: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         calls: dict[int, bytes],
+        lost: asyncio.Event,
     ) -> None:
         while True:
             record = await _record(there)
@@ -126,9 +132,12 @@ class Proxy:
             if call is None:
                 continue  # Linux may send a call twice over a new connection: one answer will do.
             program, _, number = struct.unpack_from(">3I", call, 12)
-            if program == NFS_PROGRAM:
-                if self._lose(_name(number)):
+            if lost.is_set() or (program == NFS_PROGRAM and self._lose(_name(number))):
+                lost.set()
+                if self._xids is None or not calls:
                     return
+                continue
+            if program == NFS_PROGRAM:
                 record = self._twisted(number, call, record)
             _send(writer, call[:4] + record[4:])
 

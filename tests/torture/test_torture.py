@@ -64,9 +64,12 @@ def torture(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def start(*words: str) -> subprocess.Popen[str]:
-    """The same, while the test does something else."""
+    """The same, while the test does something else; Ctrl-C ends it, whoever runs the tests.
+
+    A shell has what it runs in the background ignore that signal.
+    """
     return subprocess.Popen(
-        [sys.executable, "-m", "nfsd", "torture", *words],
+        ["env", "--default-signal=INT", sys.executable, "-m", "nfsd", "torture", *words],
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
