@@ -42,6 +42,8 @@ COMPILED := build/compiled
 COPY = tar --create --exclude=./build --exclude=./.git --exclude=./$(VENV) . | \
   tar --extract -C $(COMPILED)
 FAST := not conformance and not torture and not slow
+# Of these, what starts server after server runs on compiled modules alone, as those run there.
+INTERPRETED := $(FAST) and (once or not processes)
 
 # Tests wait much of their time, so there are more of them at a time than processors.
 AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
@@ -111,7 +113,7 @@ packages:
 test: $(STAMP) packages compiled
 	@$(BIN)/python -m tests.conformance.prepare
 	@failed=0; set -x; \
-	  $(PYTEST) -m "$(FAST)" || failed=1; \
+	  $(PYTEST) -m "$(INTERPRETED)" || failed=1; \
 	  cd $(COMPILED) && $(PYTEST) -m "not once" || failed=1; \
 	  exit $$failed
 

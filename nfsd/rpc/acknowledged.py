@@ -12,8 +12,9 @@ import mmap
 import threading
 from typing import Final
 
+from nfsd.rpc.duplicate_entry import NUMBERS
+
 _SLOTS: Final = 1 << 16  # a number of two bytes in nfsd.rpc.duplicate_cache; 0 stands for none
-_NUMBERS: Final = 1 << 32  # calls of one connection, after which they begin anew
 
 
 class Acknowledged:
@@ -60,7 +61,7 @@ class Acknowledged:
         words = self._words
         if words[2 * slot] != connection:
             return True
-        return (words[2 * slot + 1] - number) % _NUMBERS < _NUMBERS // 2
+        return (words[2 * slot + 1] - number) % NUMBERS < NUMBERS // 2
 
     def end(self, slot: int) -> None:
         """Record that the connection is at its end, and let others have its slot."""

@@ -45,15 +45,15 @@ from index.linux.fd import Fd
 from index.linux.mapped_file import FileBackedMemory
 from index.linux.robust_mutex import mutexes
 from nfsd.rpc.acknowledged import Acknowledged
-from nfsd.rpc.duplicate_entry import DIGEST, Entry, Fate, Sender
+from nfsd.rpc.duplicate_entry import DIGEST, NUMBERS, Entry, Fate, Sender
 from nfsd.rpc.living import Living
 from nfsd.xdr.codec import Buffer
 
 SIZE: Final = 8 << 20  # bytes of the file
 AGE_MAX: Final = 120 * 10**9  # nanoseconds; Linux gives a call up after about as long
 WAIT: Final = 20.0  # seconds that a repetition waits for a call under way
-# To hear whether the first answer has arrived.  Workers look twice in a second
-# (nfsd.process.heartbeat); a client delays an acknowledgement by 0.2 s at most.
+# To hear whether the first answer has arrived: workers look twice in a second, and a client
+# delays an acknowledgement by 0.2 s at most.
 ACKNOWLEDGE_WAIT: Final = 2.0
 _LOOK: Final = 0.02  # seconds, after which it looks whether another process has done it
 # The file begins with sets: each has the heads of the slots that a call may be in, the
@@ -88,8 +88,6 @@ _DONE: Final = 2  # answered; while the process lives, nfsd.rpc.acknowledged say
 _LOST: Final = 3  # the connection broke before the client's machine had the answer
 _NOBODY: Final = (1 << 64) - 1  # no process has this number
 _NOWHERE: Final = -1
-
-
 _PATIENCE: Final = {Fate.RUNNING: WAIT, Fate.SENT: ACKNOWLEDGE_WAIT}
 
 
@@ -97,10 +95,7 @@ class DuplicateRequestCache:
     """Replies of one server, in a file of `SIZE` bytes; for so many processes forked from this."""
 
     def __init__(self, fd: Fd, processes: int = 1, epoch: bytes = b"") -> None:
-        """`epoch` is another when what was done before may be lost.
-
-        See overlay.model.write_verifier.
-        """
+        """`epoch` is another when what was done may be lost (overlay.model.write_verifier)."""
         self._memory = FileBackedMemory(fd, SIZE)
         self._map: Final = self._memory.map
         self._epoch = int.from_bytes(epoch[:4], "big") << _PROCESS_BITS
@@ -212,7 +207,7 @@ class DuplicateRequestCache:
         """Number the call in a slot on the connection that it came on."""
         if not sender.ack_slot and sender.connection:
             sender.ack_slot = self._acknowledged.begin(sender.connection)
-        sender.entered = number = sender.entered + 1 & 0xFFFFFFFF
+        sender.entered = number = (sender.entered + 1) % NUMBERS
         at = _sender_of(slot)
         _SENDER.pack_into(self._map, at, sender.connection, number, sender.ack_slot, sender.client)
 
@@ -260,9 +255,11 @@ class DuplicateRequestCache:
     def _is_unwanted(self, slot: int, sender: Sender) -> bool:
         """Return whether an answer is one to the same client that has arrived, or is too old."""
         connection, number, ack_slot, client = _SENDER.unpack_from(self._map, _sender_of(slot))
+        if sender.has_taken(connection, number):
+            return True
         is_own = client == sender.client and self._living.has(self._words[slot // 8 + _PROCESS])
-        has_arrived = is_own and self._acknowledged.has(connection, number, ack_slot)
-        return has_arrived or not 0 <= time.time_ns() - self._words[slot // 8 + _TIME] <= AGE_MAX
+        is_old = not 0 <= time.time_ns() - self._words[slot // 8 + _TIME] <= AGE_MAX
+        return is_old or (is_own and self._acknowledged.has(connection, number, ack_slot))
 
     def _least_wanted(self, heads: int) -> int:
         """Return the slot whose answer is the least likely to be asked for.
@@ -330,6 +327,7 @@ class DuplicateRequestCache:
         while its answer was on the way.  No call of the connection may be under way.
         """
         sender.unacknowledged.clear()
+        sender.arrived = sender.entered
         if sender.ack_slot:
             self._acknowledged.put(sender.ack_slot, sender.entered)
         self._tell()

@@ -8,6 +8,7 @@ from typing import Final
 from zlib import crc32
 
 DIGEST: Final = 16  # bytes
+NUMBERS: Final = 1 << 32  # calls of one connection
 _CLIENT_MASK: Final = 0xFFFF
 
 
@@ -29,6 +30,7 @@ class Sender:
 
     __slots__ = (
         "ack_slot",
+        "arrived",
         "client",
         "connection",
         "entered",
@@ -48,7 +50,17 @@ class Sender:
         self.connection: Final = connection
         self.ack_slot = 0  # in nfsd.rpc.acknowledged; 0 if it has none
         self.entered = 0  # calls
+        self.arrived = 0  # the last of those whose answers have arrived
         self.unacknowledged: list[Entry] = []  # answers that may not have arrived
+
+    def has_taken(self, connection: int, number: int) -> bool:
+        """Return whether an answer is known to have arrived on this connection.
+
+        The numbers of calls begin anew after `NUMBERS`.
+        """
+        if connection != self.connection or not connection:
+            return False
+        return (self.arrived - number) % NUMBERS < NUMBERS // 2
 
 
 class Entry:

@@ -23,8 +23,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "latency.h"
 
 enum {
     LANES = 256,          /* of one connection; a reply's lane is the low byte of its xid */
@@ -33,8 +34,6 @@ enum {
     READ_BYTES = 1 << 18, /* stays in the processor's cache */
     EVENTS = 64,
     PATIENCE = 30,        /* seconds without a reply */
-    SUBBITS = 5,          /* the histogram has 32 steps in each power of two: 3 % */
-    BUCKETS = 64 << SUBBITS,
     HEAD = 28,            /* of a record: as far as nfsstat3 in a reply, the procedure in a call */
     HANDLE_BYTES = 64,
     SEEN = HEAD + 8 + HANDLE_BYTES, /* of a reply: as far as the post_op_fh3 of a new object */
@@ -77,18 +76,12 @@ static uint32_t answer_bytes;
 static int poller, busy;
 static uint32_t counter;
 static uint64_t begun, now, deadline, last_counted; /* ns */
-static uint64_t made, counted, units, failed, histogram[BUCKETS];
+static uint64_t made, counted, units, failed;
 static uint32_t failure; /* the first status that is not a success */
 
 static void fail(const char *what) {
     fprintf(stderr, "load: %s: %s\n", what, errno ? strerror(errno) : "unexpected");
     exit(1);
-}
-
-static uint64_t nanoseconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static uint32_t word(const unsigned char *at) {
@@ -100,21 +93,6 @@ static uint32_t word(const unsigned char *at) {
 static void put(unsigned char *at, uint32_t value) {
     value = htonl(value);
     memcpy(at, &value, 4);
-}
-
-/* Histogram: exact below 2^SUBBITS, then 2^SUBBITS steps in each power of two. */
-static unsigned bucket(uint64_t ns) {
-    if (ns < 1u << SUBBITS)
-        return (unsigned)ns;
-    unsigned shift = 63u - (unsigned)__builtin_clzll(ns) - SUBBITS;
-    return ((shift + 1) << SUBBITS) + (unsigned)((ns >> shift) & ((1u << SUBBITS) - 1));
-}
-
-static uint64_t bucket_begin(unsigned at) {
-    if (at < 1u << SUBBITS)
-        return at;
-    unsigned shift = (at >> SUBBITS) - 1;
-    return (uint64_t)((1u << SUBBITS) + (at & ((1u << SUBBITS) - 1))) << shift;
 }
 
 static void watch(struct connection *c) {
@@ -263,7 +241,7 @@ static void replied(struct connection *c) {
     if (now < deadline) {
         counted++;
         units += call->units;
-        histogram[bucket(now - lane->sent)]++;
+        took(now - lane->sent);
         last_counted = now;
     }
     advance(c, number);
@@ -326,13 +304,7 @@ static void report(void) {
            "\"failed\": %llu, \"failure\": %u, \"latency\": [",
            (unsigned long long)made, (unsigned long long)counted, (unsigned long long)units,
            (unsigned long long)(end - begun), (unsigned long long)failed, failure);
-    const char *comma = "";
-    for (unsigned n = 0; n < BUCKETS; n++)
-        if (histogram[n]) {
-            printf("%s[%llu, %llu]", comma, (unsigned long long)bucket_begin(n),
-                   (unsigned long long)histogram[n]);
-            comma = ", ";
-        }
+    print_latency();
     puts("]}");
 }
 

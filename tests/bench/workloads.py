@@ -256,7 +256,7 @@ WARM: Final = (
     Workload("write 1m", _write_1m, "bytes", ceiling=0),
     Workload("create + write + commit", _create_write_commit, fresh=True),
     Workload("first write", partial(_first_write, tree.SMALL), fresh=True),
-    Workload("first write, depth 12", partial(_first_write, tree.DEEP), fresh=True),
+    Workload("first write depth 12", partial(_first_write, tree.DEEP), fresh=True),
     Workload("first write 64k", partial(_first_write, tree.MEDIUM), fresh=True),
     Workload("rm -r", _remove_all, fresh=True),
     Workload("mix", mix),

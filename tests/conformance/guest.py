@@ -139,7 +139,7 @@ class Guest:
 
     def _qemu_arguments(self, kernel: Path, initramfs: Path, channel: int) -> list[str]:
         qemu = program("qemu-system-x86_64", "qemu-system-x86")
-        arguments = [qemu, "-machine", "pc", "-accel", "tcg", "-cpu", "max"]
+        arguments = [qemu, "-machine", "pc", "-accel", "tcg", "-cpu", "Nehalem,+rdrand"]
         arguments += ["-m", str(self._memory), "-nodefaults", "-no-reboot", "-display", "none"]
         arguments += ["-kernel", str(kernel), "-initrd", str(initramfs)]
         arguments += ["-append", self._kernel_arguments()]

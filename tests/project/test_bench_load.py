@@ -26,6 +26,7 @@ from tests.bench.load import (
     Responder,
     Shape,
     call,
+    of_the_new,
     shared_out,
     without_payload,
     write_plan,
@@ -183,9 +184,35 @@ def test_the_payload_is_sent_behind_its_call(generator: Generator, tmp_path: Pat
     with serving(answer) as port:
         plan = Plan([[Call(bytes(40), payload=8), Call(bytes(44), payload=4)]], once=True)
         run(generator, port, plan, SINGLE, tmp_path)
-    begin = 24 + (12 + 40) + (12 + 44)  # of the payload in the plan: behind its head and the calls
+    begin = 24 + (24 + 40) + (24 + 44)  # of the payload in the plan: behind its head and the calls
     payload = (tmp_path / "plan").read_bytes()[begin : begin + 8]
     assert [records[0][40:], records[1][44:]] == [payload, payload[:4]]
+
+
+def test_what_was_made_is_called_by_its_handle(generator: Generator, tmp_path: Path) -> None:
+    """Each lane has its own, and the one that it made last."""
+    records: list[bytes] = []
+
+    def answer(record: bytes) -> bytes:
+        records.append(record)
+        handle = record[:4] * 3
+        return whole(success(record[:4]) + struct.pack(">2I", 1, len(handle)) + handle)
+
+    stand_in = b"\xa5" * 12
+    pair = [Call(bytes(40), makes=True), of_the_new(Call(bytes(8) + stand_in + bytes(4)), stand_in)]
+    with serving(answer) as port:
+        plan = Plan([pair * 3, pair * 3], stride=2, once=True)
+        run(generator, port, plan, Shape(1, 2), tmp_path)
+    made: dict[int, bytes] = {}
+    taken = 0
+    for record in records:
+        lane = record[3]
+        if len(record) == 40:
+            made[lane] = record[:4] * 3
+        else:
+            taken += 1
+            assert record[8:20] == made[lane]
+    assert taken == 6
 
 
 def test_replies_in_fragments_and_in_pieces_are_followed(
