@@ -29,7 +29,7 @@ def test_every_workload_gives_a_figure(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         raise UnavailableError("the server needs root")
     program("cc", "gcc")
-    words = ["-m", "tests.bench", "--rounds", "1", "--seconds", "0.1", "--servers", "overlay-nfsd"]
+    words = ["-m", "tests.bench", "--rounds", "1", "--seconds", "0.5", "--servers", "overlay-nfsd"]
     words += ["--scratch", str(tmp_path), "--report", str(tmp_path / "report.md")]
     done = subprocess.run(
         ["unshare", "--mount", "bash", "-ec", ALONE, "bash", sys.executable, *words],
@@ -55,7 +55,7 @@ def test_growth_is_measured(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         raise UnavailableError("the server needs root")
     program("cc", "gcc")
-    words = ["-m", "tests.bench.growth", "--seconds", "0.1", "--names", "1000", "--copied", "500"]
+    words = ["-m", "tests.bench.growth", "--seconds", "0.5", "--names", "1000", "--copied", "500"]
     words += ["--large", "8", "--scratch", str(tmp_path), "--report", str(tmp_path / "report.md")]
     done = subprocess.run(
         [sys.executable, *words], cwd=PROJECT, capture_output=True, text=True, timeout=1100
