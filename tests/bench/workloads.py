@@ -182,30 +182,30 @@ def _create_write_commit(site: Site, shape: Shape) -> Plan:
         where = diropargs3(site.directory(lane // shape.outstanding), b"new%d" % number)
         return [replace(call("CREATE", CREATE3args(where, NEW_FILE), units=0), makes=True), *after]
 
-    each = NEW_FILES // shape.lanes
-    numbers = site.unused("new files", NEW_FILES)
-    lanes = [
-        [made for at in range(each) for made in new(lane, numbers[lane * each + at])]
-        for lane in range(shape.lanes)
-    ]
-    return Plan(lanes, stride=3, once=True)
+    return Plan(_each(site.unused("new files", NEW_FILES), shape, new), stride=3, once=True)
 
 
 def _remove_all(site: Site, shape: Shape) -> Plan:
     """What `rm -r` asks of directories, each with the files that are in it."""
 
-    def calls(path: str) -> list[Call]:
+    def calls(lane: int, number: int) -> list[Call]:
+        path = tree.removed(number)
         pages = [call("READDIRPLUS", page) for page, _ in site.pages(path)]
         names = [site.name(each) for each in tree.names_in(path, tree.REMOVED_NAMES)]
         return [*pages, *(call("REMOVE", each) for each in names), call("RMDIR", site.name(path))]
 
-    numbers = site.unused("removed", REMOVED)
-    each = REMOVED // shape.lanes
-    lanes = [
-        [made for at in range(each) for made in calls(tree.removed(numbers[lane * each + at]))]
+    return Plan(_each(site.unused("removed", REMOVED), shape, calls), once=True)
+
+
+def _each(
+    numbers: range, shape: Shape, calls: Callable[[int, int], list[Call]]
+) -> list[list[Call]]:
+    """The calls for each of these numbers, which are dealt to the lanes, each as many."""
+    share = len(numbers) // shape.lanes
+    return [
+        [each for at in numbers[lane * share : (lane + 1) * share] for each in calls(lane, at)]
         for lane in range(shape.lanes)
     ]
-    return Plan(lanes, once=True)
 
 
 def _names(
