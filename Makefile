@@ -39,7 +39,7 @@ COMMAND := $(PREFIX)/bin/overlay-nfsd
 SOURCES := $(wildcard nfsd overlay index overlay_nfsd.py) tests setup.py
 # Modules are compiled in a copy: Python would take what is compiled also when its source has changed.
 COMPILED := build/compiled
-COPY = tar --create --exclude=./build --exclude=./.git --exclude=./$(VENV) . | \
+COPY = tar --create --exclude=./build --exclude=./.git --exclude="*.so" --exclude=./$(VENV) . | \
   tar --extract -C $(COMPILED)
 FAST := not conformance and not torture and not slow
 # Of these, what starts server after server runs on compiled modules alone, as those run there.

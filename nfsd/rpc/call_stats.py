@@ -8,13 +8,12 @@ besides its other calls.  Each worker has two rows, one for its event loop's thr
 which needs no lock, and one for its other threads, which do.
 
 Rule: a writer knows what is in its words, which nobody else writes, so it never reads them
-there: it counts in a list, and puts what is new into the shared memory at once.
+there: it counts in a list, and puts what is new into the shared memory before it answers.
 """
 
 from __future__ import annotations
 
 import mmap
-import struct
 import threading
 from bisect import bisect_left
 from time import monotonic_ns
@@ -68,14 +67,14 @@ _OTHER: Final = len(_COLUMNS)
 _CLASSES: Final = len(BOUNDS) + 1
 # What is counted of each procedure, in this order: nanoseconds, bytes of file contents, the
 # calls that were made and those that were answered by a cached reply, by status, and
-# all of them by the class of their time.  What every call changes is side by side.
+# all of them by the class of their time.
 _NANOSECONDS: Final = 0
 _DATA: Final = 1
 _MADE: Final = 2
 _CACHED: Final = _MADE + len(STATUSES)
 _TIMES: Final = _CACHED + len(STATUSES)
 WIDTH: Final = _TIMES + _CLASSES
-_BYTES: Final = 8  # of a word
+_FEW: Final = 8  # words, of which it takes longer to find those that are the same
 
 _DECLARED: Final = (
     *(("nfs3", NFS_PROGRAM, NFS_V3, each) for each in NFS_V3_SIGNATURES),
@@ -132,21 +131,25 @@ class Totals(NamedTuple):
     waiting_locks: int
 
 
-# The first words of a procedure, as every call changes them: of those that were made, the good.
-_PUT_FIRST: Final = struct.Struct("@3Q").pack_into
-
-
 class _Words:
     """Words in shared memory that one thread at a time counts in; no other writes them."""
 
     def __init__(self, shared: memoryview) -> None:
-        self._shared = shared
-        self.counts: list[int] = list(shared)  # what is in them
+        self._shared: Final = shared
+        self._counts: list[int] = list(shared)  # what is in them, once `put` was called
+        self._changed: list[int] = []  # since then; a word may be named several times
 
     def add(self, word: int, number: int) -> None:
-        """Count so many more in a word."""
-        count = self.counts[word] + number
-        self.counts[word] = self._shared[word] = count
+        """Count so many more in a word, for `put`."""
+        self._counts[word] += number
+        self._changed.append(word)
+
+    def put(self) -> None:
+        """Put into the shared memory what is new."""
+        changed = self._changed
+        for word in changed if len(changed) < _FEW else list(set(changed)):
+            self._shared[word] = self._counts[word]
+        changed.clear()
 
 
 class Row:
@@ -163,26 +166,27 @@ class Row:
     def begin(self, words: memoryview, exports: memoryview) -> None:
         """Go on counting in these words, and in those of exports (nfsd.rpc.export_stats)."""
         self.words, self._exports = _Words(words), _Words(exports)
-        self._bytes = words.cast("B")
 
     def count(self, first: int, status: int, nanoseconds: int, data: int, export: int = 0) -> None:
         """A call was made of the procedure whose words begin at `first`, in an export."""
         words, exports, at = self.words, self._exports, export * EXPORT_WIDTH
-        counts = words.counts
-        counts[first] += nanoseconds
         exports.add(at, 1)
         if status:
             words.add(first + _MADE + _COLUMNS.get(status, _OTHER), 1)
             exports.add(at + ERRORS, 1)
         else:
-            counts[first + _MADE] += 1
+            words.add(first + _MADE, 1)
         if data:
-            counts[first + _DATA] += data
+            words.add(first + _DATA, data)
             exports.add(at + (READ if first == _READ else WRITTEN), data)
-        good = counts[first + _MADE]
-        _PUT_FIRST(self._bytes, first * _BYTES, counts[first], counts[first + _DATA], good)
+        words.add(first + _NANOSECONDS, nanoseconds)
         words.add(first + _TIMES + bisect_left(BOUNDS, nanoseconds), 1)
         self._others += nanoseconds
+
+    def put(self) -> None:
+        """Show what was counted to whoever reads the words."""
+        self.words.put()
+        self._exports.put()
 
     def batch(self, begun: int) -> None:
         """Record that the calls of a batch are answered, which began then by time.monotonic_ns."""
@@ -198,6 +202,7 @@ class Row:
                 self._count_cached(outcome, number, share)
             cached.clear()
         self._others = 0
+        self.put()
 
     def _count_cached(self, outcome: int, number: int, share: int) -> None:
         at, outcome = outcome // _REFUSED * EXPORT_WIDTH, outcome % _REFUSED
@@ -234,6 +239,7 @@ class CallStats:
         """Do as Row.count, on a thread that is not the event loop's."""
         with self._lock:
             self._slow.count(first, status, nanoseconds, data, export)
+            self._slow.put()
 
     def refused(self, reason: str) -> None:
         """Record that a call was answered by RPC itself, or not at all."""
@@ -250,6 +256,7 @@ class CallStats:
     def _count(self, word: int) -> None:
         with self._lock:
             self._slow.words.add(_REFUSED + word, 1)
+            self._slow.put()
 
     def locks_are(self, held: int, waiting: int) -> None:
         """So many locks are held now, and waited for; for the one process that owns them."""

@@ -162,11 +162,13 @@ class Cache(Generic[K, V]):
         self._row.reverse()
 
     def _forget(self, key: K) -> None:
-        for entries in (self._young, self._between, self._old):
-            value = entries.pop(key, None)
-            if value is not None:
-                self._left(key, value)
-                return
+        value = self._young.pop(key, None)
+        if value is None and self._between:
+            value = self._between.pop(key, None)
+        if value is None and self._old:
+            value = self._old.pop(key, None)
+        if value is not None:
+            self._left(key, value)
 
     def _left(self, key: K, value: V) -> None:
         size = self._size_of(key, value)

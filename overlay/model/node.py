@@ -102,6 +102,7 @@ class FileNode(_Object):
 
     __slots__ = (
         "_reader",
+        "_was_changed",
         "_writer",
         "data",
         "fd",
@@ -135,6 +136,7 @@ class FileNode(_Object):
         self.lacks_data = lacks_data  # a metacopy whose data is in no layer
         self._reader: Fd | None = None
         self._writer: Fd | None = None
+        self._was_changed = False  # attributes of it, by whoever has this node at hand
 
     @property
     def is_dir(self) -> bool:
@@ -169,7 +171,20 @@ class FileNode(_Object):
 
         Like `proc_path` it means that inode only as long as somebody holds the node.
         """
-        return proc_path(self.fd) if self._writer is None else self._writer
+        opened = self._writer
+        if opened is None and not self.is_metacopy:
+            opened = self._reader
+        return proc_path(self.fd) if opened is None else opened
+
+    def changing_target(self) -> Fd | bytes:
+        """Return `target`, opened if this is not the first change and it is a regular file.
+
+        To open it takes as long as to be led to it once by a path below /proc.
+        """
+        if self._was_changed and stat.S_ISREG(self.mode) and not self.is_metacopy:
+            self.reader()
+        self._was_changed = True
+        return self.target
 
     def opened_for_both(self, fd: Fd) -> None:
         """Take a descriptor of a regular upper file, just made, to read and write with."""
@@ -241,6 +256,10 @@ class DirNode(_Object):
     @property
     def target(self) -> Fd | bytes:
         """Return the inode for chmod(2) and the like."""
+        return self.real
+
+    def changing_target(self) -> Fd | bytes:
+        """Return `target`."""
         return self.real
 
     @property

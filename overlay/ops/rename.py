@@ -153,14 +153,16 @@ def _rename(
 ) -> None:
     _prepare(tree, node, old_dir, old, new_dir)
     mark_if_impure(tree, upper_of(new_dir), node.identity)
-    move = partial(_move, tree, old_dir, old, new_dir, new, node)
-    if isinstance(target, FileNode):
-        lose_name(tree, new_dir, new, target, move)
-    elif target is not None:
-        lose_directory(tree, new_dir, new, target, partial(_replace, tree, target, move))
+    if target is None:
+        _move(tree, old_dir, old, new_dir, new, node)
     else:
-        move()
-    tree.workdir.finish(partial(_record_path, tree, node, new_dir, new))
+        move = partial(_move, tree, old_dir, old, new_dir, new, node)
+        if isinstance(target, FileNode):
+            lose_name(tree, new_dir, new, target, move)
+        else:
+            lose_directory(tree, new_dir, new, target, partial(_replace, tree, target, move))
+    if node.is_indexed:
+        tree.workdir.finish(partial(_record_path, tree, node, new_dir, new))
     tree.changed_attributes(node.fileid)
     if isinstance(node, DirNode):
         tree.changed_listing(node)  # its `..` is another directory now
@@ -221,8 +223,6 @@ def _unlink(directory: Fd, name: bytes) -> None:
 
 def _record_path(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
     """Note where an indexed object is now; it may lag behind after a crash, `upper` counts."""
-    if not node.is_indexed:
-        return
     path = tree.upper_path_in(upper_of(new_dir), new)
     if isinstance(node, DirNode):
         tree.index.move_directory(node.identity, path)

@@ -115,7 +115,7 @@ def _change(node: Node, mode: int, changes: Changes) -> None:
     fd: Fd = node.real
     if changes.size is not None and isinstance(node, FileNode):
         fd = node.writer()
-    apply(fd, node.target, mode, changes)
+    apply(fd, node.changing_target(), mode, changes)
 
 
 def _restore(node: Node, had: Attributes) -> None:

@@ -31,6 +31,7 @@ def test_a_call_is_counted_by_status_and_time() -> None:
     of = CallStats()
     of.loop.count(LOOKUP, 0, 5_000, 0)
     of.loop.count(LOOKUP, NFS3ERR_NOENT, 5_001, 0)
+    of.loop.put()
     of.count_slow(LOOKUP, 12345, 10**12, 7)
     found = counted(of, "LOOKUP")
     assert found.calls == 3
@@ -97,6 +98,7 @@ def test_threads_lose_nothing() -> None:
         thread.start()
     for _ in range(5000):
         of.loop.count(GETATTR, 0, 1, 1)
+    of.loop.put()
     for thread in threads:
         thread.join()
     found = counted(of, "GETATTR")
@@ -111,6 +113,7 @@ def test_workers_count_apart_and_a_killed_ones_counts_stay() -> None:
         if pid == 0:
             of.join(slot)
             of.loop.count(GETATTR, 0, 1, 0)
+            of.loop.put()
             of.count_slow(GETATTR, 0, 1, 0)
             os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -122,5 +125,6 @@ def test_every_procedure_is_counted_apart() -> None:
     for version in (1, 3):
         of.loop.count(first_word(MOUNT_PROGRAM, version, 1), 0, 1, 0)
     of.loop.count(first_word(400000, 1, 1), 0, 1, 0)
+    of.loop.put()
     called = [each[:2] for each in of.totals().procedures if each.calls]
     assert called == [("mount1", "MNT"), ("mount3", "MNT"), ("other", "OTHER")]

@@ -40,18 +40,20 @@ def test_a_directory_lives_while_one_above_it_is_renamed(
             seen.append(problem)
 
     threads: list[threading.Thread] = []
-    record_path = rename._record_path
+    move = rename._move
 
-    def in_the_middle(tree: Tree, node: Node, new_dir: DirNode, new: bytes) -> None:
+    def in_the_middle(
+        tree: Tree, old_dir: DirNode, old: bytes, new_dir: DirNode, new: bytes, node: Node
+    ) -> None:
+        move(tree, old_dir, old, new_dir, new, node)
         if cold:
             tree.caches.nodes.clear()
         threads.append(threading.Thread(target=ask))
         threads[0].start()
         threads[0].join(0.2)  # it may have to wait for the rename to be done
-        record_path(tree, node, new_dir, new)
 
     only_interpreted(rename)
-    monkeypatch.setattr(rename, "_record_path", in_the_middle)
+    monkeypatch.setattr(rename, "_move", in_the_middle)
     served.rename("x", "e/x2")
     threads[0].join(10)
     assert seen == [handle]

@@ -13,7 +13,7 @@ import pytest
 from overlay.base.credentials import ROOT, Credentials
 from overlay.model.attributes import Changes
 from overlay.model.contents import Stable
-from overlay.model.node import Node
+from overlay.model.node import FileNode, Node
 from tests.overlays import Served, make_dirs, served
 from tests.property import syscalls
 from tests.property.kernel import acting
@@ -96,3 +96,41 @@ def test_mode_afterwards(
         os.close(fd)
     assert oct(tree.attributes(name).mode) == oct(plain.stat().st_mode)
     assert stat.S_ISREG(plain.stat().st_mode)
+
+
+def test_what_is_changed_again_is_changed_through_a_descriptor(tmp_path: Path) -> None:
+    """One that is opened, not each time by a path; of what cannot be opened, by the path."""
+    dirs = make_dirs(tmp_path)
+    with served(dirs) as tree:
+        tree.create("new")
+        for name, is_opened in (("new", True), ("d", True), ("p", False), ("s", False)):
+            node = _changed_twice(tree, name)
+            assert isinstance(node.target, int) is is_opened
+            assert os.stat(node.target).st_ino == (dirs.upper / name).lstat().st_ino
+            assert tree.attributes(name).uid == 2000
+
+
+def _changed_twice(tree: Served, name: str) -> Node:
+    tree.overlay.setattr(tree.node(name), ROOT, Changes(uid=1))  # copied up
+    tree.overlay._tree.caches.nodes.clear()
+    node = tree.node(name)
+    for uid in (1000, 2000):
+        tree.overlay.setattr(node, ROOT, Changes(uid=uid))
+    return node
+
+
+def test_the_data_of_a_metacopy_is_never_what_is_changed(tmp_path: Path) -> None:
+    """Although that is opened, to read it."""
+    dirs = make_dirs(tmp_path)
+    with served(dirs) as tree:
+        tree.chmod("a", 0o600)
+        tree.overlay._tree.caches.nodes.clear()
+        node = tree.node("a")
+        assert isinstance(node, FileNode)
+        assert node.is_metacopy
+        content = (dirs.lower / "a").read_bytes()
+        for mode in (0o640, 0o604, 0o611):
+            assert tree.read("a") == content
+            tree.overlay.setattr(node, ROOT, Changes(mode=mode))
+            assert stat.S_IMODE((dirs.upper / "a").stat().st_mode) == mode
+        assert stat.S_IMODE((dirs.lower / "a").stat().st_mode) == 0o644
