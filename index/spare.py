@@ -9,6 +9,7 @@ made again when there is.  An inode goes with each, as a filesystem may lack tho
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -19,6 +20,8 @@ PIECES_MAX: Final = 128  # 2 MiB
 _SHARE: Final = 256  # of the filesystem: of a small one what is spare takes so much less
 _LAST: Final = 4  # pieces for what takes space for a moment only
 _FREE_SHARE: Final = 4  # it is filled where that part of the filesystem is free
+# Between two looks at that: each takes as long as several removals.
+_PAUSE_SECONDS: Final = 0.1
 
 
 class Spare:
@@ -26,14 +29,19 @@ class Spare:
 
     def __init__(self, directory: Fd) -> None:
         self._directory = directory
-        self.is_short = True  # some of it may have been released
+        self._is_short = True  # some of it may have been released
+        self._next_fill = 0.0  # by time.monotonic, where there is not plenty of space
+
+    def is_due(self) -> bool:
+        """Return whether it is time to `fill` it."""
+        return self._is_short and time.monotonic() >= self._next_fill
 
     def release(self, pieces: int, *, last: bool = False) -> bool:
         """Give back so many pieces; returns whether there was one.
 
         `last`: the last ones too, for what makes at least as much space as it takes.
         """
-        self.is_short = True
+        self._is_short = True
         names = self._names()
         released = names[: max(0, min(pieces, len(names) - (0 if last else _LAST)))]
         for name in released:
@@ -43,15 +51,17 @@ class Spare:
 
     def fill(self, at_once: int = PIECES_MAX) -> None:
         """Set aside some of what is missing, where there is plenty of space; else another time."""
+        self._next_fill = time.monotonic() + _PAUSE_SECONDS
         with suppress(OSError):
             st = os.fstatvfs(self._directory)
             wanted = min(PIECES_MAX, st.f_blocks * st.f_frsize // _SHARE // PIECE_BYTES)
             missing = sorted(set(map(_name, range(wanted))) - set(self._names()))
-            has_plenty = st.f_bavail * _FREE_SHARE >= st.f_blocks
-            making = missing[:at_once] if has_plenty else []
-            for name in making:
+            if missing and st.f_bavail * _FREE_SHARE < st.f_blocks:
+                return
+            for name in missing[:at_once]:
                 self._make(name)
-            self.is_short = len(making) < len(missing)
+            self._is_short = len(missing) > at_once
+            self._next_fill = 0.0
 
     def _make(self, name: bytes) -> None:
         piece = open_at(self._directory, name, os.O_WRONLY | os.O_CREAT, 0o600)

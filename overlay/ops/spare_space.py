@@ -26,7 +26,7 @@ def with_spare(tree: Tree, remove: Callable[[], T]) -> T:
             if problem.errno not in _FULL or not _release(tree, pieces):
                 raise
         else:
-            if tree.workdir.spare.is_short:
+            if tree.workdir.spare.is_due():
                 _refill(tree)
             return done
     return remove()
