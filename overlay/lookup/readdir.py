@@ -92,18 +92,29 @@ def _stack(node: DirNode) -> list[Fd]:
 
 def _merge(tree: Tree, node: DirNode) -> _Found:
     """Return the names of all layers, with the numbers that their entries say."""
-    found = _Found()
-    if node.upper is not None:
-        assert tree.layers.upper is not None
-        impure = is_impure(tree, node.upper)
-        merges = impure or bool(node.lowers)
-        upper = LowerDir(tree.layers.upper, node.upper)
-        _scan(tree, found, upper, impure, merges=merges, is_last=not node.lowers)
+    found = _Found() if node.upper is None else _in_upper(tree, node, node.upper)
     bottom = tree.layers.lowers[-1]
     for lower in node.lowers:
         is_last = lower is node.lowers[-1]
         _scan(tree, found, lower, False, merges=lower.layer is not bottom, is_last=is_last)
     return found
+
+
+def _in_upper(tree: Tree, node: DirNode, fd: Fd) -> _Found:
+    """Return the names of the upper layer.
+
+    A directory is marked before the first entry comes for which that is done, and stays so.
+    What had no mark yet after it was read can have had no such entry.
+    """
+    assert tree.layers.upper is not None
+    upper, is_last = LowerDir(tree.layers.upper, fd), not node.lowers
+    impure = is_impure(tree, fd)
+    while True:
+        found, merges = _Found(), impure or not is_last
+        _scan(tree, found, upper, impure, merges=merges, is_last=is_last)
+        if impure or not is_impure(tree, fd):
+            return found
+        impure = True
 
 
 def _resolve_unsure(tree: Tree, node: DirNode, found: _Found) -> set[int]:

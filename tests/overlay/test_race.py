@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from index.linux.fd import Fd
 from overlay.base.credentials import ROOT
 from overlay.filesystem import Overlay
+from overlay.lookup import readdir
+from overlay.lookup.adopt import is_impure
 from overlay.model.attributes import Changes
 from overlay.model.node import DirNode, FileNode, Node
 from overlay.model.tree import Tree
@@ -58,6 +61,47 @@ def test_a_directory_lives_while_one_above_it_is_renamed(
     threads[0].join(10)
     assert seen == [handle]
     assert overlay.resolve(handle).handle == handle
+    overlay.close()
+
+
+@pytest.mark.parametrize("how", ["write", "link", "rename"])
+def test_a_file_is_copied_up_while_its_directory_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Between the question whether entries have numbers of their own and the reading of them.
+
+    Copying up changes no listing, so what is found then is kept.
+    """
+    overlay = Overlay.open(make_dirs(tmp_path).config)
+    served = Served(overlay)
+    served.mkdir("fresh")
+    served.chmod("d", 0o700)  # it is in the upper layer, with nothing in it
+    listed = "fresh" if how == "rename" else "d"
+    numbers = {name: served.attributes(f"d/{name}").fileid for name in ("f", "b2", "sub")}
+    asked: list[bool] = []
+
+    def in_the_middle(tree: Tree, fd: Fd) -> bool:
+        answer = is_impure(tree, fd)
+        asked.append(answer)
+        if len(asked) == 1:
+            if how == "write":
+                served.write("d/f", "changed")
+            elif how == "link":
+                served.link("d/f", "fresh/more")
+            else:
+                served.rename("d/f", "fresh/f")
+        return answer
+
+    only_interpreted(readdir)
+    monkeypatch.setattr(readdir, "is_impure", in_the_middle)
+    for _ in range(2):
+        found = {
+            os.fsdecode(name): number for _, number, name in served.listed(served.node(listed))
+        }
+        shown = numbers.keys() & found.keys()
+        assert {name: found[name] for name in shown} == {name: numbers[name] for name in shown}
+        assert "f" in shown
+    assert asked[0] is False
     overlay.close()
 
 
