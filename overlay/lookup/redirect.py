@@ -17,7 +17,7 @@ from index import xattrs
 from index.paths import way_up
 from overlay.base.errors import error
 from overlay.lookup.resolve import parent_of
-from overlay.model.node import DirNode, Node
+from overlay.model.node import KEPT_PATH_MAX, DirNode, Node
 from overlay.model.tree import Tree
 
 
@@ -48,9 +48,23 @@ def movable() -> Iterator[None]:
 
 
 def lower_path(tree: Tree, parent: DirNode, name: bytes) -> bytes:
-    """Return the path by which the lower layers have what they have as `name` in `parent`."""
-    names = [name]
-    node, root = parent, tree.root
+    """Return the path by which the lower layers have what they have as `name` in `parent`.
+
+    That of a directory with lower ones is kept with it: wherever it or what it lies in is moved,
+    a redirect leads to where they were.
+    """
+    path = parent.lower_path
+    if path is None:
+        path = _path_of(tree, parent)
+        if parent.lowers and len(path) <= KEPT_PATH_MAX:
+            parent.lower_path = path
+    return path + b"/" + name
+
+
+def _path_of(tree: Tree, node: DirNode) -> bytes:
+    """Return the path by which the lower layers have what a directory has; b"" for the root."""
+    names: list[bytes] = []
+    root = tree.root
     while node.upper is None and node.handle != root.handle:
         assert node.dentry is not None
         names.append(node.dentry.name)
@@ -58,7 +72,7 @@ def lower_path(tree: Tree, parent: DirNode, name: bytes) -> bytes:
     if node.upper is not None and root.upper is not None:
         for directory, own in way_up(node.upper, root.upper):
             redirect = xattrs.get(directory, xattrs.REDIRECT)
-            names.append(redirect or own)
             if redirect is not None and redirect.startswith(b"/"):
-                return b"/".join(reversed(names))
-    return b"/" + b"/".join(reversed(names))
+                return b"/".join((redirect, *reversed(names)))
+            names.append(redirect or own)
+    return b"".join(b"/" + name for name in reversed(names))

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from index.identity import Signer
 from overlay.base.lru import SLOT_BYTES, Cache, CacheBudget
 from overlay.model.listing import Listing
-from overlay.model.node import DirNode, Node
+from overlay.model.node import KEPT_PATH_MAX, DirNode, Node
 
 # Of the budget: half of it is for what is made of these (nfsd.rpc.reply_cache).
 _NODES: Final = 1 / 8
@@ -30,6 +30,7 @@ _DESCRIPTORS_PER_WEIGHT: Final = 3  # a file's own, its reader and its writer
 _BYTES: Final = 40  # of a bytes object besides its contents, rounded
 _NODE_BYTES: Final = SLOT_BYTES + 1184  # identity, attributes, dentry, descriptors
 _LOWER_BYTES: Final = 112  # of each lower directory
+_PATH_BYTES: Final = _BYTES + KEPT_PATH_MAX
 _KNOWN_BYTES: Final = SLOT_BYTES + 112 + 2 * _BYTES  # with the number and the handle
 
 
@@ -81,8 +82,10 @@ def _weight(node: Node) -> int:
 
 
 def _node_bytes(handle: bytes, node: Node) -> int:
-    lowers = len(node.lowers) if isinstance(node, DirNode) else 0
-    return _NODE_BYTES + len(handle) + lowers * _LOWER_BYTES
+    size = _NODE_BYTES + len(handle)
+    if isinstance(node, DirNode) and node.lowers:
+        size += len(node.lowers) * _LOWER_BYTES + _PATH_BYTES
+    return size
 
 
 def _known_bytes(key: bytes, known: Known) -> int:

@@ -3,7 +3,7 @@
 Nodes are facts, not the truth: each can be thrown away at any time and made
 again from its handle.  `generation` is the object's counter as it stood before
 the facts were learnt; when the counter has moved on the node is no longer used.
-A node is never changed, but for the attributes and descriptors it keeps at hand.
+A node is never changed, but for the attributes, paths and descriptors it keeps at hand.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from index.linux.fd import Fd, proc_path, reopen
 from index.linux.file_handle import RealHandle
 from overlay.model.acl import Acl
 from overlay.model.attributes import Attributes
+
+KEPT_PATH_MAX: Final = 512  # bytes of the path that a directory keeps; few are longer
 
 
 class LowerDir(NamedTuple):
@@ -219,7 +221,7 @@ class FileNode(_Object):
 class DirNode(_Object):
     """A directory: its upper directory and the stack of lower ones that it merges."""
 
-    __slots__ = ("lowers", "upper")
+    __slots__ = ("lower_path", "lowers", "upper")
 
     def __init__(
         self,
@@ -235,6 +237,8 @@ class DirNode(_Object):
         super().__init__(identity, handle, generation, dentry, was_copied=was_copied)
         self.upper = upper
         self.lowers = lowers
+        # By which the lower layers have them, once that was asked for (overlay.lookup.redirect).
+        self.lower_path: bytes | None = None
 
     @property
     def is_dir(self) -> bool:
