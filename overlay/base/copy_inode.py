@@ -16,25 +16,50 @@ from index.linux.fd import Fd, proc_path
 _FICLONE: Final = 0x40049409
 _PRIVATE: Final = (xattrs.PREFIX, xattrs.USER_PREFIX)
 _CHUNK: Final = 16 << 20
-_CANNOT_CLONE: Final = (
-    errno.EOPNOTSUPP,
-    errno.EXDEV,
-    errno.EINVAL,
-    errno.ENOTTY,
-    errno.ENOSYS,
-    errno.EPERM,
-)
+_BLOCK_MAX: Final = 64 << 10  # st_blksize of some filesystems is no block, but what is quick
+# What says nothing of the file, but that there is no cloning from its filesystem.
+_NEVER_CLONES: Final = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS)
+_CANNOT_CLONE: Final = (*_NEVER_CLONES, errno.EINVAL, errno.EPERM)
 
 
-def copy_data(source: Fd, target: Fd, size: int | None = None) -> None:
+class NotCloned:
+    """Devices from which no file can be cloned to one filesystem, as it has said."""
+
+    __slots__ = ("_devices",)
+
+    def __init__(self) -> None:
+        self._devices: set[int] = set()
+
+    def clone(self, source: Fd, had: os.stat_result, target: Fd) -> bool:
+        """Let a file share all blocks of another, which has these attributes, if that can be."""
+        if had.st_dev in self._devices:
+            return False
+        try:
+            fcntl.ioctl(target, _FICLONE, source)
+        except OSError as problem:
+            if problem.errno not in _CANNOT_CLONE:
+                raise
+            if problem.errno in _NEVER_CLONES:
+                self._devices.add(had.st_dev)
+            return False
+        return True
+
+
+def copy_data(
+    source: Fd, had: os.stat_result, target: Fd, not_cloned: NotCloned, size: int | None = None
+) -> None:
     """Copy a regular file's first `size` bytes (all by default) into one without data.
 
-    That is made longer if need be, never shorter.  Shares the blocks where the filesystem
-    can (FICLONE), else copies inside the kernel where it can.  Holes stay holes.
+    `had` is what fstat(2) says of the source.  The target is made longer if need be, never
+    shorter.  Shares the blocks where the filesystem can (FICLONE), else copies inside the
+    kernel where it can.  Holes stay holes.
     """
-    length = os.fstat(source).st_size
-    wanted = length if size is None else min(size, length)
-    if wanted == length and _clone(source, target):
+    wanted = had.st_size if size is None else min(size, had.st_size)
+    if wanted == 0 or (wanted == had.st_size and not_cloned.clone(source, had, target)):
+        return
+    # In one block is no hole, unless it is one itself.
+    one_block = wanted <= min(had.st_blksize, _BLOCK_MAX) and had.st_blocks
+    if one_block and _copy_range(source, target, 0, wanted) == wanted:
         return
     if os.fstat(target).st_size < wanted:
         os.truncate(target, wanted)
@@ -51,17 +76,8 @@ def copy_data(source: Fd, target: Fd, size: int | None = None) -> None:
         position = end
 
 
-def _clone(source: Fd, target: Fd) -> bool:
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-    except OSError as problem:
-        if problem.errno not in _CANNOT_CLONE:
-            raise
-        return False
-    return True
-
-
-def _copy_range(source: Fd, target: Fd, start: int, end: int) -> None:
+def _copy_range(source: Fd, target: Fd, start: int, end: int) -> int:
+    """Copy what is there from `start` to `end`; return up to where that was."""
     in_kernel = True
     while start < end:
         count = min(_CHUNK, end - start)
@@ -76,8 +92,9 @@ def _copy_range(source: Fd, target: Fd, start: int, end: int) -> None:
         else:
             done = os.pwrite(target, os.pread(source, count, start), start)
         if done == 0:
-            return  # the file is shorter than it was: a lower layer changed under us
+            break  # the file is shorter than it was: a lower layer changed under us
         start += done
+    return start
 
 
 def copy_metadata(source: Fd, target: Fd) -> os.stat_result:

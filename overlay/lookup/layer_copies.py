@@ -145,7 +145,7 @@ def _copy_file(tree: Tree, upper: Fd, name: bytes, found: LowerFile, path: bytes
     if stat.S_ISREG(mode):
         copy = Fd(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600, dir_fd=staging))
         if not tree.kernel.makes_metacopies or not _refers(copy, found, path):
-            copy_data(reopen(found.fd, os.O_RDONLY), copy)
+            copy_data(reopen(found.fd, os.O_RDONLY), found.st, copy, tree.not_cloned)
     elif stat.S_ISLNK(mode):
         os.symlink(os.readlink(b"", dir_fd=found.fd), aside, dir_fd=staging)
         copy = open_path(staging, aside)

@@ -27,6 +27,7 @@ from index.numbers import ShortNumbers
 from index.paths import short_path
 from index.workdir import Workdir
 from overlay.base import umask
+from overlay.base.copy_inode import NotCloned
 from overlay.base.errors import error
 from overlay.base.generations import Generations, last_change
 from overlay.base.lru import CacheBudget
@@ -74,8 +75,7 @@ class Tree:
             index.is_gone_of_old = self._is_gone_of_old
         self.kernel_index = KernelIndex(workdir)
         self.signer = signer
-        self.kernel = kernel
-        self.sealed = record.sealed
+        self.kernel, self.sealed = kernel, record.sealed
         self.is_whole = is_whole  # no recorded layer is missing (overlay.startup.presence)
         self.cookie_key = workdir.key()[:16]
         self.verifier = WriteVerifier(workdir)
@@ -93,6 +93,7 @@ class Tree:
         self.writers = Writers()
         self.budget: Budget | None = None  # of an upper layer that has limits
         self.reserve = Reserve(self.root.real)
+        self.not_cloned = NotCloned()  # to the upper layer
         self._left_out = LeftOut(layers.lowers, record)
         self._keeps_order = filesystem_magic(self.root.real) in _ORDERED
 

@@ -76,7 +76,8 @@ def _copy(
     """Copy the data and bring it to the disk; clients see nothing of it."""
     if length:  # what is emptied needs no data, which may be missing
         with tree.reserve.left():
-            copy_data(node.reader(), writer, length)
+            reader = node.reader()
+            copy_data(reader, os.fstat(reader), writer, tree.not_cloned, length)
     if capability is not None:
         xattrs.put(node.fd, xattrs.CAPABILITY, capability)
     set_times(writer, st)

@@ -196,7 +196,8 @@ def _fill(
         os.truncate(copy, os.fstat(node.fd).st_size)
     elif is_regular and size != 0:
         with tree.reserve.left():
-            copy_data(node.reader(), copy, size)
+            reader = node.reader()
+            copy_data(reader, os.fstat(reader), copy, tree.not_cloned, size)
     had = copy_metadata(node.fd, copy)
     filled = _mark_copy(tree, node, copy, path, data_location)
     if size is not None:

@@ -25,8 +25,11 @@ KINDS = ("ext4", "xfs", "btrfs", "tmpfs")
 
 
 @contextlib.contextmanager
-def filesystem(kind: str, place: Path) -> Iterator[Path]:
-    """An empty filesystem of `kind`, mounted below the empty directory `place`."""
+def filesystem(kind: str, place: Path, *options: str) -> Iterator[Path]:
+    """An empty filesystem of `kind`, mounted below the empty directory `place`.
+
+    `options` are of the program that makes it.
+    """
     private_mounts()
     memory = place / "memory"
     memory.mkdir()
@@ -35,7 +38,7 @@ def filesystem(kind: str, place: Path) -> Iterator[Path]:
         if kind == "tmpfs":
             yield memory
             return
-        with _image(kind, memory / "image", place / "disk") as disk:
+        with _image(kind, memory / "image", place / "disk", options) as disk:
             yield disk
     finally:
         # After a failure a traceback may hold files open.
@@ -66,10 +69,10 @@ def fill(directory: Path, files: int = 0) -> None:
 
 
 @contextlib.contextmanager
-def _image(kind: str, image: Path, disk: Path) -> Iterator[Path]:
+def _image(kind: str, image: Path, disk: Path, own: tuple[str, ...]) -> Iterator[Path]:
     with open(image, "wb") as file:
         file.truncate(_SIZE)
-    subprocess.run([*_MAKE[kind], str(image)], check=True, capture_output=True, timeout=180)
+    subprocess.run([*_MAKE[kind], *own, str(image)], check=True, capture_output=True, timeout=180)
     disk.mkdir()
     options = ["mount", "-t", kind, "-o", "loop,noatime", str(image), str(disk)]
     subprocess.run(options, check=True, capture_output=True, timeout=180)
