@@ -347,7 +347,7 @@ def _make_upper(own: OverlayConfig, prepare: Prepare) -> None:
     os.mkdir(upper + _MAKING, 0o700)
     made = Fd(os.open(upper + _MAKING, DIR_FLAGS))
     top = Fd(os.open(os.path.realpath(own.lowerdirs[0]), DIR_FLAGS))
-    copy_metadata(top, made)
+    copy_metadata(top, os.fstat(top), made)
     if prepare is not None:
         prepare(upper + _MAKING)
         syncfs(made)

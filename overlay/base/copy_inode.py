@@ -16,6 +16,7 @@ from index.linux.fd import Fd, proc_path
 _FICLONE: Final = 0x40049409
 _PRIVATE: Final = (xattrs.PREFIX, xattrs.USER_PREFIX)
 _CHUNK: Final = 16 << 20
+_SET_IDS: Final = stat.S_ISUID | stat.S_ISGID
 _BLOCK_MAX: Final = 64 << 10  # st_blksize of some filesystems is no block, but what is quick
 # What says nothing of the file, but that there is no cloning from its filesystem.
 _NEVER_CLONES: Final = (errno.EOPNOTSUPP, errno.EXDEV, errno.ENOTTY, errno.ENOSYS)
@@ -97,20 +98,26 @@ def _copy_range(source: Fd, target: Fd, start: int, end: int) -> int:
     return start
 
 
-def copy_metadata(source: Fd, target: Fd) -> os.stat_result:
+def copy_metadata(
+    source: Fd, had: os.stat_result, target: Fd, made: os.stat_result | None = None
+) -> None:
     """Give `target` the owner, mode, extended attributes and times of `source`.
 
-    Attributes of overlayfs itself are left out.  Returns what was asked of `source`.
+    Attributes of overlayfs itself are left out.  `had` is what fstat(2) says of the source;
+    `made` what it has said of a target that was just made: what is right already stays.
+    A regular file or directory is open, not only named.
     """
-    st = os.fstat(source)
-    path = proc_path(target)
-    os.chown(path, st.st_uid, st.st_gid)
-    if not stat.S_ISLNK(st.st_mode):
-        os.chmod(path, stat.S_IMODE(st.st_mode))
+    is_open = stat.S_ISREG(had.st_mode) or stat.S_ISDIR(had.st_mode)
+    at = target if is_open else proc_path(target)
+    if made is None or (made.st_uid, made.st_gid) != (had.st_uid, had.st_gid):
+        os.chown(at, had.st_uid, had.st_gid)
+        made = made if made is None or not made.st_mode & _SET_IDS else None  # chown clears them
+    mode = stat.S_IMODE(had.st_mode)
+    if not stat.S_ISLNK(had.st_mode) and (made is None or stat.S_IMODE(made.st_mode) != mode):
+        os.chmod(at, mode)
     for name in _public_names(source):
         _copy_xattr(source, target, name)
-    os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
-    return st
+    os.utime(at, ns=(had.st_atime_ns, had.st_mtime_ns))
 
 
 def set_times(fd: Fd, had: os.stat_result) -> None:

@@ -152,7 +152,7 @@ def _copy_file(tree: Tree, upper: Fd, name: bytes, found: LowerFile, path: bytes
     else:
         os.mknod(aside, stat.S_IFMT(mode) | 0o600, found.st.st_rdev, dir_fd=staging)
         copy = open_path(staging, aside)
-    copy_metadata(found.fd, copy)
+    copy_metadata(found.fd, found.st, copy)
     rename(staging, aside, upper, name, RENAME_NOREPLACE)
 
 
@@ -173,7 +173,7 @@ def _copy_directory(tree: Tree, upper: Fd, name: bytes, top: LowerDir, path: byt
     staging, aside = tree.workdir.staging, tree.workdir.new_name()
     os.mkdir(aside, 0o700, dir_fd=staging)
     copy = open_dir(staging, aside)
-    copy_metadata(top.fd, copy)
+    copy_metadata(top.fd, os.fstat(top.fd), copy)
     xattrs.put(copy, xattrs.REDIRECT, path)
     share(tree, copy, tree.layers.upper.identity(copy, os.fstat(copy), is_dir=True))
     rename(staging, aside, upper, name, RENAME_NOREPLACE)

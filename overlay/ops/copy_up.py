@@ -168,7 +168,7 @@ def _make_copy(
 ) -> None:
     """Make the copy, to be called `where`; by `data_location` its data stays at `path` below."""
     if stat.S_ISREG(node.mode):
-        copy = Fd(os.open(b".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=tree.workdir.staging))
+        copy = _make_nameless(tree, stat.S_IMODE(os.fstat(node.fd).st_mode))
         filled = _fill(tree, node, copy, path, data_location=data_location, size=size)
         _commit(tree, node, filled, where, None, size)
         return
@@ -198,7 +198,8 @@ def _fill(
         with tree.reserve.left():
             reader = node.reader()
             copy_data(reader, os.fstat(reader), copy, tree.not_cloned, size)
-    had = copy_metadata(node.fd, copy)
+    had = os.fstat(node.fd)
+    copy_metadata(node.fd, had, copy, os.fstat(copy) if is_regular else None)
     filled = _mark_copy(tree, node, copy, path, data_location)
     if size is not None:
         os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
@@ -296,6 +297,12 @@ def _in_upper(tree: Tree, dentry: Dentry) -> _Name | None:
         if problem.errno != errno.ESTALE:
             raise
         return None
+
+
+def _make_nameless(tree: Tree, mode: int) -> Fd:
+    """Return a regular file that gets its name later; its set-id bits, when it has its owner."""
+    flags = os.O_TMPFILE | os.O_RDWR
+    return Fd(os.open(b".", flags, mode & 0o777, dir_fd=tree.workdir.staging))
 
 
 def _make_aside(tree: Tree, node: FileNode, name: bytes) -> Fd:

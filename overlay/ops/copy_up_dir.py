@@ -79,7 +79,7 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
         os.mkdir(name, 0o700, dir_fd=workdir.staging)
         copy = open_dir(workdir.staging, name)
         top = node.lowers[0]
-        copy_metadata(top.fd, copy)
+        copy_metadata(top.fd, os.fstat(top.fd), copy)
         copy_protection(tree, node, copy)
         put_origin(tree, copy, top.layer.origin(top.fd))
         marks = tree.index.marks

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from index.linux.fd import Fd
-from overlay.base.copy_inode import NotCloned, copy_data
+from index.linux.fd import Fd, open_dir, open_path, reopen
+from overlay.base.copy_inode import NotCloned, copy_data, copy_metadata
 from tests.property.disk import filesystem
 
 BLOCK = 4096
@@ -179,3 +180,70 @@ def test_a_file_that_has_become_shorter_is_filled_up(tmp_path: Path) -> None:
     copy = Fd(os.open(tmp_path / "target", os.O_RDWR | os.O_CREAT, 0o600))
     copy_data(fd, had, copy, NotCloned())
     assert (tmp_path / "target").read_bytes() == b"x" * 10 + bytes(BLOCK - 10)
+
+
+MODES = (0o600, 0o640, 0o4755, 0o2755, 0o6711, 0o1000, 0)
+OWNERS = ((0, 0), (0, 7), (7, 0), (1000, 100))
+TIME = 1_000_000_000_123_456_789
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("made_with", [0o600, None])
+def test_owner_mode_and_times_are_as_they_were(
+    tmp_path: Path, owner: tuple[int, int], mode: int, made_with: int | None
+) -> None:
+    """Whatever the copy had when it was made: chown(2) clears set-id bits, and comes first."""
+    source = made(tmp_path / "source", b"x")
+    os.chown(source, *owner)
+    source.chmod(mode)
+    os.utime(source, ns=(TIME, TIME + 1))
+    fd = Fd(os.open(source, os.O_RDONLY))
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
+    before = os.umask(0)
+    copy = Fd(os.open(tmp_path / "copy", flags, mode if made_with is None else made_with))
+    os.umask(before)
+    copy_metadata(fd, os.fstat(fd), copy, os.fstat(copy))
+    _is_like(tmp_path / "copy", source)
+
+
+def _is_like(copy: Path, source: Path) -> None:
+    kept = ("st_mode", "st_uid", "st_gid", "st_atime_ns", "st_mtime_ns")
+    one, other = copy.lstat(), source.lstat()
+    assert [getattr(one, name) for name in kept] == [getattr(other, name) for name in kept]
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "fifo", "device"])
+@pytest.mark.parametrize("owner", OWNERS)
+def test_all_kinds_get_their_attributes(tmp_path: Path, kind: str, owner: tuple[int, int]) -> None:
+    """By a descriptor that is open where the kind can be opened, else by one that names it."""
+    directory = Fd(os.open(tmp_path, os.O_RDONLY))
+    for name in ("source", "copy"):
+        _make(tmp_path / name, kind)
+    os.chown(tmp_path / "source", *owner, follow_symlinks=False)
+    if kind != "link":
+        (tmp_path / "source").chmod(0o2751)
+    os.setxattr(tmp_path / "source", "trusted.a", b"value", follow_symlinks=False)
+    os.utime(tmp_path / "source", ns=(TIME, TIME + 1), follow_symlinks=False)
+    source = open_path(directory, b"source")
+    copy = open_path(directory, b"copy")
+    if kind == "file":
+        copy = reopen(copy, os.O_RDWR)
+    elif kind == "directory":
+        copy = open_dir(directory, b"copy")
+    copy_metadata(source, os.fstat(source), copy)
+    _is_like(tmp_path / "copy", tmp_path / "source")
+    assert os.getxattr(tmp_path / "copy", "trusted.a", follow_symlinks=False) == b"value"
+
+
+def _make(path: Path, kind: str) -> None:
+    if kind == "file":
+        path.touch()
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("nowhere")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
