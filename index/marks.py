@@ -59,6 +59,16 @@ class Marks:
             if aside is not None:
                 xattrs.put(aside, name, value)
 
+    def put_new(self, fd: Fd, name: bytes, value: bytes, *, is_open: bool) -> None:
+        """Do as `put` for an inode that was just made, `fh` before the others.
+
+        Nothing of it is aside yet.  `is_open`: as for `xattrs.put`.
+        """
+        try:
+            xattrs.put(fd, name, value, is_open=is_open)
+        except xattrs.NoXattrSpaceError:
+            self.put_aside(fd, name, value)
+
     def put_aside(self, fd: Fd, name: bytes, value: bytes) -> None:
         """Set an attribute, not on the inode."""
         directory, called = self._directory, _name(fd)

@@ -80,13 +80,13 @@ class Kernel:
         """Do as `get` below, by the name in this overlay."""
         return get(fd, self.on_disk(name))
 
-    def put(self, fd: Fd, name: bytes, value: bytes) -> None:
+    def put(self, fd: Fd, name: bytes, value: bytes, *, is_open: bool = False) -> None:
         """Do as `put` below, by the name in this overlay.
 
         A symbolic link or device has no user attributes: there they are left out.
         """
         try:
-            put(fd, self.on_disk(name), value)
+            put(fd, self.on_disk(name), value, is_open=is_open)
         except PermissionError:
             if self.prefix != USER_PREFIX or name not in _SHARED:
                 raise
@@ -116,10 +116,13 @@ def has(fd: Fd, name: bytes) -> bool:
     return name in names(fd)
 
 
-def put(fd: Fd, name: bytes, value: bytes) -> None:
-    """Set one attribute of the inode behind `fd`; raises NoXattrSpaceError."""
+def put(fd: Fd, name: bytes, value: bytes, *, is_open: bool = False) -> None:
+    """Set one attribute of the inode behind `fd`; raises NoXattrSpaceError.
+
+    Which `is_open`, for reading or writing, need not be found by its path: that is quicker.
+    """
     try:
-        os.setxattr(proc_path(fd), name, value)
+        os.setxattr(fd if is_open else proc_path(fd), name, value)
     except OSError as problem:
         if problem.errno in _TOO_MANY and not _is_full(fd):
             raise NoXattrSpaceError(problem.errno, problem.strerror) from problem

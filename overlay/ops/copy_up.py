@@ -217,7 +217,8 @@ def _mark_copy(
         tree.kernel.put(copy, xattrs.REDIRECT, path)
         tree.kernel.put(copy, xattrs.METACOPY, b"")
         xattrs.put(copy, xattrs.DATA, data_location)
-    origin = put_origin(tree, copy, node.layer.origin(node.fd))
+    is_open = stat.S_ISREG(node.mode)
+    origin = put_origin(tree, copy, node.layer.origin(node.fd), is_open=is_open)
     names = nlink.names_of(node.identity, os.fstat(node.fd))
     values = {
         xattrs.FH: node.identity.pack(),
@@ -226,7 +227,7 @@ def _mark_copy(
         xattrs.LINKS: b"%d" % names,
     }
     for key, value in values.items():
-        tree.index.marks.put(copy, key, value)
+        tree.index.marks.put_new(copy, key, value, is_open=is_open)
     if path is not None and data_location is None:
         tree.index.put_lower_path(copy, path)
     return _Copy(copy, origin, names)

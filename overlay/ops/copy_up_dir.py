@@ -81,7 +81,7 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
         top = node.lowers[0]
         copy_metadata(top.fd, os.fstat(top.fd), copy)
         copy_protection(tree, node, copy)
-        put_origin(tree, copy, top.layer.origin(top.fd))
+        put_origin(tree, copy, top.layer.origin(top.fd), is_open=True)
         marks = tree.index.marks
         marks.put(copy, xattrs.UPPER, pack_real(handle_of(copy)))
         # By this it is known again, should it not get its name (overlay.startup.recover).
@@ -110,13 +110,14 @@ def restored_times(tree: Tree, parent: DirNode) -> Iterator[Fd]:
         tree.changed_attributes(parent.fileid)
 
 
-def put_origin(tree: Tree, copy: Fd, value: bytes | None) -> bytes | None:
+def put_origin(tree: Tree, copy: Fd, value: bytes | None, *, is_open: bool = False) -> bytes | None:
     """Say for the kernel which lower inode was copied up; returns what is said.
 
     Without room it is left out: a kernel mount then shows the number of the upper inode.
+    `is_open`: as for `xattrs.put`.
     """
     if value is not None:
         with suppress(xattrs.NoXattrSpaceError):
-            tree.kernel.put(copy, xattrs.ORIGIN, value)
+            tree.kernel.put(copy, xattrs.ORIGIN, value, is_open=is_open)
             return value
     return None
