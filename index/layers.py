@@ -150,7 +150,11 @@ class Layer:
         """
         if self.uuid is None or not self.has_handles:
             return None
-        return Origin(self.uuid, handle_of(fd)).pack()
+        return self.origin_of(handle_of(fd))
+
+    def origin_of(self, real: RealHandle) -> bytes | None:
+        """Do as `origin`, for an inode that has this kernel handle."""
+        return None if self.uuid is None else Origin(self.uuid, real).pack()
 
     def open_handle(self, real: RealHandle, flags: int) -> Fd | None:
         """Open an inode of this layer's filesystem; None if it is gone."""

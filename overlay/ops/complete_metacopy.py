@@ -22,10 +22,9 @@ from overlay.model.node import FileNode, Node
 from overlay.model.tree import Tree
 
 
-def length_of(fd: Fd, size: int | None) -> int:
+def length_of(st: os.stat_result, size: int | None) -> int:
     """Return how many bytes of a regular file truncating to `size` leaves."""
-    length = os.fstat(fd).st_size
-    return length if size is None else min(size, length)
+    return st.st_size if size is None else min(size, st.st_size)
 
 
 def looked_at_again(tree: Tree, node: Node) -> Node:
@@ -39,10 +38,9 @@ def looked_at_again(tree: Tree, node: Node) -> Node:
         return current(tree, node)
 
 
-def space_of(node: FileNode, size: int | None) -> int:
-    """Return how many bytes of disk a file's data takes, as truncating to `size` leaves it."""
-    st = os.fstat(node.fd if node.data is None else node.data)
-    return min(st.st_blocks * 512, length_of(node.fd, size) + st.st_blksize)
+def space_of(data: os.stat_result, length: int) -> int:
+    """Return how many bytes of disk the first `length` bytes of a file's data take."""
+    return min(data.st_blocks * 512, length + data.st_blksize)
 
 
 def complete_data(tree: Tree, handle: bytes, size: int | None) -> None:
@@ -51,14 +49,16 @@ def complete_data(tree: Tree, handle: bytes, size: int | None) -> None:
     if not isinstance(node, FileNode) or not node.is_metacopy:
         return
     growth: AbstractContextManager[None] = nullcontext()
+    length = length_of(os.fstat(node.fd), size)
     if tree.budget is not None:
-        growth = tree.budget.growing(node.fileid, node.fd, space_of(node, size))
-    with copying(Kind.DATA, length_of(node.fd, size)), growth:
+        data = os.fstat(node.fd if node.data is None else node.data)
+        growth = tree.budget.growing(node.fileid, node.fd, space_of(data, length))
+    with copying(Kind.DATA, length), growth:
         writer = node.writer()
         st = os.fstat(writer)
         capability = xattrs.get(node.fd, xattrs.CAPABILITY)  # a write clears it
         try:
-            _copy(tree, node, writer, st, length_of(writer, size), capability)
+            _copy(tree, node, writer, st, length_of(st, size), capability)
             _unmark(tree, node, writer, size, st)
         except BaseException:
             _take_back(tree, node, writer, st, capability)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
-import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Final, NamedTuple
@@ -20,12 +18,10 @@ from typing import Final, NamedTuple
 from index import xattrs
 from index.identity import Identity
 from index.index import GONE, UpperInode
-from index.linux.fd import Fd, open_path
-from index.linux.file_handle import handle_of, pack_real
+from index.linux.fd import Fd
 from index.linux.syscalls import link_fd
 from index.xattrs import NoXattrSpaceError
 from overlay.base.blocking import may_block
-from overlay.base.copy_inode import copy_data, copy_metadata
 from overlay.base.errors import error
 from overlay.lookup import nlink
 from overlay.lookup.adopt import mark_impure
@@ -39,7 +35,8 @@ from overlay.model.copy_up_counts import Kind, copying
 from overlay.model.node import Dentry, DirNode, FileNode, Node, directory
 from overlay.model.tree import Tree
 from overlay.ops.complete_metacopy import complete_data, length_of, looked_at_again, space_of
-from overlay.ops.copy_up_dir import copy_up_dir, put_origin, require_upper, restored_times
+from overlay.ops.copy_up_dir import copy_up_dir, require_upper, restored_times
+from overlay.ops.file_copy import Copy, Wanted, fill, make_aside, make_nameless, wanted_of
 
 _SMALL: Final = 1 << 20  # bytes of data
 _TRIES: Final = 10  # to find somebody else's work done; after that it never will be
@@ -50,14 +47,6 @@ class _Name(NamedTuple):
 
     parent: DirNode
     name: bytes
-
-
-class _Copy(NamedTuple):
-    """An inode that is to be an object of a lower layer."""
-
-    fd: Fd
-    origin: bytes | None
-    names: int  # that the object has
 
 
 def copy_up(tree: Tree, node: Node) -> Node:
@@ -138,18 +127,23 @@ def _copy_file(
     where = None if dentry is None else _in_upper(tree, dentry)
     with tree.changing():  # or a directory on the way might be moved meanwhile
         path = None if where is None else lower_path(tree, where.parent, where.name)
-    is_regular = stat.S_ISREG(node.mode)
+    wanted = wanted_of(node, path, size)
     lower = None
-    if not data and is_regular and where is not None:
+    if not data and wanted.is_regular and where is not None:
         # The kernel finds the data of a metacopy by path alone.
         lower = _lower_file(tree, node, where)
     if lower is not None:
+        wanted = wanted._replace(size=None, location=data_location_of(lower))
         with copying(Kind.METADATA), _promised(tree, 0), suppress(NoXattrSpaceError):
-            _make_copy(tree, node, where, path, data_location=data_location_of(lower), size=None)
+            _make_copy(tree, wanted, where)
             return
-    length, space = (length_of(node.fd, size), space_of(node, size)) if is_regular else (0, 0)
+        wanted = wanted._replace(size=size, location=None)
+    length, space = 0, 0
+    if wanted.is_regular:
+        length = length_of(wanted.st, size)
+        space = space_of(wanted.data, length)
     with copying(Kind.DATA, length), _promised(tree, space):
-        _make_copy(tree, node, where, path, data_location=None, size=size)
+        _make_copy(tree, wanted, where)
 
 
 def _promised(tree: Tree, space: int) -> AbstractContextManager[None]:
@@ -157,80 +151,18 @@ def _promised(tree: Tree, space: int) -> AbstractContextManager[None]:
     return nullcontext() if tree.budget is None else tree.budget.making(space)
 
 
-def _make_copy(
-    tree: Tree,
-    node: FileNode,
-    where: _Name | None,
-    path: bytes | None,
-    *,
-    data_location: bytes | None,
-    size: int | None,
-) -> None:
-    """Make the copy, to be called `where`; by `data_location` its data stays at `path` below."""
-    if stat.S_ISREG(node.mode):
-        copy = _make_nameless(tree, stat.S_IMODE(os.fstat(node.fd).st_mode))
-        filled = _fill(tree, node, copy, path, data_location=data_location, size=size)
-        _commit(tree, node, filled, where, None, size)
+def _make_copy(tree: Tree, wanted: Wanted, where: _Name | None) -> None:
+    """Make the copy, to be called `where`."""
+    if wanted.is_regular:
+        copy = make_nameless(tree, wanted.st.st_mode)
+        _commit(tree, wanted, fill(tree, wanted, copy), where, None)
         return
     name = tree.workdir.new_name_apart()
     try:
-        copy = _make_aside(tree, node, name)
-        filled = _fill(tree, node, copy, path, data_location=None, size=None)
-        _commit(tree, node, filled, where, name, None)
+        copy = make_aside(tree, wanted, name)
+        _commit(tree, wanted, fill(tree, wanted, copy), where, name)
     finally:
         tree.workdir.discard_apart(name)
-
-
-def _fill(
-    tree: Tree,
-    node: FileNode,
-    copy: Fd,
-    path: bytes | None,
-    *,
-    data_location: bytes | None,
-    size: int | None,
-) -> _Copy:
-    """Give an inode that nobody sees yet all that the object has."""
-    is_regular = stat.S_ISREG(node.mode)
-    if data_location is not None:
-        os.truncate(copy, os.fstat(node.fd).st_size)
-    elif is_regular and size != 0:
-        with tree.reserve.left():
-            reader = node.reader()
-            copy_data(reader, os.fstat(reader), copy, tree.not_cloned, size)
-    had = os.fstat(node.fd)
-    copy_metadata(node.fd, had, copy, os.fstat(copy) if is_regular else None)
-    filled = _mark_copy(tree, node, copy, path, data_location)
-    if size is not None:
-        os.utime(copy, ns=(had.st_atime_ns, time.time_ns()))  # cutting it is a change
-    if is_regular and data_location is None:
-        with tree.copy_ups.waiting():
-            os.fsync(copy)
-    return filled
-
-
-def _mark_copy(
-    tree: Tree, node: FileNode, copy: Fd, path: bytes | None, data_location: bytes | None
-) -> _Copy:
-    """Write on a copy what it is, for the kernel and for the index."""
-    if data_location is not None and path is not None:
-        tree.kernel.put(copy, xattrs.REDIRECT, path)
-        tree.kernel.put(copy, xattrs.METACOPY, b"")
-        xattrs.put(copy, xattrs.DATA, data_location)
-    is_open = stat.S_ISREG(node.mode)
-    origin = put_origin(tree, copy, node.layer.origin(node.fd), is_open=is_open)
-    names = nlink.names_of(node.identity, os.fstat(node.fd))
-    values = {
-        xattrs.FH: node.identity.pack(),
-        xattrs.UPPER: pack_real(handle_of(copy)),
-        xattrs.NLINK: nlink.INITIAL,
-        xattrs.LINKS: b"%d" % names,
-    }
-    for key, value in values.items():
-        tree.index.marks.put_new(copy, key, value, is_open=is_open)
-    if path is not None and data_location is None:
-        tree.index.put_lower_path(copy, path)
-    return _Copy(copy, origin, names)
 
 
 def _is_indexed(tree: Tree, identity: Identity) -> bool:
@@ -242,46 +174,42 @@ def _is_indexed(tree: Tree, identity: Identity) -> bool:
 
 
 def _commit(
-    tree: Tree,
-    node: FileNode,
-    copy: _Copy,
-    where: _Name | None,
-    aside: bytes | None,
-    size: int | None,
+    tree: Tree, wanted: Wanted, copy: Copy, where: _Name | None, aside: bytes | None
 ) -> None:
     """Let the copy be the object, and give it its upper name, if one is known.
 
     The name that it may have `aside` becomes its entry in the index.  A copy that was cut
     has changed by then, so that to lack its upper name is no failure.
     """
+    node = wanted.node
     with tree.changing():
         if _is_indexed(tree, node.identity):
             return  # taken over from the kernel meanwhile (overlay.lookup.adopt)
         try:
-            _enter(tree, node, copy, aside)
+            _enter(tree, wanted, copy, aside)
             if where is not None and _is_name_of(tree, node, where):
                 name_it = partial(_link_name, tree, copy.fd, where)
-                if size is None:
+                if wanted.size is None:
                     name_it()
                 else:
                     tree.workdir.finish(name_it)
         finally:
             tree.changed_object(node.fileid)
         made = indexed_file(tree, node.identity, copy.fd, node.dentry, visible=copy.names)
-        if made is not None and stat.S_ISREG(made.mode) and not made.is_metacopy:
+        if made is not None and wanted.is_regular and not made.is_metacopy:
             made.opened_for_both(copy.fd)
 
 
-def _enter(tree: Tree, node: FileNode, copy: _Copy, aside: bytes | None) -> None:
+def _enter(tree: Tree, wanted: Wanted, copy: Copy, aside: bytes | None) -> None:
     """Enter a copy into the index; that of a lower inode with several names in the kernel's too."""
     # A mount fails where an entry does not say itself what its origin is.
     origin = None
-    if os.fstat(node.fd).st_nlink > 1 and tree.kernel.get(copy.fd, xattrs.ORIGIN) is not None:
+    if wanted.st.st_nlink > 1 and tree.kernel.get(copy.fd, xattrs.ORIGIN) is not None:
         origin = copy.origin
     if origin is not None:
         tree.kernel_index.enter(origin, copy.fd)
     try:
-        tree.index.commit(node.identity, copy.fd, aside)
+        tree.index.commit(wanted.node.identity, copy.fd, aside)
     except OSError:
         if origin is not None:
             tree.workdir.finish(partial(tree.kernel_index.remove, origin))
@@ -298,22 +226,6 @@ def _in_upper(tree: Tree, dentry: Dentry) -> _Name | None:
         if problem.errno != errno.ESTALE:
             raise
         return None
-
-
-def _make_nameless(tree: Tree, mode: int) -> Fd:
-    """Return a regular file that gets its name later; its set-id bits, when it has its owner."""
-    flags = os.O_TMPFILE | os.O_RDWR
-    return Fd(os.open(b".", flags, mode & 0o777, dir_fd=tree.workdir.staging))
-
-
-def _make_aside(tree: Tree, node: FileNode, name: bytes) -> Fd:
-    """Return an inode of the same type, not that of a regular file, called `name` in `staging/`."""
-    staging = tree.workdir.staging
-    if stat.S_ISLNK(node.mode):
-        os.symlink(os.readlink(b"", dir_fd=node.fd), name, dir_fd=staging)
-    else:
-        os.mknod(name, stat.S_IFMT(node.mode) | 0o600, os.fstat(node.fd).st_rdev, dir_fd=staging)
-    return open_path(staging, name)
 
 
 def link_up(tree: Tree, node: FileNode, dentry: Dentry) -> FileNode:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import stat
 import struct
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,9 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from index.linux.fd import Fd
+from index.linux.file_handle import handle_of
+from index.origin import Origin
 from overlay.base.credentials import ROOT
 from overlay.filesystem import Overlay
 from overlay.lookup.resolve import resolve
+from overlay.maintenance.seal import seal_overlay
 from overlay.model.attributes import Changes
 from overlay.model.config import OverlayConfig
 from overlay.model.contents import Stable
@@ -268,3 +273,25 @@ def test_a_copy_whose_name_cannot_be_made_is_the_object(dirs: Dirs, tree: Served
     tree.write("d/f", "Y")
     assert tree.read("d/f").startswith(b"Yower")
     assert (dirs.lower / "d/f").read_bytes().startswith(b"lower")
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("by", ["name", "handle"])
+def test_the_origin_is_the_inode_that_was_copied(dirs: Dirs, copied: bool, by: str) -> None:
+    """Also in a copy of a layer, where handles say what inode it was before."""
+    with served(dirs) as tree:
+        handle = tree.node("a").handle
+    if copied:
+        seal_overlay(dirs.config)
+        dirs.lower.rename(dirs.place / "before")
+        subprocess.run(["cp", "-a", dirs.place / "before", dirs.lower], check=True, timeout=60)
+        subprocess.run(["rm", "-r", dirs.place / "before"], check=True, timeout=60)
+    with served(dirs) as tree:
+        node = tree.overlay.resolve(handle) if by == "handle" else tree.node("a")
+        assert node.handle == handle
+        tree.overlay.write(node, ROOT, 0, b"x", Stable.UNSTABLE)
+        assert tree.node("a").handle == handle
+    lower = Fd(os.open(dirs.lower / "a", os.O_PATH))
+    said = Origin.unpack(os.getxattr(dirs.upper / "a", "trusted.overlay.origin"))
+    assert said is not None
+    assert said.real == handle_of(lower)

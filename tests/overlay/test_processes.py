@@ -28,7 +28,7 @@ from overlay.model import copy_up_jobs, permission
 from overlay.model.attributes import Changes
 from overlay.model.sole import Sole
 from overlay.model.tree import Tree
-from overlay.ops import complete_metacopy, copy_up, create, remove, rename
+from overlay.ops import complete_metacopy, copy_up, create, file_copy, remove, rename
 from tests.compiled import only_interpreted
 from tests.overlays import Dirs, Served, make_dirs, served
 from tests.processes import Process, processes
@@ -399,7 +399,7 @@ def test_a_listing_made_while_a_name_is(dirs: Dirs, gate: Gates, where: object) 
 
 
 def test_data_is_copied_by_one(dirs: Dirs, gate: Gates) -> None:
-    stop = gate(copy_up, "copy_data", after=True)
+    stop = gate(file_copy, "copy_data", after=True)
     content = (dirs.lower / "a").read_bytes()
     with processes(dirs) as (_, (one, other)):
         for process in (one, other):
@@ -439,7 +439,7 @@ def test_data_of_a_metacopy_is_completed_by_one(dirs: Dirs, gate: Gates) -> None
 
 
 def test_whoever_waits_too_long_is_told(dirs: Dirs, gate: Gates) -> None:
-    stop = gate(copy_up, "copy_data")
+    stop = gate(file_copy, "copy_data")
     told = []
     with processes(dirs) as (_, (one, other)):
 
@@ -460,7 +460,7 @@ def impatient(tree: Served, *what: str) -> int:
 
 
 def test_a_file_removed_while_it_is_copied_up(dirs: Dirs, gate: Gates) -> None:
-    stop = gate(copy_up, "copy_data")
+    stop = gate(file_copy, "copy_data")
     with processes(dirs) as (_, (one, other)):
         what = attempt, "write", "a", "ONE"
         assert meanwhile(stop, one, what, lambda: other(Served.remove, "a")) == errno.ESTALE
