@@ -221,7 +221,7 @@ class FileNode(_Object):
 class DirNode(_Object):
     """A directory: its upper directory and the stack of lower ones that it merges."""
 
-    __slots__ = ("lower_path", "lowers", "upper")
+    __slots__ = ("is_impure", "lower_path", "lowers", "upper")
 
     def __init__(
         self,
@@ -239,6 +239,8 @@ class DirNode(_Object):
         self.lowers = lowers
         # By which the lower layers have them, once that was asked for (overlay.lookup.redirect).
         self.lower_path: bytes | None = None
+        # Known to be marked so (overlay.lookup.adopt), which is for ever.
+        self.is_impure = False
 
     @property
     def is_dir(self) -> bool:

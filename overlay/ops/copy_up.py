@@ -23,6 +23,7 @@ from index.linux.syscalls import link_fd
 from index.xattrs import NoXattrSpaceError
 from overlay.base.blocking import may_block
 from overlay.base.errors import error
+from overlay.base.generations import last_change
 from overlay.lookup import nlink
 from overlay.lookup.adopt import mark_impure
 from overlay.lookup.lookup import indexed_file, is_entry_of
@@ -47,6 +48,7 @@ class _Name(NamedTuple):
 
     parent: DirNode
     name: bytes
+    is_sure: bool = False  # that the lower layers have the file by it: it was found by it
 
 
 def copy_up(tree: Tree, node: Node) -> Node:
@@ -124,7 +126,7 @@ def _copy_file(
 ) -> None:
     if _is_indexed(tree, node.identity):
         return  # another process was faster
-    where = None if dentry is None else _in_upper(tree, dentry)
+    where = None if dentry is None else _in_upper(tree, dentry, is_sure=dentry is node.dentry)
     with tree.changing():  # or a directory on the way might be moved meanwhile
         path = None if where is None else lower_path(tree, where.parent, where.name)
     wanted = wanted_of(node, path, size)
@@ -187,7 +189,7 @@ def _commit(
             return  # taken over from the kernel meanwhile (overlay.lookup.adopt)
         try:
             _enter(tree, wanted, copy, aside)
-            if where is not None and _is_name_of(tree, node, where):
+            if where is not None and (where.is_sure or _is_name_of(tree, node, where)):
                 name_it = partial(_link_name, tree, copy.fd, where)
                 if wanted.size is None:
                     name_it()
@@ -195,9 +197,29 @@ def _commit(
                     tree.workdir.finish(name_it)
         finally:
             tree.changed_object(node.fileid)
-        made = indexed_file(tree, node.identity, copy.fd, node.dentry, visible=copy.names)
-        if made is not None and wanted.is_regular and not made.is_metacopy:
-            made.opened_for_both(copy.fd)
+        _add_node(tree, wanted, copy)
+
+
+def _add_node(tree: Tree, wanted: Wanted, copy: Copy) -> None:
+    """Keep at hand what was just made; the namespace lock is held."""
+    node, upper = wanted.node, tree.layers.upper
+    if upper is None or not wanted.is_regular or wanted.location is not None:
+        indexed_file(tree, node.identity, copy.fd, node.dentry, visible=copy.names)
+        return
+    generation, last = tree.object_counters.of(node.fileid), last_change()
+    st = os.fstat(copy.fd)
+    adjust = copy.names - st.st_nlink
+    made = tree.add_file(
+        node.identity,
+        generation,
+        upper,
+        copy.fd,
+        st.st_mode,
+        nlink_adjust=adjust,
+        dentry=node.dentry,
+    )
+    made.opened_for_both(copy.fd)
+    tree.learn(made, st, last)
 
 
 def _enter(tree: Tree, wanted: Wanted, copy: Copy, aside: bytes | None) -> None:
@@ -218,10 +240,11 @@ def _enter(tree: Tree, wanted: Wanted, copy: Copy, aside: bytes | None) -> None:
         tree.budget.gained(os.fstat(copy.fd))
 
 
-def _in_upper(tree: Tree, dentry: Dentry) -> _Name | None:
+def _in_upper(tree: Tree, dentry: Dentry, *, is_sure: bool = False) -> _Name | None:
     """Return the name with its directory copied up; None if that was removed meanwhile."""
     try:
-        return _Name(copy_up_dir(tree, directory(resolve(tree, dentry.parent))), dentry.name)
+        parent = copy_up_dir(tree, directory(resolve(tree, dentry.parent)))
+        return _Name(parent, dentry.name, is_sure and bool(parent.lowers))
     except OSError as problem:
         if problem.errno != errno.ESTALE:
             raise
@@ -237,7 +260,7 @@ def link_up(tree: Tree, node: FileNode, dentry: Dentry) -> FileNode:
     if where is None:
         return node  # the name went with it
     with tree.changing():
-        if not _is_name_of(tree, node, where):
+        if not _is_name_of(tree, node, where) or _is_removed(where.parent):
             return node  # renamed or removed meanwhile: it has its names
         node = current_file(tree, node)
         try:
@@ -249,8 +272,8 @@ def link_up(tree: Tree, node: FileNode, dentry: Dentry) -> FileNode:
 
 
 def _is_name_of(tree: Tree, node: FileNode, where: _Name) -> bool:
-    """Return whether the lower layers have the file under a name in a directory that is there."""
-    return _lower_file(tree, node, where) is not None and not _is_removed(where.parent)
+    """Return whether the lower layers have the file under a name."""
+    return _lower_file(tree, node, where) is not None
 
 
 def _lower_file(tree: Tree, node: FileNode, where: _Name) -> LowerFile | None:
@@ -262,11 +285,19 @@ def _lower_file(tree: Tree, node: FileNode, where: _Name) -> LowerFile | None:
 def _link_name(tree: Tree, fd: Fd, where: _Name) -> None:
     """Make the upper link for a lower name, of an inode whose link count is related to the lower.
 
-    What the upper directory has under the name, be it a whiteout, stays.
+    What the upper directory has under the name, be it a whiteout, stays.  One that was removed
+    meanwhile gets none.
     """
-    with restored_times(tree, where.parent) as upper:
+    parent = where.parent
+    assert parent.upper is not None
+    st = os.fstat(parent.upper)
+    if not st.st_nlink:
+        return
+    with restored_times(tree, parent, st) as upper:
         tree.index.note_path(fd, tree.upper_path_in(upper, where.name))
-        mark_impure(tree, upper)
+        if not parent.is_impure:
+            mark_impure(tree, upper)
+            parent.is_impure = True
         with suppress(FileExistsError):
             link_fd(fd, upper, where.name)
 

@@ -88,7 +88,7 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
         marks.put(copy, xattrs.FH, node.identity.pack())
         path = tree.upper_path_in(parent.upper, node.dentry.name)
         enter_dir(tree, node.identity, copy, node.lowers[-1], path)
-        with restored_times(tree, parent) as upper:
+        with restored_times(tree, parent, os.fstat(parent.upper)) as upper:
             mark_impure(tree, upper)
             rename(workdir.staging, name, upper, node.dentry.name, RENAME_NOREPLACE)
     finally:
@@ -98,11 +98,10 @@ def _copy_dir(tree: Tree, parent: DirNode, node: DirNode) -> None:
 
 
 @contextmanager
-def restored_times(tree: Tree, parent: DirNode) -> Iterator[Fd]:
+def restored_times(tree: Tree, parent: DirNode, had: os.stat_result) -> Iterator[Fd]:
     """Restore a directory's access and modification times after a change clients must not see."""
     assert parent.upper is not None
-    st = os.fstat(parent.upper)
-    restore = partial(set_times, parent.upper, st)
+    restore = partial(set_times, parent.upper, had)
     try:
         yield parent.upper
     finally:
