@@ -124,7 +124,8 @@ def _file(node: Node) -> FileNode:
 def _copy_file(
     tree: Tree, node: FileNode, dentry: Dentry | None, data: bool, size: int | None
 ) -> None:
-    if _is_indexed(tree, node.identity):
+    # What a process has done that died before it told anybody is met under the namespace lock.
+    if not tree.is_true(node) and _is_indexed(tree, node.identity):
         return  # another process was faster
     where = None if dentry is None else _in_upper(tree, dentry, is_sure=dentry is node.dentry)
     with tree.changing():  # or a directory on the way might be moved meanwhile
@@ -186,7 +187,7 @@ def _commit(
     node = wanted.node
     with tree.changing():
         if _is_indexed(tree, node.identity):
-            return  # taken over from the kernel meanwhile (overlay.lookup.adopt)
+            return  # by one that died, or taken over from the kernel (overlay.lookup.adopt)
         try:
             _enter(tree, wanted, copy, aside)
             if where is not None and (where.is_sure or _is_name_of(tree, node, where)):

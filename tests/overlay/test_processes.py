@@ -562,6 +562,24 @@ def test_a_process_dies_in_the_middle(dirs: Dirs, gate: Gates, death: str, notic
         assert again.tree() == last
 
 
+@pytest.mark.parametrize("path", ["a", "s"])
+def test_what_a_dead_process_copied_up_is_known_by_the_next_change(
+    dirs: Dirs, gate: Gates, path: str
+) -> None:
+    """It has told nobody, and the opener has not noticed: the other knows the lower file."""
+    stop = gate(copy_up, "_link_name")
+    with processes(dirs) as (overlay, (one, other)):
+        for process in (one, other):
+            process(handle_of, path)
+        stop.shut()
+        one.begin(attempt, "chmod", path, 0o600)
+        stop.wait()
+        one.kill()
+        assert other(attempt, "chmod", path, 0o640) == 0
+        assert other(Served.attributes, path).mode & 0o777 == (0o777 if path == "s" else 0o640)
+        overlay.died(one.pid)
+
+
 def test_what_a_dead_process_removed_is_open_nowhere(dirs: Dirs, gate: Gates) -> None:
     stop = gate(Tree, "gone")
     with processes(dirs) as (overlay, (one, other)):
