@@ -122,33 +122,42 @@ class Index:
 
     def _open(self, identity: Identity) -> _Found | None:
         """Return the entry of an object."""
+        return self._look(identity)[0]
+
+    def _look(self, identity: Identity) -> tuple[_Found | None, bool]:
+        """Return the entry of an object, and whether the index has anything of its number."""
         if not self._numbers.may_have(identity.fileid):
-            return None
+            return None, False
         name = number_name(identity.fileid)
         found = open_rare_name(self._inodes, name)
         if found is None:
-            return None
+            return None, False
         is_gone = is_whiteout(found[1])
         mark = None if is_gone else self.marks.get(found[0], xattrs.FH)
         if mark == identity.pack():
-            return _Found(name, *found, True)
+            return _Found(name, *found, True), True
         if not is_gone and Identity.unpack(mark) is None:
-            return _Found(name, *found, False)
+            return _Found(name, *found, False), True
         own = own_name(identity)
         of_its_own = open_rare_name(self._inodes, own)
         if of_its_own is not None:
-            return _Found(own, *of_its_own, True)
-        return _Found(name, *found, True) if is_gone and self.is_gone_of_old(identity) else None
+            return _Found(own, *of_its_own, True), True
+        is_old = is_gone and self.is_gone_of_old(identity)
+        return (_Found(name, *found, True) if is_old else None), True
+
+    def _place(self, identity: Identity) -> tuple[_Found | None, bytes]:
+        """Return the entry of an object, and the name that this has or is to get."""
+        found, is_taken = self._look(identity)
+        if found is not None:
+            return found, found.name
+        if is_taken:
+            return None, own_name(identity)
+        self._numbers.add(identity.fileid)
+        return None, number_name(identity.fileid)
 
     def _name_for(self, identity: Identity) -> bytes:
         """Return the name of an object's entry, or of the one that it is to get."""
-        found = self._open(identity)
-        if found is not None:
-            return found.name
-        if self.has_number(identity.fileid):
-            return own_name(identity)
-        self._numbers.add(identity.fileid)
-        return number_name(identity.fileid)
+        return self._place(identity)[1]
 
     def find(self, identity: Identity) -> Entry | None:
         """Return what is known of an object; None if nothing ever happened to it."""
@@ -168,7 +177,8 @@ class Index:
 
     def is_taken(self, identity: Identity) -> bool:
         """Return whether the number that its inode would give this object is or was another's."""
-        return self.has_number(identity.fileid) and self._open(identity) is None
+        found, is_taken = self._look(identity)
+        return is_taken and found is None
 
     def has_number(self, fileid: int) -> bool:
         """Return whether the index has anything of this number."""
@@ -180,8 +190,9 @@ class Index:
         `aside`: the name that it has in `staging/` becomes the entry, so that it has none
         too many for a moment.  Raises EEXIST when an inode is the entry already.
         """
-        is_found_by_path = isinstance(self.find(identity), DirectoryEntry)
-        name, staging = self._name_for(identity), self._workdir.staging
+        found, name = self._place(identity)
+        is_found_by_path = found is not None and stat.S_ISDIR(found.st.st_mode)
+        staging = self._workdir.staging
         if not is_found_by_path and aside is None:
             link_fd(fd, self._inodes, name)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,31 @@ def test_an_entry_is_made_once(index: Index, workdir: Workdir) -> None:
     found = index.find(_identity(100))
     assert isinstance(found, UpperInode)
     assert os.path.samestat(os.fstat(first), found.st)
+
+
+_opened: list[bytes] = []
+
+
+def _note(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and isinstance(arguments[0], bytes):
+        _opened.append(arguments[0])
+
+
+def test_an_entry_is_looked_for_once_to_be_made(index: Index, workdir: Workdir) -> None:
+    """Where its number is another's by now, it has a name of its own."""
+    objects = _identity(100), _later(_identity(100))
+    inodes = _file(workdir), _file(workdir)
+    for identity, inode in zip(objects, inodes, strict=True):
+        xattrs.put(inode, xattrs.FH, identity.pack())
+    index.commit(objects[0], inodes[0])
+    sys.addaudithook(_note)  # it cannot be taken away
+    _opened.clear()
+    index.commit(objects[1], inodes[1])
+    assert _opened.count(b"#100") == 1
+    for identity, inode in zip(objects, inodes, strict=True):
+        found = index.find(identity)
+        assert isinstance(found, UpperInode)
+        assert os.path.samestat(os.fstat(inode), found.st)
 
 
 def test_a_directory_has_an_entry_with_attributes(index: Index, work: Path) -> None:
