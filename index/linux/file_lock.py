@@ -2,8 +2,8 @@
 
 `hold` keeps a whole directory from other servers.  The processes of one server
 exclude each other by `ProcessLock`: one byte of a file, held by a record lock
-of an open file description of its own (fcntl(2), F_OFD_SETLK), never of one
-that a forked process has inherited, which would be in both processes' hands.
+of an open file description of the process's own (fcntl(2), F_OFD_SETLK), never of
+one that a forked process has inherited, which would be in both processes' hands.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import fcntl
 import os
 import struct
 import time
-from contextlib import suppress
 from typing import Final
+from weakref import WeakSet
 
-from index.linux.fd import Fd
+from index.linux.fd import Fd, open_at
 
 _FLOCK: Final = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, pid
 # How long a server that was killed may take to be gone with all its processes.
@@ -56,11 +56,16 @@ def let_go(directory: Fd) -> None:
 
 
 class ProcessLock:
-    """One byte of a file that was opened for it alone.  It excludes no thread of this process."""
+    """One byte of a file.  It may not exclude other threads of this process."""
 
-    def __init__(self, file: Fd, byte: int, *, wait: bool = True) -> None:
-        """Without `wait` to take it raises BlockingIOError where another process has it."""
-        self._file = file
+    def __init__(
+        self, file: Fd, byte: int, *, wait: bool = True, of: LockFile | None = None
+    ) -> None:
+        """Without `wait` to take it raises BlockingIOError where another process has it.
+
+        The file was opened for it alone, or is kept for others as well.
+        """
+        self._file, self._of = file, of
         self._take = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
         self._lock = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
         self._unlock = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0)
@@ -76,5 +81,41 @@ class ProcessLock:
         self.acquire()
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # closing the file, which follows, gives it back too
+        try:
             self.release()
+        except OSError:  # closing the file, which follows, gives it back too
+            if self._of is not None:
+                self._of.forget(self._file)
+
+
+class LockFile:
+    """A file whose bytes are locks, kept open by each process that has used one."""
+
+    def __init__(self, directory: Fd, name: bytes) -> None:
+        self._directory, self._name = directory, name
+        self._file: Fd | None = None
+        _kept.add(self)
+
+    def lock(self, byte: int, *, wait: bool) -> ProcessLock:
+        """Return the lock of one byte, not taken yet; no other thread of this process has it."""
+        file = self._file
+        if file is None:
+            flags = os.O_RDWR | os.O_CREAT
+            self._file = file = open_at(self._directory, self._name, flags, 0o600)
+        return ProcessLock(file, byte, wait=wait, of=self)
+
+    def forget(self, file: Fd | None = None) -> None:
+        """Open it anew for the next lock; it is closed with the last that was taken by it."""
+        if file is None or self._file is file:
+            self._file = None
+
+
+_kept: Final[WeakSet[LockFile]] = WeakSet()
+
+
+def _forget_inherited() -> None:
+    for each in list(_kept):
+        each.forget()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)

@@ -33,9 +33,9 @@ PATIENCE: Final = 3.0
 _THREADS: Final = 4
 
 
-def lock_copy_up(workdir: Workdir, number: int, wait: bool) -> ProcessLock:
+def lock_copy_up(workdir: Workdir, byte: int, wait: bool) -> ProcessLock:
     """Return the lock of one object's copy-up among the processes that serve the overlay."""
-    return workdir.lock(copy_up_byte(number), wait=wait)
+    return workdir.lock_of_one_thread(byte, wait=wait)
 
 
 class Job:
@@ -90,8 +90,9 @@ def _anew(problem: BaseException) -> BaseException:
 class Jobs:
     """Jobs by the number of the object they work on.
 
-    `alone` excludes other processes from it; without `wait` it raises BlockingIOError where
-    one of them has it.
+    `alone` excludes other processes from it, by the byte of the lock file that stands for it;
+    without `wait` it raises BlockingIOError where one of them has it.  It need not exclude
+    threads of this process: objects with one byte have one job at a time.
     """
 
     def __init__(self, alone: Callable[[int, bool], AbstractContextManager[None]]) -> None:
@@ -109,6 +110,7 @@ class Jobs:
         done now, and `work` whether another process has done it.  Raises what the work
         raised, or EAGAIN when it takes longer than `PATIENCE`.
         """
+        number = copy_up_byte(number)
         with self._lock:
             job = self._running.get(number)
             is_new = job is None

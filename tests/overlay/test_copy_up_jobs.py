@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from index.lock_bytes import copy_up_byte
 from overlay.model import copy_up_jobs
 from overlay.model.copy_up_jobs import Job, Jobs
 
@@ -58,6 +59,42 @@ def test_who_comes_meanwhile_joins() -> None:
     first.join()
     second.join()
     assert done == [3, 1]
+    running.close()
+
+
+def test_objects_with_one_byte_of_the_lock_file_have_one_job() -> None:
+    """A lock of a byte excludes no thread: the second would be held by nothing."""
+    first, second = 7, 7 | 1 << 63
+    assert copy_up_byte(first) == copy_up_byte(second)
+    held: list[int] = []
+    most: list[int] = []
+
+    @contextmanager
+    def alone(byte: int, _: bool) -> Iterator[None]:
+        held.append(byte)
+        most.append(len(held))
+        yield
+        held.remove(byte)
+
+    running = Jobs(alone)
+    gate, begun = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        gate.wait(10)
+
+    threads = [threading.Thread(target=running.do, args=(first, work))]
+    threads[0].start()
+    assert begun.wait(10)
+    for is_quick in (True, False):
+        do = partial(running.do, second, work, is_quick=is_quick)
+        threads.append(threading.Thread(target=do))
+        threads[-1].start()
+    time.sleep(0.05)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert max(most) == 1
     running.close()
 
 
