@@ -216,17 +216,23 @@ class Index:
         digest = self.marks.get(fd, xattrs.LONG_REDIRECT) if path is None else None
         return path if digest is None else self._long_paths.get(digest)
 
-    def put_lower_path(self, fd: Fd, path: bytes) -> None:
-        """Record it on an inode that is to be an entry, however long it is."""
+    def put_lower_path(self, fd: Fd, path: bytes, *, is_open: bool) -> None:
+        """Record it on an inode that is to be an entry, however long it is.
+
+        `is_open`: as for `xattrs.put`.
+        """
         if len(path) <= _LONGEST_PATH:
             with contextlib.suppress(xattrs.NoXattrSpaceError):
-                xattrs.put(fd, xattrs.REDIRECT, path)
+                xattrs.put(fd, xattrs.REDIRECT, path, is_open=is_open)
                 return
         self.marks.put(fd, xattrs.LONG_REDIRECT, self._long_paths.put(path))
 
-    def note_path(self, fd: Fd, path: bytes | None) -> None:
-        """Record where an indexed object is in the upper layer, or that this is not recorded."""
-        self.marks.hint(fd, xattrs.PATH, noted_path(path))
+    def note_path(self, fd: Fd, path: bytes | None, *, is_open: bool = False) -> None:
+        """Record where an indexed object is in the upper layer, or that this is not recorded.
+
+        `is_open`: as for `xattrs.put`.
+        """
+        self.marks.hint(fd, xattrs.PATH, noted_path(path), is_open=is_open)
 
     def data_location(self, identity: Identity) -> bytes | None:
         """Return where a lower metacopy was found, if recorded (overlay.lookup.metacopy)."""
@@ -257,7 +263,7 @@ class Index:
             if value is not None:
                 xattrs.put(entry, key, value)
         if redirect is not None:
-            self.put_lower_path(entry, redirect)
+            self.put_lower_path(entry, redirect, is_open=True)
         self.note_path(entry, path)
         rename(self._workdir.staging, name, self._inodes, self._name_for(identity))
 

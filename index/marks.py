@@ -80,11 +80,14 @@ class Marks:
         xattrs.put(aside, name, value)
         xattrs.drop(fd, name)
 
-    def hint(self, fd: Fd, name: bytes, value: bytes | None) -> None:
-        """Set one that can be done without: not where this would take a file of its own."""
+    def hint(self, fd: Fd, name: bytes, value: bytes | None, *, is_open: bool = False) -> None:
+        """Set one that can be done without: not where this would take a file of its own.
+
+        `is_open`: as for `xattrs.put`.
+        """
         if value is not None:
             with contextlib.suppress(xattrs.NoXattrSpaceError):
-                xattrs.put(fd, name, value)
+                xattrs.put(fd, name, value, is_open=is_open)
                 return
             aside = self.aside(fd)
             if aside is not None:

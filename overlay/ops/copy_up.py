@@ -191,7 +191,7 @@ def _commit(
         try:
             _enter(tree, wanted, copy, aside)
             if where is not None and (where.is_sure or _is_name_of(tree, node, where)):
-                name_it = partial(_link_name, tree, copy.fd, where)
+                name_it = partial(_link_name, tree, copy.fd, where, is_open=wanted.is_regular)
                 if wanted.size is None:
                     name_it()
                 else:
@@ -283,11 +283,11 @@ def _lower_file(tree: Tree, node: FileNode, where: _Name) -> LowerFile | None:
     return below if isinstance(below, LowerFile) and is_same_lower(node, below) else None
 
 
-def _link_name(tree: Tree, fd: Fd, where: _Name) -> None:
+def _link_name(tree: Tree, fd: Fd, where: _Name, *, is_open: bool = False) -> None:
     """Make the upper link for a lower name, of an inode whose link count is related to the lower.
 
     What the upper directory has under the name, be it a whiteout, stays.  One that was removed
-    meanwhile gets none.
+    meanwhile gets none.  `is_open`: as for `xattrs.put`.
     """
     parent = where.parent
     assert parent.upper is not None
@@ -295,7 +295,8 @@ def _link_name(tree: Tree, fd: Fd, where: _Name) -> None:
     if not st.st_nlink:
         return
     with restored_times(tree, parent, st) as upper:
-        tree.index.note_path(fd, tree.upper_path_in(upper, where.name))
+        path = tree.upper_path_in(upper, where.name)
+        tree.index.note_path(fd, path, is_open=is_open)
         if not parent.is_impure:
             mark_impure(tree, upper)
             parent.is_impure = True

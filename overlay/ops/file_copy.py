@@ -102,7 +102,7 @@ def _mark(tree: Tree, wanted: Wanted, copy: Fd) -> Copy:
     for key, value in values.items():
         tree.index.marks.put_new(copy, key, value, is_open=is_open)
     if path is not None and wanted.location is None:
-        tree.index.put_lower_path(copy, path)
+        tree.index.put_lower_path(copy, path, is_open=is_open)
     return Copy(copy, origin, names)
 
 
