@@ -31,7 +31,7 @@ from overlay.model.budget import Taken
 from overlay.model.caches import Caches
 from overlay.model.config import Limits, OverlayConfig
 from overlay.model.contents import Buffer, Stable
-from overlay.model.listing import Listing
+from overlay.model.listing import Listing, Place
 from overlay.model.node import DirNode, FileNode, Node, directory
 from overlay.model.outcomes import Cause
 from overlay.model.tree import Tree
@@ -262,14 +262,17 @@ class Overlay:
             return parent_of(self._tree, parent)
         return existing(self._tree, parent, name)
 
-    def find(self, parent: Node, name: bytes) -> Node | None:
-        """Return the object called `name`, without a permission check: for listings."""
+    def find(self, parent: Node, name: bytes, place: Place | None = None) -> Node | None:
+        """Return the object called `name`, without a permission check: for listings.
+
+        `place`: where the listing has it (overlay.model.listing).
+        """
         parent = self._directory(parent)
         if name == b".":
             return parent
         if name == b"..":
             return parent_of(self._tree, parent)
-        return lookup(self._tree, parent, name)
+        return lookup(self._tree, parent, name, place)
 
     def open_upper(self, node: Node) -> Fd | None:
         """Return a non-directory's upper inode, opened to read and write; None if it has none."""

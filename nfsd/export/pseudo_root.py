@@ -22,7 +22,7 @@ from overlay.base.errors import error
 from overlay.model.acl import Acl, acl_of_mode
 from overlay.model.attributes import Attributes
 from overlay.model.contents import Buffer
-from overlay.model.listing import Listing, Rows
+from overlay.model.listing import Listing, Place, Rows
 from overlay.model.node import DirNode, Node, bare_directory
 
 Path: TypeAlias = tuple[bytes, ...]  # the names from the root on
@@ -109,7 +109,7 @@ class SeenRoot:
             raise error(errno.ENOENT)
         return node
 
-    def find(self, parent: Node, name: bytes) -> Node | None:
+    def find(self, parent: Node, name: bytes, place: Place | None = None) -> Node | None:
         """Return the same, None where there is none."""
         path = self._path(parent)
         if name in (b".", b".."):

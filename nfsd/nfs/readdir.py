@@ -28,6 +28,7 @@ from nfsd.xdr.generated.nfs3 import (
 )
 from overlay.base.blocking import may_block, must_not_wait
 from overlay.base.errors import error
+from overlay.model.listing import Place
 from overlay.model.node import Node
 
 _COOKIEVERF: Final = bytes(NFS3_COOKIEVERFSIZE)
@@ -77,19 +78,19 @@ def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -
     overlay, directory, cred = exports.enter(caller, arguments.dir)
     dircount = arguments.dircount
     left = min(arguments.maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
-    entries = overlay.readdir(directory, cred).after(arguments.cookie)
+    entries = overlay.readdir(directory, cred).placed_after(arguments.cookie)
     is_hasty = must_not_wait()
     deadline = time.perf_counter() + (_QUICK if is_hasty else _LONG)
     packed: list[bytes] = []
     eof = False
-    for cookie, fileid, name in entries:
+    for (cookie, fileid, name), place in entries:
         if (is_hasty or len(packed) % _OFTEN == _OFTEN - 1) and time.perf_counter() > deadline:
             may_block()
             break
         dircount -= _ENTRY + (len(name) + 3 & -4)
         if dircount < 0 and packed:
             break
-        data = _head(fileid, name) + _plus(overlay, directory, name, cookie)
+        data = _head(fileid, name) + _plus(overlay, directory, name, cookie, place)
         if len(data) > left and not packed:
             data = _head(fileid, name) + _PLAIN.pack(cookie, 0, 0)
         left -= len(data)
@@ -108,10 +109,12 @@ def _head(fileid: int, name: bytes) -> bytes:
     return _HEAD.pack(1, fileid, len(name)) + name + PADDING[len(name) & 3]
 
 
-def _plus(overlay: Readable, directory: Node, name: bytes, cookie: int) -> bytes:
+def _plus(
+    overlay: Readable, directory: Node, name: bytes, cookie: int, place: Place | None
+) -> bytes:
     """Return the rest of an entry; without attributes and handle if the object is just now gone."""
     try:
-        node = overlay.find(directory, name)
+        node = overlay.find(directory, name, place)
         if node is not None:
             handle, size = node.handle, len(node.handle)
             fixed = _PLUS.pack(cookie, 1, attributes_of(overlay, node), 1, size)

@@ -96,6 +96,19 @@ class Generations:
         _WORDS[_LAST] = stamp
         return stamp
 
+    def bump_after(self, other: Generations, others: int, number: int) -> int:
+        """Invalidate a fact of a number, and before it those that `other` has of another number.
+
+        So whoever reads the counter of the fact first, and then finds that the other still
+        stands, has read the former one.
+        """
+        _WORDS[_LAST] = stamp = _COUNTERS.next()
+        stamp += 1
+        _WORDS[other._first + others % _SLOTS] = stamp
+        _WORDS[self._first + number % _SLOTS] = stamp
+        _WORDS[_LAST] = stamp
+        return stamp
+
     def bump_with(self, other: Generations, number: int) -> int:
         """Invalidate facts of two kinds of an object; return how both counters stand now."""
         slot = number % _SLOTS

@@ -14,6 +14,7 @@ import stat
 from index import xattrs
 from index.identity import Identity
 from index.index import GONE, DirectoryEntry, Entry, UpperInode
+from index.layers import Layer
 from index.linux.fd import Fd, components, is_whiteout, open_name
 from index.linux.syscalls import open_rare_name
 from overlay.base.generations import NEVER, last_change
@@ -30,14 +31,16 @@ from overlay.lookup.layer_copies import disown, is_directory_of, is_file_of, set
 from overlay.lookup.lower import LowerFile, find_lower, is_opaque, redirect_of, search
 from overlay.lookup.metacopy import Data, data_of, data_of_lower, is_metacopy, leads_to
 from overlay.model.caches import Known
+from overlay.model.listing import Place
 from overlay.model.node import Dentry, DirNode, FileNode, LowerDir, Node
 from overlay.model.tree import Tree
 
 
-def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
+def lookup(tree: Tree, parent: DirNode, name: bytes, place: Place | None = None) -> Node | None:
     """Return the object called `name` in `parent`; None where there is none.
 
     Permission is the caller's to check, `.` and `..` are the caller's to handle.
+    `place`: where a listing has it.  While that holds, the layers above are not asked.
     """
     key = parent.handle + name
     generation = tree.name_counters.of(hash(key))
@@ -48,17 +51,21 @@ def lookup(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
         node = tree.cached(known.handle)
         if node is not None:
             return node
-    node = _look(tree, parent, name)
+    # After the counter of the name: its own moves later (Tree.changed_name).
+    if place is not None and tree.listing_counters.of(parent.fileid) != place.generation:
+        place = None
+    node = _look(tree, parent, name, None if place is None else place.layer)
     if tree.is_true(parent):
         tree.caches.names.put(key, Known(generation, node.handle if node else None))
     return node
 
 
-def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
+def _look(tree: Tree, parent: DirNode, name: bytes, layer: Layer | None) -> Node | None:
+    """Look in the layers from the topmost one down, or from `layer`, which has the name."""
     last = last_change()
     node: Node | None
-    if parent.upper is not None:
-        opened = open_rare_name if parent.lowers else open_name
+    if parent.upper is not None and (layer is None or layer.is_upper):
+        opened = open_rare_name if parent.lowers and layer is None else open_name
         found = opened(parent.upper, name)
         if found is not None:
             fd, st = found
@@ -66,13 +73,25 @@ def _look(tree: Tree, parent: DirNode, name: bytes) -> Node | None:
             if node is not None and node.real is fd:
                 tree.learn(node, st, last)
             return node
-    below = find_lower(tree, parent.lowers, name)
+    below = _look_below(tree, parent.lowers, name, layer)
     if isinstance(below, LowerFile):
         node = lower_file(tree, below, Dentry(parent.handle, name))
         if node is not None and node.real is below.fd:
             tree.learn(node, below.st, last)
         return node
     return _lower_dir(tree, parent, name, below) if below else None
+
+
+def _look_below(
+    tree: Tree, lowers: tuple[LowerDir, ...], name: bytes, layer: Layer | None
+) -> LowerFile | tuple[LowerDir, ...]:
+    if layer is not None:
+        for position, lower in enumerate(lowers):
+            if lower.layer is layer:
+                found = search(tree, lowers[position:], [name], is_there=True)
+                if found:
+                    return found
+    return find_lower(tree, lowers, name)
 
 
 def _in_upper(tree: Tree, parent: DirNode, name: bytes, fd: Fd, st: os.stat_result) -> Node | None:

@@ -112,16 +112,20 @@ def find_lower(
 
 
 def search(
-    tree: Tree, bases: Sequence[LowerDir], path: list[bytes]
+    tree: Tree, bases: Sequence[LowerDir], path: list[bytes], *, is_there: bool = False
 ) -> LowerFile | tuple[LowerDir, ...]:
-    """Return what lower layers have under `path` below `bases`, one directory a layer."""
+    """Return what lower layers have under `path` below `bases`, one directory a layer.
+
+    `is_there`: the first of these has it.
+    """
     stack: list[LowerDir] = []
     is_redirected = False
     position = 0
     while position < len(bases):
         base = bases[position]
         position += 1
-        step = _look_in_layer(tree, base, path, is_last=position == len(bases))
+        is_rare = position < len(bases) and not is_there
+        step, is_there = _look_in_layer(tree, base, path, is_rare=is_rare), False
         if step.found is not None:
             fd, st = step.found
             if not stat.S_ISDIR(st.st_mode):
@@ -148,9 +152,9 @@ def search_below(tree: Tree, found: LowerFile) -> LowerFile | tuple[LowerDir, ..
     return () if found.below is None else search(tree, found.below.bases, found.below.path)
 
 
-def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes], *, is_last: bool) -> _Step:
-    """Walk `path` below one directory of one layer; in all but the last it mostly leads nowhere."""
-    opened = open_name if is_last else open_rare_name
+def _look_in_layer(tree: Tree, base: LowerDir, path: list[bytes], *, is_rare: bool) -> _Step:
+    """Walk `path` below one directory of one layer; mostly it leads nowhere if it `is_rare`."""
+    opened = open_rare_name if is_rare else open_name
     fd, st, bottom = base.fd, None, base.layer is tree.layers.lowers[-1]
     xwhiteouts = base.xwhiteouts
     above: list[bytes] = []  # what the layers below have in place of the names so far

@@ -67,7 +67,7 @@ def readdir(tree: Tree, node: DirNode) -> Listing:
         for at in filterfalse(hidden.__contains__, positions):
             found.rows.fileids[at] = tree.short_numbers.of(found.rows.fileids[at])
     shown = filterfalse(hidden.__contains__, positions)
-    listing = Listing((node.number, parent_of(tree, node).number), found.rows, shown)
+    listing = Listing((node.number, parent_of(tree, node).number), found.rows, shown, generation)
     tree.caches.listings.put(node.handle, Listed(generation, listing))
     return listing
 
@@ -163,6 +163,7 @@ def _scan(
         found.rows.extend(names, layer.numbers([item.inode() for item in items]), hashes)
         if not is_last:
             found.seen.update(names)
+    found.rows.end(layer)
 
 
 def _new(directory: Fd, seen: set[bytes]) -> Iterator[list[os.DirEntry[bytes]]]:

@@ -4,6 +4,9 @@ An entry's cookie is a hash of its name.  Where a name before it in the order ha
 number already, `.` and `..` among them, it takes the next one; or one before, should
 that be another part's.
 
+It also says in which layer each name was found, so that whoever looks a name up needs
+not ask the layers above that one.
+
 A listing may have a million entries and be kept for long, so it is packed: some 30
 bytes for each, and its name.  To put a million in order takes longer than to answer
 from it, so they are shared out by the first bits of their hashes, and each part is put
@@ -16,8 +19,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, islice
-from operator import eq
-from typing import Final, TypeAlias
+from operator import eq, itemgetter
+from typing import Final, NamedTuple, TypeAlias
+
+from index.layers import Layer
+from overlay.base.generations import NEVER
 
 # Cookie, fileid, name.
 Entry: TypeAlias = tuple[int, int, bytes]
@@ -29,14 +35,26 @@ _PART_BITS: Final = 12  # of the number of entries in a part, about
 _LISTING_BYTES: Final = 4096
 _PART_BYTES: Final = 192
 _ENTRY_BYTES: Final = 8 + 8 + 8 + 4 + 1  # in the rows, and a slot in a part that has grown
+_PLACE_BYTES: Final = 160
+
+
+class Place(NamedTuple):
+    """Where a name was found: the layers above this one did not have it.
+
+    So it is as long as the counter of the directory's listing stands so.
+    """
+
+    layer: Layer
+    generation: int
 
 
 class Rows:
     """Entries in the order in which they were found, packed as they come."""
 
-    __slots__ = ("ends", "fileids", "hashes", "names")
+    __slots__ = ("ends", "fileids", "hashes", "layers", "names")
 
     def __init__(self) -> None:
+        self.layers: list[tuple[int, Layer]] = []  # each with the position behind its entries
         self.names = bytearray()  # one behind the other
         self.ends = array("L", [0])  # the first begins at 0
         self.fileids = array("Q")
@@ -49,6 +67,10 @@ class Rows:
         self.names += b"".join(names)
         self.fileids.extend(fileids)
         self.hashes += hashes
+
+    def end(self, layer: Layer) -> None:
+        """Record that what has come since the last end was found in this layer."""
+        self.layers.append((len(self), layer))
 
     def name(self, at: int) -> bytes:
         return bytes(self.names[self.ends[at] : self.ends[at + 1]])
@@ -66,21 +88,28 @@ class Listing:
         "_ends",
         "_fileids",
         "_hashes",
+        "_layer_ends",
         "_names",
         "_parts",
+        "_places",
         "_shift",
         "size",
     )
 
-    def __init__(self, dots: tuple[int, int], rows: Rows, shown: Iterable[int]) -> None:
+    def __init__(
+        self, dots: tuple[int, int], rows: Rows, shown: Iterable[int], generation: int = NEVER
+    ) -> None:
         """`dots`: the fileids of `.` and `..`; `shown`: the positions of the others in the rows.
 
+        `generation`: how the counter of the listing stood before the layers were read.
         The rows are not to be extended after.
         """
         self._dots: tuple[Entry, Entry] = (_DOT, dots[0], b"."), (_DOTDOT, dots[1], b"..")
         # Without room to grow.
         self._names, self._ends = bytes(rows.names), rows.ends[:]
         self._fileids, self._hashes = rows.fileids[:], rows.hashes[:]
+        self._layer_ends = array("L", [end for end, _ in rows.layers])
+        self._places = tuple(Place(layer, generation) for _, layer in rows.layers)
         bits = max(0, len(rows).bit_length() - _PART_BITS)
         self._shift = HASH_BITS - bits
         self._parts = _shared_out(self._hashes, self._shift, shown)
@@ -89,13 +118,19 @@ class Listing:
         # Bytes of memory, about.
         self.size = _LISTING_BYTES + len(self._names)
         self.size += _ENTRY_BYTES * len(rows) + _PART_BYTES * len(self._parts)
+        self.size += _PLACE_BYTES * len(self._places)
 
     def after(self, cookie: int) -> Iterator[Entry]:
         """Yield the entries behind a cookie, in order; 0 is before them all."""
+        return map(itemgetter(0), self.placed_after(cookie))
+
+    def placed_after(self, cookie: int) -> Iterator[tuple[Entry, Place | None]]:
+        """Yield the same, each with the place of what it names, if that is known."""
         for dot in self._dots:
             if dot[0] > cookie:
-                yield dot
+                yield dot, None
         names, ends, fileids = self._names, self._ends, self._fileids
+        layer_ends, places = self._layer_ends, self._places
         first = min(cookie >> self._shift, len(self._parts) - 1)
         for number in range(first, len(self._parts)):
             cookies = self._cookies.get(number)
@@ -104,7 +139,8 @@ class Listing:
             part = self._parts[number]
             begin = bisect_right(part, cookie, key=cookies.__getitem__)
             for at in part[begin:]:
-                yield cookies[at], fileids[at], names[ends[at] : ends[at + 1]]
+                entry = cookies[at], fileids[at], names[ends[at] : ends[at + 1]]
+                yield entry, places[bisect_right(layer_ends, at)] if places else None
 
     def _put_in_order(self, number: int) -> array[int] | dict[int, int]:
         """Of a part; returns what then has its cookies.  Two threads at once do the same."""

@@ -280,9 +280,10 @@ class Tree:
 
     def changed_name(self, directory: DirNode, name: bytes, now: Node | None) -> None:
         """Record what has a name in a directory now, if anything; `changed_listing` follows."""
-        key = directory.handle + name
-        handle = None if now is None else now.handle
-        self.caches.names.put(key, Known(self.name_counters.bump(hash(key)), handle))
+        key, fileid = directory.handle + name, directory.identity.fileid
+        # The listing's counter moves first (overlay.lookup.lookup).
+        generation = self.name_counters.bump_after(self.listing_counters, fileid, hash(key))
+        self.caches.names.put(key, Known(generation, None if now is None else now.handle))
 
     def changed_listing(self, directory: DirNode) -> Attributes:
         """Record that a directory's listing has changed; return its attributes now."""
