@@ -43,8 +43,31 @@ _COOKIE: Final = struct.Struct(">Q")
 _PLUS: Final = struct.Struct(">QI84sII")
 _PLAIN: Final = struct.Struct(">QII")
 _QUICK: Final = 0.001  # seconds
-_LONG: Final = 0.005
+_LONG: Final = 0.01  # of a processor
+_LONGEST: Final = 0.1  # altogether
 _OFTEN: Final = 16  # entries that there are in any case, if there are so many
+
+
+class _Turn:
+    """How long a reply may be worked on, from now on.
+
+    A thread that waits for the interpreter's lock, or for a processor, does nothing
+    meanwhile.  Were its reply to end for that, the client would have to call, and a thread to
+    wait, once more.
+    """
+
+    def __init__(self) -> None:
+        self.is_hasty: Final = must_not_wait()
+        self._end: Final = time.perf_counter() + (_QUICK if self.is_hasty else _LONGEST)
+        self._work_end: Final = 0.0 if self.is_hasty else time.thread_time() + _LONG
+
+    def is_over(self, done: int) -> bool:
+        """Return whether no more is to be begun after so many entries."""
+        if self.is_hasty:
+            return time.perf_counter() > self._end
+        if done % _OFTEN != _OFTEN - 1:
+            return False
+        return time.thread_time() > self._work_end or time.perf_counter() > self._end
 
 
 def readdir(exports: Exports, caller: Caller, arguments: READDIR3args) -> READDIR3resok:
@@ -79,12 +102,11 @@ def readdirplus(exports: Exports, caller: Caller, arguments: READDIRPLUS3args) -
     dircount = arguments.dircount
     left = min(arguments.maxcount, DIRECTORY_MAX, caller.transfer_max) - _FRAME
     entries = overlay.readdir(directory, cred).placed_after(arguments.cookie)
-    is_hasty = must_not_wait()
-    deadline = time.perf_counter() + (_QUICK if is_hasty else _LONG)
+    turn = _Turn()
     packed: list[bytes] = []
     eof = False
     for (cookie, fileid, name), place in entries:
-        if (is_hasty or len(packed) % _OFTEN == _OFTEN - 1) and time.perf_counter() > deadline:
+        if turn.is_over(len(packed)):
             may_block()
             break
         dircount -= _ENTRY + (len(name) + 3 & -4)
