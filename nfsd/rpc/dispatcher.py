@@ -87,7 +87,8 @@ class Dispatcher:
                 parts += (cached.mark, head[:4], cached.body)
                 self._cached.append(cached.outcome)
                 return cached.size
-        return _append(parts, self._reply(record, head, at, route, peer, monotonic_ns(), keep=True))
+        reply = self._reply(record, head, at, route, peer, monotonic_ns(), is_loop=True)
+        return _append(parts, reply)
 
     def answer_waiting(self, record: Buffer, peer: Peer, parts: Parts, begun: int) -> int:
         """Do as `answer` on a thread that may wait, for a call that would block elsewhere.
@@ -98,7 +99,7 @@ class Dispatcher:
         at = header_size(head)
         route = peer.routes.get(head[4:at])
         try:
-            return _append(parts, self._reply(record, head, at, route, peer, begun, keep=False))
+            return _append(parts, self._reply(record, head, at, route, peer, begun, is_loop=False))
         except WouldBlock as error:
             log_exception_once("waiting", error)
             return _append(parts, [_system_error(head)])
@@ -112,7 +113,7 @@ class Dispatcher:
         peer: Peer,
         begun: int,
         *,
-        keep: bool,
+        is_loop: bool,
     ) -> Parts:
         """Return the reply to a call, made now; nothing if there is nothing to say.
 
@@ -121,13 +122,13 @@ class Dispatcher:
         try:
             if route is None:
                 route, at = self._switchboard.examine(head, peer)
-            reply, status, moved, export = self._make(route, at, record, peer, keep=keep)
+            reply, status, moved, export = self._make(route, at, record, peer)
         except WouldBlock:
             raise
         except Exception as error:
             return self._refuse(error, head, peer)
         nanoseconds = monotonic_ns() - begun
-        if keep:
+        if is_loop:
             self._stats.loop.count(route.first, status, nanoseconds, moved, export)
         else:
             self._stats.count_slow(route.first, status, nanoseconds, moved, export)
@@ -151,7 +152,7 @@ class Dispatcher:
         self._stats.refused(error.reason)
         return [error.reply(head)]
 
-    def _make(self, route: Route, at: int, record: Buffer, peer: Peer, *, keep: bool) -> Made:
+    def _make(self, route: Route, at: int, record: Buffer, peer: Peer) -> Made:
         """Make a call whose arguments begin at `at`."""
         procedure = route.procedure
         try:
@@ -160,7 +161,7 @@ class Dispatcher:
             raise accepted(f"{procedure.name}: {error}", GARBAGE_ARGS) from error
         if procedure.retry is not None and self._duplicates is not None:
             return self._make_once(self._duplicates, route, arguments, record, peer)
-        if keep and route.is_cacheable and type(record) is bytes:
+        if route.is_cacheable and type(record) is bytes:
             return self._make_and_keep(route, arguments, record, at)
         reply: Parts = [bytes(record[:4]) + _SUCCESS]
         result = procedure.run(route.caller, arguments)

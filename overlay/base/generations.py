@@ -24,6 +24,7 @@ import mmap
 from array import array
 from collections.abc import Callable
 from operator import itemgetter
+from threading import get_ident
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class _Counters:
     def __init__(self) -> None:
         self.words = memoryview(mmap.mmap(-1, COUNTERS_BYTES)).cast("Q")
         self.next = itertools.count(2, 2).__next__
-        self.noted: dict[int, int] | None = None  # while something is watched
+        self.watching: Final = dict[int, dict[int, int]]()  # by thread, while it watches
 
 
 _COUNTERS: Final = _Counters()
@@ -83,9 +84,11 @@ class Generations:
     def of(self, number: int) -> int:
         slot = self._first + number % _SLOTS
         stands = _WORDS[slot]
-        noted = _COUNTERS.noted
-        if noted is not None:
-            noted.setdefault(slot, stands)
+        watching = _COUNTERS.watching
+        if watching:
+            noted = watching.get(get_ident())
+            if noted is not None:
+                noted.setdefault(slot, stands)
         return stands
 
     def bump(self, number: int) -> int:
@@ -152,15 +155,12 @@ class Basis:
 
 
 def watched(learn: Callable[[], T]) -> tuple[T, Basis]:
-    """Return what `learn` returns, and what it was learnt from.
-
-    For one thread of the process: what others consult meanwhile is noted too, which
-    costs a needless miss.
-    """
+    """Return what `learn` returns, and what it was learnt from, on this thread."""
     last, noted = _WORDS[_LAST], dict[int, int]()
-    _COUNTERS.noted = noted
+    watching, thread = _COUNTERS.watching, get_ident()
+    watching[thread] = noted
     try:
         result = learn()
     finally:
-        _COUNTERS.noted = None
+        del watching[thread]
     return result, Basis(last, noted)

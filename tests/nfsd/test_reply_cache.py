@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -39,6 +43,7 @@ from tests.overlays import Served, make_dirs, served
 from tests.property.disk import filesystem
 
 BUDGET = 8 << 20
+_THREADS = 4
 XID = b"\0\0\0\7"
 STATUS = slice(28, 32)  # in a reply with its mark
 USERS = (auth_sys(), auth_sys(1000, 1000), auth_sys(1000, 1000, (0,)))
@@ -78,6 +83,21 @@ class Asker:
         parts: Parts = []
         self._keeping.answer(record(user, question), self._peer, parts)
         return b"".join(parts)
+
+    def wait_for(self, questions: Sequence[tuple[int, Question]]) -> list[bytes]:
+        """The replies of threads of such a server that may wait, all of which ask at once."""
+
+        def ask(question: tuple[int, Question]) -> bytes:
+            parts: Parts = []
+            self._keeping.answer_waiting(record(*question), self._peer, parts, time.monotonic_ns())
+            return b"".join(parts)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(ask, questions))
+
+    def ask_all(self, questions: Sequence[tuple[int, Question]]) -> list[bytes]:
+        """The replies, one after the other."""
+        return [self.ask(*each) for each in questions]
 
     def truth(self, user: int, question: Question) -> bytes:
         """The reply of one that knows nothing yet."""
@@ -169,13 +189,23 @@ def in_another_process(asker: Asker) -> Iterator[None]:
     tree.caches = ours
 
 
-@pytest.mark.parametrize("where", [nullcontext, in_another_process])
+@pytest.mark.parametrize(
+    ("ask", "where"),
+    [
+        (Asker.ask_all, nullcontext),
+        (Asker.ask_all, in_another_process),
+        (Asker.wait_for, in_another_process),
+    ],
+)
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_change_shows_in_all_replies(
-    asker: Asker, what: str, where: Callable[[Asker], AbstractContextManager[None]]
+    asker: Asker,
+    what: str,
+    ask: Callable[[Asker, Sequence[tuple[int, Question]]], list[bytes]],
+    where: Callable[[Asker], AbstractContextManager[None]],
 ) -> None:
     questions = [(user, each) for user in range(len(USERS)) for each in asker.questions()]
-    before = [asker.ask(*question) for question in questions]
+    before = ask(asker, questions)
     with where(asker):
         CHANGES[what](asker.tree)
     after = [asker.ask(*question) for question in questions]
@@ -184,9 +214,12 @@ def test_a_change_shows_in_all_replies(
         assert answer == asker.truth(*question), question
 
 
-def test_what_does_not_change_is_not_made_anew(asker: Asker) -> None:
+@pytest.mark.parametrize("ask", [Asker.ask_all, Asker.wait_for])
+def test_what_does_not_change_is_not_made_anew(
+    asker: Asker, ask: Callable[[Asker, Sequence[tuple[int, Question]]], list[bytes]]
+) -> None:
     questions = [(user, each) for user in range(len(USERS)) for each in asker.questions()]
-    replies = [asker.ask(*question) for question in questions]
+    replies = ask(asker, questions)
     lasting = [asker.known(*each) for each in questions]
     for question, reply, kept in zip(questions, replies, lasting, strict=True):
         is_lasting = reply[STATUS] in (b"", bytes(4), bytes((0, 0, 0, 2)))  # void, OK, NOENT
@@ -275,6 +308,38 @@ def test_only_what_is_watched_is_noted() -> None:
     counters.bump(3)
     counters.bump(1)
     assert basis.holds()
+
+
+def test_threads_note_what_they_consult_themselves() -> None:
+    counters = Generations(1)
+    both_watch, one_is_done = Barrier(2), Barrier(2)
+
+    def learn(number: int) -> None:
+        both_watch.wait(60)
+        counters.of(number)
+
+    def one() -> Basis:
+        basis = watched(partial(learn, 4))[1]
+        one_is_done.wait(60)
+        return basis
+
+    def learn_later() -> None:
+        learn(5)
+        one_is_done.wait(60)
+        counters.of(6)
+
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(one)
+        later = watched(learn_later)[1]
+        first = pending.result()
+    counters.bump(7)
+    assert first.holds()
+    assert later.holds()
+    counters.bump(6)
+    assert first.holds()
+    assert not later.holds()
+    counters.bump(4)
+    assert not first.holds()
 
 
 def test_cached_replies_stay_within_the_budget() -> None:
