@@ -5,6 +5,8 @@
 # only for packages that are missing.
 
 SHELL := /bin/bash
+# Where it is set, as in some images, each start of a server would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
