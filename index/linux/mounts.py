@@ -46,25 +46,37 @@ class Location(NamedTuple):
 
 def mounts() -> Iterator[Mount]:
     """Yield the mounts that this process sees, those below others first."""
+    return map(_mount, _lines())
+
+
+def _lines() -> list[bytes]:
     with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            head, _, tail = line.rstrip(b"\n").partition(b" - ")
-            number, _, device, root, point, *_ = head.split(b" ")
-            kind, _, options = tail.split(b" ", 2)
-            yield Mount(int(number), device, unescape(root), unescape(point), kind, options)
+        return file.read().splitlines()
+
+
+def _mount(line: bytes) -> Mount:
+    head, _, tail = line.partition(b" - ")
+    number, _, device, root, point, *_ = head.split(b" ")
+    kind, _, options = tail.split(b" ", 2)
+    return Mount(int(number), device, unescape(root), unescape(point), kind, options)
 
 
 def unescape(text: bytes) -> bytes:
     """Return what the kernel has written with a backslash and three digits for some bytes."""
+    if b"\\" not in text:
+        return text
     return _OCTAL.sub(lambda found: bytes((int(found[1], 8),)), text)
 
 
 def locate(fd: Fd) -> Location:
     """Return where an open directory is."""
-    number, path = _mount_of(fd), os.readlink(proc_path(fd))
-    for mount in mounts():
+    number, path = b"%d " % _mount_of(fd), os.readlink(proc_path(fd))
+    for line in _lines():
+        if not line.startswith(number):
+            continue  # there may be a thousand, so only the one is taken apart
+        mount = _mount(line)
         below = _below(path, mount.point)
-        if mount.id == number and below is not None:
+        if below is not None:
             root = mount.root.removesuffix(_DELETED)
             return Location(mount.device, (*components(root), *components(below)))
     # No mount that is seen holds it, as in a chroot.
@@ -73,7 +85,8 @@ def locate(fd: Fd) -> Location:
 
 def ways_to(location: Location) -> Iterator[bytes]:
     """Yield the paths that may lead to a directory, by the mounts that this process sees."""
-    for mount in mounts():
+    device = b" %s " % location.device
+    for mount in (_mount(line) for line in _lines() if device in line):
         root = tuple(components(mount.root))
         if mount.device == location.device and location.names[: len(root)] == root:
             yield os.path.join(mount.point, *location.names[len(root) :])

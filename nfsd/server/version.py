@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 
@@ -9,6 +10,7 @@ from nfsd.base.about import PROGRAM
 from nfsd.xdr import codec
 
 
+@cache
 def version_text() -> str:
     """Return the version that is installed, its commit if known, and whether it is compiled.
 
