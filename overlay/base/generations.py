@@ -19,13 +19,17 @@ counters were consulted on the way, so that the whole holds while they stand.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import mmap
+import os
 from array import array
 from collections.abc import Callable
 from operator import itemgetter
 from threading import get_ident
 from typing import Final, TypeVar
+
+from index.linux.fd import Fd
 
 T = TypeVar("T")
 
@@ -39,17 +43,19 @@ _LAST: Final = 0  # where the last bump of all is; the counters come behind it
 _PROCESS_SHIFT: Final = 48  # below: what one process can count, 89 years of 100,000 a second
 _PROCESSES: Final = 1 << 16
 _TOGETHER: Final = 1 << 13  # that are written at once; they stay in the processor's cache
-
+_WORD: Final = 8  # bytes of a counter
 
 # Bytes of shared memory that the counters take, sooner or later.
-COUNTERS_BYTES: Final = (1 + _KINDS * _SLOTS) * 8
+COUNTERS_BYTES: Final = (1 + _KINDS * _SLOTS) * _WORD
 
 
 class _Counters:
     """The counters of every overlay that this process and those forked from it serve."""
 
     def __init__(self) -> None:
-        self.words = memoryview(mmap.mmap(-1, COUNTERS_BYTES)).cast("Q")
+        self.file = Fd(os.memfd_create("generations", os.MFD_CLOEXEC))
+        os.ftruncate(self.file, COUNTERS_BYTES)
+        self.words = memoryview(mmap.mmap(self.file, COUNTERS_BYTES)).cast("Q")
         self.next = itertools.count(2, 2).__next__
         self.watching: Final = dict[int, dict[int, int]]()  # by thread, while it watches
 
@@ -65,14 +71,34 @@ def join(process: int) -> None:
 
 
 def bump_all() -> None:
-    """Record that nothing that was learnt so far holds."""
+    """Record that nothing that was learnt so far holds.
+
+    A page that is not there yet was never read: nothing was learnt by its counters.
+    """
     _WORDS[_LAST] = stamp = _COUNTERS.next()
     stamp += 1
     stamps = memoryview(array("Q", [stamp]) * _TOGETHER)
-    for first in range(_LAST + 1, len(_WORDS), _TOGETHER):
-        part = _WORDS[first : first + _TOGETHER]
-        part[:] = stamps[: len(part)]
+    for begin, end in _touched():
+        for first in range(max(begin, _LAST + 1), end, _TOGETHER):
+            part = _WORDS[first : min(first + _TOGETHER, end)]
+            part[:] = stamps[: len(part)]
     _WORDS[_LAST] = stamp
+
+
+def _touched() -> list[tuple[int, int]]:
+    """Return the ranges of words in the pages that some process has read or written."""
+    found: list[tuple[int, int]] = []
+    end = 0
+    while end < COUNTERS_BYTES:
+        try:
+            begin = os.lseek(_COUNTERS.file, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break  # only a hole is left
+        end = os.lseek(_COUNTERS.file, begin, os.SEEK_HOLE)
+        found.append((begin // _WORD, end // _WORD))
+    return found
 
 
 class Generations:

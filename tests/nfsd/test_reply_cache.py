@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +35,7 @@ from nfsd.xdr.generated.nfs3 import (
 )
 from nfsd.xdr.generated.rpc import CALL, RPC_VERSION, call_body, pack_rpc_msg, rpc_msg, rpc_msg_body
 from overlay.base.credentials import ROOT
-from overlay.base.generations import Basis, Generations, bump_all, watched
+from overlay.base.generations import _COUNTERS, Basis, Generations, bump_all, watched
 from overlay.base.lru import CacheBudget
 from overlay.model.attributes import Changes
 from overlay.model.caches import Caches
@@ -275,6 +277,39 @@ def test_a_basis_holds_until_one_of_its_counters_moves() -> None:
     bump_all()
     assert not other.holds()
     assert empty.holds()
+
+
+def test_all_counters_that_were_read_are_bumped_and_no_memory_is_taken_for_others() -> None:
+    """Some are read by another process alone, whose facts must be void too."""
+    counters, numbers = Generations(2), range(0, 900_000, 30_000)
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            for number in numbers:
+                counters.of(number)
+            os.write(theirs, b"read")
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        assert os.read(ours, 4) == b"read"
+        taken = _memory_of_counters()
+        bump_all()
+        assert _memory_of_counters() == taken < 32 << 20
+        # What a counter that nobody has read stands at is 0, so none of these does.
+        stood = {counters.of(number) for number in numbers}
+        assert len(stood) == 1
+        assert 0 not in stood
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(ours)
+        os.close(theirs)
+
+
+def _memory_of_counters() -> int:
+    return os.fstat(_COUNTERS.file).st_blocks * 512
 
 
 def test_numbers_that_are_alike_in_their_low_bits_do_not_share_a_counter() -> None:
