@@ -30,7 +30,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _SECONDS: Final = 180.0
 _READY: Final = re.compile(rb"\bport=(\d+),mountport=\d+\b.*\n")
 
-cli.command_parser()  # is made once, before any fork, not at every start
+for command in ("serve", "check", "index"):
+    cli.command_parser(command)  # is made once, before any fork, not at every start
 
 
 class Forked:
@@ -128,7 +129,7 @@ class ForkedServer(Forked):
             if time.monotonic() > deadline:
                 self.kill()
                 raise TimeoutError("the server does not start")
-            time.sleep(0.001)
+            time.sleep(0.005)
         self.port = int(found[1])
 
     def stop(self) -> None:
