@@ -59,7 +59,7 @@ class BuildExtensions(build_ext):
         """Build them."""
         one_after_the_other = self.compiler.compile
 
-        def side_by_side(sources: list[str], **options: Any) -> list[str]:  # noqa: ANN401 - the compiler's
+        def side_by_side(sources: list[str], **options: object) -> list[str]:
             with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
                 compile_one = partial(one_after_the_other, **options)
                 made = pool.map(compile_one, ([source] for source in sources))
