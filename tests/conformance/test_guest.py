@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.usefixtures("guest_ready"),
 ]
 
-WALK_LIMIT = 1800.0
+WALK_LIMIT = 1200.0
 WORK_LIMIT = 600.0
 
 # /mnt as a machine's root: what a diskless boot mounts over it, and /walk, which shows the export
