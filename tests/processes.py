@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from overlay.base.generations import bump_all
 from overlay.filesystem import Overlay
 from overlay.model import copy_up_counts
 from tests.overlays import Dirs, Served
@@ -114,6 +115,7 @@ def processes(dirs: Dirs, number: int = 2) -> Iterator[tuple[Overlay, list[Proce
     """The overlay of some directories, served by so many processes for a while."""
     overlay = Overlay.open(dirs.config)
     overlay.share(number)
+    bump_all()  # numbers of processes come again here: what they bumped before is no more
     started: list[Process] = []
     try:
         for slot in range(number):
