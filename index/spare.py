@@ -27,8 +27,9 @@ _PAUSE_SECONDS: Final = 0.1
 class Spare:
     """The files in `spare/`.  To change any takes the namespace lock."""
 
-    def __init__(self, directory: Fd) -> None:
+    def __init__(self, directory: Fd, pause: float = _PAUSE_SECONDS) -> None:
         self._directory = directory
+        self._pause = pause
         self._is_short = True  # some of it may have been released
         self._next_fill = 0.0  # by time.monotonic, where there is not plenty of space
 
@@ -51,7 +52,7 @@ class Spare:
 
     def fill(self, at_once: int = PIECES_MAX) -> None:
         """Set aside some of what is missing, where there is plenty of space; else another time."""
-        self._next_fill = time.monotonic() + _PAUSE_SECONDS
+        self._next_fill = time.monotonic() + self._pause
         with suppress(OSError):
             st = os.fstatvfs(self._directory)
             wanted = min(PIECES_MAX, st.f_blocks * st.f_frsize // _SHARE // PIECE_BYTES)

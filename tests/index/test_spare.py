@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from index import spare
 from index.linux.fd import Fd
 from index.spare import PIECE_BYTES, Spare
 from tests.property.syscalls import mount, private_mounts, unmount
@@ -31,34 +30,26 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         unmount(os.fsencode(tmp_path), lazily=True)
 
 
-def _spare(disk: Path) -> Spare:
-    return Spare(Fd(os.open(disk / "spare", os.O_RDONLY | os.O_DIRECTORY)))
+def _spare(disk: Path, pause: float) -> Spare:
+    return Spare(Fd(os.open(disk / "spare", os.O_RDONLY | os.O_DIRECTORY)), pause)
 
 
 def _sizes(disk: Path) -> list[int]:
     return [each.stat().st_size for each in (disk / "spare").iterdir()]
 
 
-def test_where_little_is_free_it_is_looked_for_now_and_then(
-    disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = _spare(disk)
-    monkeypatch.setattr(spare, "_PAUSE_SECONDS", 3600)
-    assert held.is_due()
-    held.fill()
-    assert not held.is_due()
-    monkeypatch.setattr(spare, "_PAUSE_SECONDS", 0)
-    held.fill()
-    assert held.is_due()
-    assert _sizes(disk) == []
+def test_where_little_is_free_it_is_looked_for_now_and_then(disk: Path) -> None:
+    for pause, is_due in ((3600.0, False), (0.0, True)):
+        held = _spare(disk, pause)
+        assert held.is_due()
+        held.fill()
+        assert held.is_due() is is_due
+        assert _sizes(disk) == []
 
 
-def test_what_is_released_is_set_aside_again_in_parts(
-    disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spare, "_PAUSE_SECONDS", 3600)
+def test_what_is_released_is_set_aside_again_in_parts(disk: Path) -> None:
     (disk / "full").unlink()
-    held = _spare(disk)
+    held = _spare(disk, 3600.0)
     held.fill()
     assert not held.is_due()
     assert _sizes(disk) == [PIECE_BYTES] * _PIECES
