@@ -337,8 +337,8 @@ class Connection:
         parts: Parts = []
         size = calls = 0
         self.last_used = begun = monotonic_ns()
-        until, most = begun + source.renew(), self.allowance.batch
-        waiting, is_full = self._waiting, self._is_full or source.left <= 0
+        most = self.allowance.batch
+        waiting, is_full = self._waiting, source.renew() <= 0 or self._is_full
         while waiting and calls < BATCH_CALLS and size < most and not is_full:
             calls += 1
             record = waiting.popleft()
@@ -351,7 +351,7 @@ class Connection:
                 if type(record) is memoryview:
                     self._spare.give_back(record)
             if calls % _CLOCK_CALLS == 0:
-                is_full = is_full or monotonic_ns() > until
+                is_full = is_full or source.is_over(monotonic_ns() - begun)
         self._dispatcher.answered(begun)
         if parts:
             self._send(parts, size)

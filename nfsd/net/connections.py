@@ -125,7 +125,7 @@ class Connections:
         source = self._turn_of_strangers
         if is_let_in:
             allowance, name = FOR_CLIENTS, self._names[connection]
-            source = self._sources.get(name) or Source(name, self._loop)
+            source = self._sources.get(name) or Source(name, self._loop, is_alone=self._is_of_one)
         if connection.source is source and connection.allowance is allowance:
             return
         self._unlist(connection)
@@ -138,6 +138,10 @@ class Connections:
         connection.belong_to(source, allowance)
         if connection in self._rows:
             self._evict_for(connection)
+
+    def _is_of_one(self) -> bool:
+        """Return whether all connections are of one client."""
+        return len(self._sources) <= 1 and not self._strangers
 
     def _unlist(self, connection: Connection) -> None:
         """Take a connection off the list of its client or of the strangers."""

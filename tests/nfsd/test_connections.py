@@ -414,6 +414,41 @@ def test_who_has_used_up_a_turn_waits_for_others() -> None:
     assert "other" not in done[15:], done
 
 
+def test_a_turn_has_no_end_where_nobody_else_is() -> None:
+    loop = Loop()
+    others: list[str] = []
+    source = Source("one", loop, is_alone=lambda: not others)
+    for _ in range(3):
+        source.spend(2 * TURN_NANOSECONDS)
+        assert source.renew() == TURN_NANOSECONDS
+    assert not source.is_over(2 * TURN_NANOSECONDS)
+    others.append("another")
+    assert source.is_over(2 * TURN_NANOSECONDS)
+    source.spend(2 * TURN_NANOSECONDS)
+    assert source.renew() == -TURN_NANOSECONDS
+    loop.close()
+
+
+@pytest.mark.parametrize("other", [STRANGER, "127.0.0.11"])
+def test_a_client_is_alone_until_another_comes(house: House, other: str) -> None:
+    is_alone: list[bool] = []
+
+    def work() -> None:
+        for address in ("127.0.0.10", "127.0.0.10", other, "127.0.0.10"):
+            sock = house.connect(address)
+            assert is_served(sock)
+            is_alone.append(house.connections._is_of_one())
+            if address == other:
+                sock.close()
+                deadline = time.monotonic() + PATIENCE
+                while len(house.connections) > 2:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+
+    house.run(work)
+    assert is_alone == [True, True, False, True]
+
+
 @pytest.mark.parametrize("pause", [0.0, 60.0])
 def test_each_round_begins_another_turn(pause: float) -> None:
     """...so that a client that is alone is not stopped, but for those of which nothing is known."""
