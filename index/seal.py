@@ -24,6 +24,7 @@ import struct
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
 import lmdb
 
@@ -64,8 +65,13 @@ class Sealed(NamedTuple):
 class Seal:
     """The seal of one work directory, opened."""
 
-    def __init__(self, path: bytes) -> None:
-        """Open the file at `path`, made if there is none."""
+    def __init__(self, path: bytes, held: Fd) -> None:
+        """Open the file at `path`, made if there is none.
+
+        `held` is the descriptor that the path begins with. It stays open, as LMDB opens no path
+        twice: another file must not get the same number meanwhile.
+        """
+        self._held = held
         self._env = lmdb.open(
             os.fsdecode(path),
             map_size=_MAP_SIZE,
@@ -78,8 +84,16 @@ class Seal:
 
     @classmethod
     def within(cls, directory: Fd) -> Seal:
-        """Return the file `seal` in `directory`, made if there is none."""
-        return cls(proc_path(directory) + b"/" + FILE)
+        """Return the file `seal` in `directory`, made if there is none.
+
+        LMDB opens a file once in a process: what is open already is shared.
+        """
+        known = _OPEN.get(_file_in(directory))
+        if known is not None:
+            return known
+        opened = cls(proc_path(directory) + b"/" + FILE, directory)
+        _OPEN[_file_in(directory)] = opened
+        return opened
 
     def nameless_copy(self, directory: Fd) -> Seal:
         """Return a copy in a nameless file of that directory's filesystem, so that none is left.
@@ -91,10 +105,12 @@ class Seal:
 
     def _copied_into(self, fd: Fd) -> Seal:
         self._env.copyfd(int(fd))
-        return Seal(proc_path(fd))
+        return Seal(proc_path(fd), fd)
 
     def close(self) -> None:
         self._env.close()
+        for key in [key for key, seal in _OPEN.items() if seal is self]:
+            del _OPEN[key]
 
     def identity_of(
         self, filesystem: int, ino: int, real: RealHandle | None = None
@@ -240,6 +256,19 @@ def _children(
             if not name.startswith(prefix):
                 return
             yield name[_NAME_KEY.size :], Sealed.unpack(bytes(value))
+
+
+def _file_in(directory: Fd) -> tuple[int, int]:
+    """Return which file the seal in a directory is, by device and inode; zeros if there is none."""
+    try:
+        st = os.stat(FILE, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return 0, 0
+    return st.st_dev, st.st_ino
+
+
+# The seals that are open in this process.
+_OPEN: Final = WeakValueDictionary[tuple[int, int], Seal]()
 
 
 def open_seal(directory: Fd) -> Seal | None:

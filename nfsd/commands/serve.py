@@ -23,6 +23,7 @@ from nfsd.export.mount_path import components
 from nfsd.export.options import ExportOptions
 from nfsd.net.listeners import bound_to
 from nfsd.portmap.endpoints import rpcbind_mode
+from nfsd.process.signals import ignore_stops
 from nfsd.process.supervisor import WORKERS_MAX
 from nfsd.process.systemd import Notifier, passed_sockets
 from nfsd.process.title import be_called
@@ -168,6 +169,7 @@ def _serve(options: argparse.Namespace) -> int:
         service.close()
         if is_asked:
             forget(file)
+    ignore_stops()
     return 0
 
 

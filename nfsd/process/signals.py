@@ -13,6 +13,16 @@ RELOAD: Final = signal.SIGHUP
 _PR_SET_PDEATHSIG: Final = 1
 
 
+def ignore_stops() -> None:
+    """Have a process that is at its end take no notice of STOPS.
+
+    Python gives up its handlers some time before the process ends: the second of two signals would
+    kill it, although it has ended well.
+    """
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def die_with(parent: int) -> None:
     """Have this process killed when its parent dies (PR_SET_PDEATHSIG).
 
