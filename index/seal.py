@@ -65,13 +65,8 @@ class Sealed(NamedTuple):
 class Seal:
     """The seal of one work directory, opened."""
 
-    def __init__(self, path: bytes, held: Fd) -> None:
-        """Open the file at `path`, made if there is none.
-
-        `held` is the descriptor that the path begins with. It stays open, as LMDB opens no path
-        twice: another file must not get the same number meanwhile.
-        """
-        self._held = held
+    def __init__(self, path: bytes) -> None:
+        """Open the file at `path`, made if there is none."""
         self._env = lmdb.open(
             os.fsdecode(path),
             map_size=_MAP_SIZE,
@@ -81,19 +76,14 @@ class Seal:
             mode=0o600,
         )
         self._names, self._numbers, self._locations, self._done = map(self._env.open_db, _DATABASES)
+        self._file = _which(os.stat(path))
+        _OPEN[self._file] = self
 
     @classmethod
     def within(cls, directory: Fd) -> Seal:
-        """Return the file `seal` in `directory`, made if there is none.
-
-        LMDB opens a file once in a process: what is open already is shared.
-        """
-        known = _OPEN.get(_file_in(directory))
-        if known is not None:
-            return known
-        opened = cls(proc_path(directory) + b"/" + FILE, directory)
-        _OPEN[_file_in(directory)] = opened
-        return opened
+        """Return the file `seal` in `directory`, made if there is none."""
+        opened = open_seal(directory)
+        return cls(proc_path(directory) + b"/" + FILE) if opened is None else opened
 
     def nameless_copy(self, directory: Fd) -> Seal:
         """Return a copy in a nameless file of that directory's filesystem, so that none is left.
@@ -105,12 +95,11 @@ class Seal:
 
     def _copied_into(self, fd: Fd) -> Seal:
         self._env.copyfd(int(fd))
-        return Seal(proc_path(fd), fd)
+        return Seal(proc_path(fd))
 
     def close(self) -> None:
         self._env.close()
-        for key in [key for key, seal in _OPEN.items() if seal is self]:
-            del _OPEN[key]
+        _OPEN.pop(self._file, None)
 
     def identity_of(
         self, filesystem: int, ino: int, real: RealHandle | None = None
@@ -258,23 +247,18 @@ def _children(
             yield name[_NAME_KEY.size :], Sealed.unpack(bytes(value))
 
 
-def _file_in(directory: Fd) -> tuple[int, int]:
-    """Return which file the seal in a directory is, by device and inode; zeros if there is none."""
-    try:
-        st = os.stat(FILE, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return 0, 0
+def _which(st: os.stat_result) -> tuple[int, int]:
     return st.st_dev, st.st_ino
 
 
-# The seals that are open in this process.
+# Those that are open in this process, by device and inode: LMDB opens a file once.
 _OPEN: Final = WeakValueDictionary[tuple[int, int], Seal]()
 
 
 def open_seal(directory: Fd) -> Seal | None:
-    """Return the seal in `directory`; None if there is none."""
+    """Return the seal in `directory`, shared if it is open already; None if there is none."""
     try:
-        os.stat(FILE, dir_fd=directory, follow_symlinks=False)
+        st = os.stat(FILE, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return Seal.within(directory)
+    return _OPEN.get(_which(st)) or Seal(proc_path(directory) + b"/" + FILE)
